@@ -1,0 +1,99 @@
+// swift-tools-version: 6.1
+// The package: system libraries at the bottom, C loops and messages above them, then the parameter layout, the engine and
+// the service side by side, the job on top. Arrows between targets only point down.
+import PackageDescription
+
+let vectorised: [CSetting] = [
+    // The loops of `CKernels` are written to be vectorised; contraction is off because the servers' arithmetic must give
+    // the same bits on every instruction set.
+    .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"])
+]
+
+/// A Swift target in the 6 language mode.
+func target(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: [.swiftLanguageMode(.v6)])
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, exclude: [], resources: resources,
+        swiftSettings: [.swiftLanguageMode(.v6)])
+}
+
+func executable(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, swiftSettings: [.swiftLanguageMode(.v6)])
+}
+
+func systemLibrary(_ name: String, _ pkgConfig: String, _ debianPackage: String) -> Target {
+    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([debianPackage])])
+}
+
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "inception-parameter-server",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        // System libraries.
+        systemLibrary("CZeroMQ", "libzmq", "libzmq3-dev"),
+        systemLibrary("COpenBLAS", "openblas", "libopenblas-dev"),
+        systemLibrary("CProtobufC", "libprotobuf-c", "libprotobuf-c-dev"),
+        systemLibrary("CZlib", "zlib", "zlib1g-dev"),
+        systemLibrary("CCrypto", "libcrypto", "libssl-dev"),
+
+        // C: generated messages, vectorised loops.
+        .target(name: "CMessages", dependencies: ["CProtobufC"]),
+        .target(name: "CKernels", cSettings: vectorised),
+
+        // The flat vector, and what a network is.
+        target("PSParameters", []),
+        target("PSModel", ["PSParameters"]),
+
+        // The engine.
+        target("PSKernels", ["COpenBLAS", "CKernels"]),
+        target("PSNetwork", ["PSKernels", "PSModel", "PSParameters"]),
+        target("PSData", ["CZlib", "PSParameters"]),
+
+        // The service.
+        target("PSOptimization", ["PSParameters", "CKernels"]),
+        target("PSCheckpoint", ["PSParameters", "CCrypto", "CZlib"]),
+        target("PSConfiguration", ["PSModel", "PSOptimization", yams]),
+        target("PSMessages", ["CMessages", "PSParameters"]),
+        target("PSTransport", ["CZeroMQ"]),
+        target("PSNode", ["PSTransport", "PSMessages", logging]),
+        target("PSProtocol", ["PSMessages", "PSParameters"]),
+        target("PSServer", ["PSNode", "PSProtocol", "PSOptimization", "PSCheckpoint", "PSConfiguration"]),
+        target("PSWorker", ["PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSConfiguration"]),
+        target("PSCoordinator", ["PSNode", "PSProtocol", "PSCheckpoint", "PSConfiguration"]),
+        target(
+            "PSJob",
+            [
+                "PSConfiguration", "PSCheckpoint", "PSData", "PSNetwork", "PSNode", "PSOptimization", "PSMessages", "PSModel",
+            ]),
+
+        // What a person and the job start.
+        executable("ps-server", ["PSServer", argumentParser, logging]),
+        executable("ps-worker", ["PSWorker", argumentParser, logging]),
+        executable("ps-coordinator", ["PSCoordinator", argumentParser, logging]),
+        executable("psctl", ["PSJob", "PSServer", "PSWorker", argumentParser, logging]),
+
+        // Tests.
+        tests("PSParametersTests", ["PSParameters"]),
+        tests("PSModelTests", ["PSModel"], resources: [.copy("Fixtures")]),
+        tests("PSKernelsTests", ["PSKernels"]),
+        tests("PSNetworkTests", ["PSNetwork", "PSOptimization"], resources: [.copy("Fixtures")]),
+        tests("PSDataTests", ["PSData", "CZlib"]),
+        tests("PSOptimizationTests", ["PSOptimization"]),
+        tests("PSCheckpointTests", ["PSCheckpoint"]),
+        tests("PSConfigurationTests", ["PSConfiguration"]),
+        tests("PSMessagesTests", ["PSMessages", "PSTransport"]),
+        tests("PSProtocolTests", ["PSProtocol"]),
+        tests("JobTests", ["PSJob", "PSCheckpoint"]),
+    ]
+)
