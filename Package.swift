@@ -41,7 +41,8 @@ let package = Package(
     ],
     targets: [
         // System libraries.
-        systemLibrary("CZeroMQ", "libzmq", "libzmq3-dev"),
+        // Without pkg-config: Debian's libzmq.pc has -isystem flags, which SwiftPM refuses with a warning.
+        .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         systemLibrary("COpenBLAS", "openblas", "libopenblas-dev"),
         systemLibrary("CProtobufC", "libprotobuf-c", "libprotobuf-c-dev"),
         systemLibrary("CZlib", "zlib", "zlib1g-dev"),

@@ -1,0 +1,65 @@
+// A socket that speaks envelopes: encodes what is sent, decodes what arrives, counts bytes.
+
+import PSMessages
+import PSTransport
+
+/// Part of a shared buffer that travels as a message's values.
+package struct Payload: Sendable {
+    package let buffer: SharedBuffer
+    /// Bytes of the buffer.
+    package let range: Range<Int>
+
+    package init(buffer: SharedBuffer, range: Range<Int>) {
+        self.buffer = buffer
+        self.range = range
+    }
+
+    package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: buffer.bytes[range]) }
+}
+
+package struct Received {
+    /// The sender, on a router.
+    package let peer: RoutingID?
+    package let envelope: Result<Envelope, MessageError>
+    /// The values of a push or publish.
+    package let values: Frame?
+}
+
+package final class Link {
+    package let socket: Socket
+    package private(set) var bytesSent: UInt64 = 0
+    package private(set) var bytesReceived: UInt64 = 0
+
+    package init(_ socket: Socket) { self.socket = socket }
+
+    /// - Returns: whether the peer exists. A message to a peer that is gone is dropped: requests are repeated.
+    @discardableResult
+    package func send(_ envelope: Envelope, to peer: RoutingID? = nil, values: Payload? = nil) throws(TransportError)
+        -> Bool
+    {
+        let head = envelope.encoded(values: values?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
+        var frames = [Frame(head)]
+        if let values, !values.range.isEmpty { frames.append(Frame(sharing: values.buffer, range: values.range)) }
+        guard try socket.send(frames, to: peer) == .sent else { return false }
+        bytesSent += UInt64(head.count + (values?.range.count ?? 0))
+        return true
+    }
+
+    package func receive() throws(TransportError) -> Received? {
+        guard let (peer, frames) = try socket.receive() else { return nil }
+        bytesReceived += frames.reduce(0) { $0 + UInt64($1.bytes.count) }
+        let values = frames.count == 2 ? frames[1] : nil
+        let envelope: Result<Envelope, MessageError>
+        if (1...2).contains(frames.count) {
+            do throws(MessageError) {
+                envelope = .success(
+                    try Envelope.decode(frames[0].bytes, payloadCount: values?.bytes.count ?? 0))
+            } catch {
+                envelope = .failure(error)
+            }
+        } else {
+            envelope = .failure(.malformed("\(frames.count) frames, where a message has one or two"))
+        }
+        return Received(peer: peer, envelope: envelope, values: values)
+    }
+}
