@@ -67,6 +67,8 @@ package struct ServerState: Sendable {
     package internal(set) var layout: ParameterLayout?
     var ticketsPerStep = 0
     var bufferBytes = 0
+    /// A reset that came before the configuration was read.
+    var earlyReset: (order: Reset, generation: UInt32)?
     /// Slices held here, ascending.
     package internal(set) var owned: [Int] = []
 
@@ -123,7 +125,8 @@ package struct ServerState: Sendable {
             self.ticketsPerStep = ticketsPerStep
             self.bufferBytes = bufferBytes
             phase = .waiting
-            return []
+            guard let earlyReset else { return [] }
+            return reset(earlyReset.order, generation: earlyReset.generation)
         case .configurationFailed(let text): return leave(text)
         case .loaded(let generation):
             guard case .loading(let reset) = phase, generation == self.generation else { return [] }
@@ -210,7 +213,7 @@ package struct ServerState: Sendable {
         case .incarnation, .session:
             // The coordinator was started anew, or lost sight of us: introduce ourselves with what we hold.
             if case .ready = phase { hello.memory = Hello.Memory(version: version, lastCommit: lastCommit) }
-            if layout != nil || phase == .joining { phase = .joining }
+            if layout != nil { phase = .joining }
             lastHello = nil
             return []
         default:
@@ -219,14 +222,15 @@ package struct ServerState: Sendable {
     }
 
     private mutating func reset(_ reset: Reset, generation: UInt32) -> [Effect] {
-        guard let layout else { return [] }
+        guard let layout else {
+            earlyReset = (reset, generation)
+            return []
+        }
         if generation == self.generation, phase == .ready {
             return [.sendToCoordinator(envelope(.ready(version: version)))]
         }
-        guard generation > self.generation else {
-            if generation == self.generation, case .waiting = phase {} else { return [] }
-            return begin(reset, layout: layout)
-        }
+        // The same generation again after a failed load is another try.
+        guard generation > self.generation || (generation == self.generation && phase == .waiting) else { return [] }
         self.generation = generation
         return begin(reset, layout: layout)
     }

@@ -205,7 +205,7 @@ package struct WorkerState: Sendable {
         // Work of the former generation is void.
         var effects: [Effect] = []
         switch phase {
-        case .pulling, .pushing, .contributing: effects = becomeIdle(at: now)
+        case .idle, .pulling, .pushing, .contributing: effects = becomeIdle(at: now)
         case .computing(let attempt, _): phase = .computing(attempt, abandoned: true)
         default: break
         }

@@ -659,7 +659,7 @@ struct  Ps__Control
   ProtobufCMessage base;
   Ps__Control__Kind kind;
   /*
-   * STOP: finish this many steps first; 0 stops at once.
+   * STOP: when this many steps are committed; 0 stops at once.
    */
   uint64_t after_step;
 };
