@@ -1,9 +1,8 @@
 // Reading settings: every kind of mistake gets its message, every source its rank.
 
 import Foundation
-import Testing
-
 import PSConfiguration
+import Testing
 
 @Suite struct ConfigurationReaderTests {
     /// The message of the error that reading `yaml` gives.

@@ -1,9 +1,8 @@
 // The settings table and the texts that follow from it.
 
 import Foundation
-import Testing
-
 import PSConfiguration
+import Testing
 
 @Suite struct SettingsTableTests {
     @Test func keysAndVariablesAreUnique() {
