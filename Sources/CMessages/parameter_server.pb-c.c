@@ -3483,7 +3483,7 @@ const ProtobufCMessageDescriptor ps__applied__descriptor =
   (ProtobufCMessageInit) ps__applied__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__snapshot__field_descriptors[2] =
+static const ProtobufCFieldDescriptor ps__snapshot__field_descriptors[1] =
 {
   {
     "version",
@@ -3497,27 +3497,14 @@ static const ProtobufCFieldDescriptor ps__snapshot__field_descriptors[2] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
-  {
-    "directory",
-    2,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_STRING,
-    0,   /* quantifier_offset */
-    offsetof(Ps__Snapshot, directory),
-    NULL,
-    &protobuf_c_empty_string,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
 };
 static const unsigned ps__snapshot__field_indices_by_name[] = {
-  1,   /* field[1] = directory */
   0,   /* field[0] = version */
 };
 static const ProtobufCIntRange ps__snapshot__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 1 }
 };
 const ProtobufCMessageDescriptor ps__snapshot__descriptor =
 {
@@ -3527,7 +3514,7 @@ const ProtobufCMessageDescriptor ps__snapshot__descriptor =
   "Ps__Snapshot",
   "ps",
   sizeof(Ps__Snapshot),
-  2,
+  1,
   ps__snapshot__field_descriptors,
   ps__snapshot__field_indices_by_name,
   1,  ps__snapshot__number_ranges,

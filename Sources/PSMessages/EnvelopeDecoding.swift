@@ -168,9 +168,7 @@ extension Message {
                     norms: norms.map { Prepared.Norm(slice: Int($0), squared: $1) }))
         case PS__ENVELOPE__BODY_COMMIT: self = .commit(commitValue(try member(e.commit)))
         case PS__ENVELOPE__BODY_APPLIED: self = .applied(step: try member(e.applied).step)
-        case PS__ENVELOPE__BODY_SNAPSHOT:
-            let m = try member(e.snapshot)
-            self = .snapshot(version: m.version, directory: text(m.directory))
+        case PS__ENVELOPE__BODY_SNAPSHOT: self = .snapshot(version: try member(e.snapshot).version)
         case PS__ENVELOPE__BODY_SNAPSHOTTING: self = .snapshotting(version: try member(e.snapshotting).version)
         case PS__ENVELOPE__BODY_SAVED:
             let m = try member(e.saved)

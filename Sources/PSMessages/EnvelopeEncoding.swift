@@ -226,11 +226,10 @@ extension Message {
             let m: UnsafeMutablePointer<Ps__Applied> = arena.new(ps__applied__init)
             m.pointee.step = step
             e.pointee.applied = m
-        case .snapshot(let version, let directory):
+        case .snapshot(let version):
             e.pointee.body_case = PS__ENVELOPE__BODY_SNAPSHOT
             let m: UnsafeMutablePointer<Ps__Snapshot> = arena.new(ps__snapshot__init)
             m.pointee.version = version
-            m.pointee.directory = arena.string(directory)
             e.pointee.snapshot = m
         case .snapshotting(let version):
             e.pointee.body_case = PS__ENVELOPE__BODY_SNAPSHOTTING

@@ -224,7 +224,7 @@ package enum Message: Sendable, Hashable {
     case prepared(Prepared)
     case commit(Commit)
     case applied(step: UInt64)
-    case snapshot(version: UInt64, directory: String)
+    case snapshot(version: UInt64)
     case snapshotting(version: UInt64)
     case saved(version: UInt64, files: [SavedFile])
     case failed(version: UInt64, text: String, whileSaving: Bool)

@@ -63,3 +63,13 @@ package final class Link {
         return Received(peer: peer, envelope: envelope, values: values)
     }
 }
+
+/// The largest frame of a slice, its head included: one row of a tensor may be larger than a slice's usual limit.
+package let largestSliceMessage = 32 << 20
+
+extension Received {
+    /// What is wrong with a message that is none.
+    package var problem: String {
+        if case .failure(let error) = envelope { error.description } else { "nothing" }
+    }
+}

@@ -153,17 +153,9 @@ extension CoordinatorState {
         return issue(.snapshot, at: now)
     }
 
-    /// Where servers write their parts; the generation keeps a late writer of a former one apart.
-    func partDirectory(_ version: UInt64) -> String {
-        "\(settings.runDirectory)/checkpoints/step-\(version).part-\(generation)"
-    }
-
     func orderSnapshot(_ rank: Int, version: UInt64) -> [Effect] {
         guard let server = servers[rank] else { return [] }
-        return [
-            .send(
-                envelope(.snapshot(version: version, directory: partDirectory(version)), to: server.incarnation))
-        ]
+        return [.send(envelope(.snapshot(version: version), to: server.incarnation))]
     }
 
     mutating func snapshotting(_ version: UInt64, rank: Int, at now: MonotonicTime) -> [Effect] {
@@ -183,9 +175,7 @@ extension CoordinatorState {
         if case .snapshot? = order?.kind, answered(rank) { effects += settledAfterSnapshot(at: now) }
         if saving!.files.count == servers.count {
             effects.append(
-                .completeCheckpoint(
-                    version: version, generation: generation, directory: partDirectory(version),
-                    files: saving!.files))
+                .completeCheckpoint(version: version, generation: generation, files: saving!.files))
         }
         return effects
     }

@@ -23,8 +23,8 @@ package struct CoordinatorState: Sendable {
         case send(Envelope)
         case heartbeat(Envelope)
         case journal(JournalRecord, sync: Bool)
-        /// Every server saved its part in the directory: write the manifest and give it its final name.
-        case completeCheckpoint(version: UInt64, generation: UInt32, directory: String, files: [Int: [SavedFile]])
+        /// Every server saved its part: write the manifest and give it its final name.
+        case completeCheckpoint(version: UInt64, generation: UInt32, files: [Int: [SavedFile]])
         case stepDone(StepReport)
         case warn(String)
         case exit(ExitStatus)

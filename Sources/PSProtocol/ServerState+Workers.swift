@@ -135,3 +135,11 @@ extension ServerState {
             job: job, generation: generation, term: term, source: incarnation, destination: worker, message: message)
     }
 }
+
+extension ServerState {
+    /// The answer to bytes that are no message.
+    package func refusal(of error: MessageError) -> Envelope {
+        let reason: Refusal.Reason = if case .protocolVersion = error { .protocolVersion } else { .malformed }
+        return to(0, .refusal(Refusal(reason, error.description)))
+    }
+}

@@ -18,7 +18,10 @@ package struct ServerState: Sendable {
         case updated(generation: UInt32, slice: Int)
         case saved(generation: UInt32, version: UInt64, [SavedFile])
         case saveFailed(generation: UInt32, version: UInt64, String)
+        /// A person asked this process to stop.
         case stopSignal
+        /// Who started this process is gone: without a coordinator nobody will start one again.
+        case parentGone
         case tick
     }
 
@@ -35,7 +38,8 @@ package struct ServerState: Sendable {
         case update(generation: UInt32, slice: Int, Commit)
         /// Send the slice's published values, which are those of this version.
         case publish(to: Incarnation, Envelope, slice: Int)
-        case save(generation: UInt32, version: UInt64, directory: String)
+        /// Write the current version to the part directory of this generation.
+        case save(generation: UInt32, version: UInt64)
         /// Forget stored frames.
         case dropFrames
         case exit(ExitStatus)
@@ -50,7 +54,7 @@ package struct ServerState: Sendable {
         case ready
     }
 
-    let timing: Timing
+    var timing: Timing
     let incarnation: Incarnation
     var hello: Hello
     var phase = Phase.joining
@@ -62,6 +66,7 @@ package struct ServerState: Sendable {
     var heardCoordinator: MonotonicTime
     var lastHello: MonotonicTime?
     var lastHeartbeat: MonotonicTime?
+    var stopAsked: MonotonicTime?
 
     // The job.
     package internal(set) var layout: ParameterLayout?
@@ -157,7 +162,11 @@ package struct ServerState: Sendable {
             saving = nil
             return [.sendToCoordinator(envelope(.failed(version: version, text: text, whileSaving: true)))]
         case .stopSignal:
-            return leave("stopped by a signal", code: ExitStatus.preempted)
+            stopAsked = stopAsked ?? now
+            return []
+        case .parentGone:
+            timing.orphan = timing.farewell
+            return []
         case .tick: return tick(at: now)
         }
     }
@@ -203,7 +212,7 @@ package struct ServerState: Sendable {
             pendingPrepare = step
             return answerPrepare()
         case .commit(let commit): return self.commit(commit)
-        case .snapshot(let version, let directory): return snapshot(version, directory)
+        case .snapshot(let version): return snapshot(version)
         default: return []
         }
     }
@@ -296,7 +305,7 @@ package struct ServerState: Sendable {
         return [.sendToCoordinator(envelope(.applied(step: commit.step)))]
     }
 
-    private mutating func snapshot(_ version: UInt64, _ directory: String) -> [Effect] {
+    private mutating func snapshot(_ version: UInt64) -> [Effect] {
         if savedVersion == version {
             return [.sendToCoordinator(envelope(.saved(version: version, files: savedFiles)))]
         }
@@ -309,7 +318,7 @@ package struct ServerState: Sendable {
             ]
         }
         saving = version
-        return [.save(generation: generation, version: version, directory: directory), acknowledge]
+        return [.save(generation: generation, version: version), acknowledge]
     }
 
     private mutating func tick(at now: MonotonicTime) -> [Effect] {
@@ -321,6 +330,10 @@ package struct ServerState: Sendable {
                         text: "no word from the coordinator for \(timing.orphan / 1000) s: "
                             + "check that it runs and that its address is right"))
             ]
+        }
+        // A stop often comes to all processes at once: the coordinator then needs this one's part of the last checkpoint.
+        if let stopAsked, now.since(stopAsked) >= timing.stopGrace {
+            return leave("stopped by a signal", code: ExitStatus.preempted)
         }
         if case .joining = phase {
             guard lastHello.map({ now.since($0) >= timing.retry }) ?? true else { return [] }

@@ -14,6 +14,9 @@ package struct Timing: Sendable, Hashable {
     /// How long a leaving coordinator waits for the others to say that they leave.
     package var farewell = 3000
 
+    /// How long a server that was asked to stop waits for the coordinator to end the job in order.
+    package var stopGrace = 8000
+
     package init() {}
 }
 

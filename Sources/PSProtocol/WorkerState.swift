@@ -14,7 +14,10 @@ package struct WorkerState: Sendable {
         case gradientReady(Attempt, slice: Int)
         case computed(Contribution)
         case computeFailed(Attempt, String)
+        /// A person asked this process to stop.
         case stopSignal
+        /// Who started this process is gone: without a coordinator nobody will start one again.
+        case parentGone
         case tick
     }
 
@@ -45,7 +48,7 @@ package struct WorkerState: Sendable {
         case contributing(Contribution)
     }
 
-    let timing: Timing
+    var timing: Timing
     let incarnation: Incarnation
     var hello: Hello
     var phase = Phase.joining
@@ -124,6 +127,9 @@ package struct WorkerState: Sendable {
         case .computeFailed(let attempt, let text):
             return leave("ticket \(attempt.ticket) cannot be computed: \(text)")
         case .stopSignal: return leave("stopped by a signal", code: ExitStatus.preempted)
+        case .parentGone:
+            timing.orphan = timing.farewell
+            return []
         case .tick: return tick(at: now)
         }
     }

@@ -30,6 +30,7 @@ package final class Socket {
 
     let handle: UnsafeMutableRawPointer
     private let context: TransportContext
+    private var isClosed = false
     package let kind: Kind
 
     /// - Parameter largestMessage: a peer that sends a larger frame is disconnected.
@@ -109,5 +110,13 @@ package final class Socket {
         return (RoutingID(bytes: Array(frames[0].bytes)), Array(frames.dropFirst()))
     }
 
-    deinit { zmq_close(handle) }
+    /// Closes the socket; what was sent last is given this long to leave.
+    package func close(lingerMilliseconds: Int) {
+        if isClosed { return }
+        isClosed = true
+        set(ZMQ_LINGER, Int32(lingerMilliseconds))
+        zmq_close(handle)
+    }
+
+    deinit { close(lingerMilliseconds: 0) }
 }

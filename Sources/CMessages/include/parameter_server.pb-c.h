@@ -547,15 +547,17 @@ struct  Ps__Applied
     , 0 }
 
 
+/*
+ * Write this version, which is the current one, to the part directory of the generation.
+ */
 struct  Ps__Snapshot
 {
   ProtobufCMessage base;
   uint64_t version;
-  char *directory;
 };
 #define PS__SNAPSHOT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__snapshot__descriptor) \
-    , 0, (char *)protobuf_c_empty_string }
+    , 0 }
 
 
 struct  Ps__Snapshotting
