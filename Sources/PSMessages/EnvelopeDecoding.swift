@@ -214,3 +214,11 @@ private func slice(_ pointer: UnsafeMutablePointer<Ps__Slice>?) throws(MessageEr
     guard m.values.len == 0 else { throw .malformed("a slice's values in the first frame") }
     return SliceHeader(index: Int(m.index), version: m.version)
 }
+
+extension Refusal {
+    /// The answer to bytes that are no message.
+    package init(of error: MessageError) {
+        let reason: Reason = if case .protocolVersion = error { .protocolVersion } else { .malformed }
+        self.init(reason, error.description)
+    }
+}

@@ -94,6 +94,13 @@ package final class SerialThread: @unchecked Sendable {
         condition.unlock()
     }
 
+    /// Waits until everything handed over so far is done.
+    package func finish() {
+        let done = DispatchSemaphore(value: 0)
+        run { done.signal() }
+        done.wait()
+    }
+
     private func takeNext() -> @Sendable () -> Void {
         condition.lock()
         defer { condition.unlock() }

@@ -224,7 +224,7 @@ package struct CoordinatorState: Sendable {
 
     // MARK: Envelopes
 
-    func envelope(_ message: Message, to destination: Incarnation) -> Envelope {
+    package func envelope(_ message: Message, to destination: Incarnation) -> Envelope {
         Envelope(
             job: job, generation: generation, term: term, source: incarnation, destination: destination,
             message: message)

@@ -130,16 +130,9 @@ extension ServerState {
         [.sendToWorker(worker, to(worker, .refusal(Refusal(reason, text))))]
     }
 
-    private func to(_ worker: Incarnation, _ message: Message) -> Envelope {
+    /// An envelope to a worker; 0 where the sender is not known.
+    package func to(_ worker: Incarnation, _ message: Message) -> Envelope {
         Envelope(
             job: job, generation: generation, term: term, source: incarnation, destination: worker, message: message)
-    }
-}
-
-extension ServerState {
-    /// The answer to bytes that are no message.
-    package func refusal(of error: MessageError) -> Envelope {
-        let reason: Refusal.Reason = if case .protocolVersion = error { .protocolVersion } else { .malformed }
-        return to(0, .refusal(Refusal(reason, error.description)))
     }
 }

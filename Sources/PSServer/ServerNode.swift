@@ -112,7 +112,7 @@ package final class ServerNode {
         case .failure(let error):
             logger.warning("from a worker's address: \(error)")
             // The sender may be anything; it is told once per frame what is wrong.
-            try bulk.send(state.refusal(of: error), to: peer)
+            try bulk.send(state.to(0, .refusal(Refusal(of: error))), to: peer)
         case .success(let envelope):
             routes[envelope.source] = peer
             arriving = received.values
@@ -162,9 +162,9 @@ package final class ServerNode {
                 fold(generation, slice, place, isLast: isLast)
             case .update(let generation, let slice, let commit):
                 guard let store else { break }
-                compute.run { [input] in
+                compute.run { [mailbox = input.mailbox] in
                     let weights = store.update(slice, commit)
-                    input.mailbox.post(.updated(generation: generation, slice: slice, weights: weights))
+                    mailbox.post(.updated(generation: generation, slice: slice, weights: weights))
                 }
             case .publish(let worker, let envelope, let slice):
                 guard let route = routes[worker], let buffer = published[slice] else { break }
@@ -198,23 +198,23 @@ package final class ServerNode {
         shard = (reset.rank, reset.servers)
         logger.info(
             "loading", metadata: ["step": "\(reset.version)", "generation": "\(generation)", "slices": "\(slices.count)"])
-        compute.run { [input] in
+        compute.run { [mailbox = input.mailbox] in
             do throws(CheckpointError) {
                 let weights = try store.load(slices, checkpoint: reset.checkpoint)
-                input.mailbox.post(.loaded(generation: generation, weights: weights))
+                mailbox.post(.loaded(generation: generation, weights: weights))
             } catch {
-                input.mailbox.post(.event(.loadFailed(generation: generation, "\(error)")))
+                mailbox.post(.event(.loadFailed(generation: generation, "\(error)")))
             }
         }
     }
 
     private func fold(_ generation: UInt32, _ slice: Int, _ place: Int, isLast: Bool) {
         guard let store, let frame = frames[slice]?.removeValue(forKey: place) else { return }
-        compute.run { [input] in
-            // ZeroMQ hands out frames aligned to 8 bytes at least, and floats are read.
-            let values = frame.bytes.baseAddress!.assumingMemoryBound(to: Float.self)
-            let (norm, isFinite) = store.fold(slice, values: values, isFirst: place == 0, isLast: isLast)
-            input.mailbox.post(
+        compute.run { [mailbox = input.mailbox] in
+            let (norm, isFinite) = frame.withFloats {
+                store.fold(slice, values: $0, isFirst: place == 0, isLast: isLast)
+            }
+            mailbox.post(
                 .event(.folded(generation: generation, slice: slice, squaredNorm: norm, isFinite: isFinite)))
         }
     }
@@ -224,16 +224,16 @@ package final class ServerNode {
         guard let store, let layout = state.layout else { return }
         let runDirectory = runDirectory
         let shard = shard
-        compute.run { [input, disk] in
+        compute.run { [mailbox = input.mailbox, disk] in
             let snapshot = store.snapshot()
             disk.run {
                 do throws(CheckpointError) {
                     let files = try snapshot.write(
                         runDirectory: runDirectory, version: version, generation: generation, server: shard.rank,
                         serverCount: shard.servers, layout: layout)
-                    input.mailbox.post(.event(.saved(generation: generation, version: version, files)))
+                    mailbox.post(.event(.saved(generation: generation, version: version, files)))
                 } catch {
-                    input.mailbox.post(
+                    mailbox.post(
                         .event(.saveFailed(generation: generation, version: version, "\(error)")))
                 }
             }

@@ -57,6 +57,17 @@ package final class Frame: @unchecked Sendable {
         UnsafeRawBufferPointer(start: zmq_msg_data(message), count: zmq_msg_size(message))
     }
 
+    /// The bytes as floats. ZeroMQ may hand out small frames at any address; those are copied to an aligned one.
+    package func withFloats<R>(_ body: (UnsafePointer<Float>) -> R) -> R {
+        let bytes = bytes
+        guard let start = bytes.baseAddress, Int(bitPattern: start) % MemoryLayout<Float>.alignment != 0 else {
+            return body(bytes.assumingMemoryBound(to: Float.self).baseAddress!)
+        }
+        let copy = SharedBuffer(byteCount: bytes.count)
+        copy.bytes.copyMemory(from: bytes)
+        return body(copy.floats)
+    }
+
     deinit {
         zmq_msg_close(message)
         message.deallocate()
