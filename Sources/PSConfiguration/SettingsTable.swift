@@ -18,14 +18,14 @@ package enum SettingsTable {
 
     private static let model: [Setting] = [
         .text("model.name", \.model.name, .identifier, "the network"),
-        .number("model.width", \.model.width, 0.01...8, "multiplies the channels of every convolution (at least 16)"),
+        .number("model.width", \.model.width, 0.01...16, "multiplies the channels of every convolution (at least 16)"),
         .integer("model.classes", \.model.classes, 2...1_000_000, "classes told apart"),
         Setting(
             "model.stem", \.model.stem, .integerChoice([299, 151, 79]),
             "the first layers, by the input size they are made for",
             wrap: { .integer($0) },
             unwrap: { if case .integer(let value) = $0 { value } else { nil } }),
-        .integer("model.imageSize", \.model.imageSize, 1...4096, "rows and columns of an input image"),
+        .integer("model.imageSize", \.model.imageSize, 1...8192, "rows and columns of an input image"),
         .boolean("model.auxiliary", \.model.auxiliary, "train the auxiliary head"),
         .number("model.dropout", \.model.dropout, 0...0.99, "share of elements dropped before the last layer"),
         .choice("model.initialValues", \.model.initialValues, "whose distribution of initial weights"),

@@ -64,7 +64,7 @@ import Testing
             ("seed: -1", "job.yaml:1: seed is '-1', allowed is at least 0"),
             ("seed: 99999999999999999999", "allowed is at least 0"),
             ("model:\n  stem: 100", "job.yaml:2: model.stem is '100', allowed is one of 299, 151, 79"),
-            ("model:\n  width: nan", "model.width is 'nan', allowed is from 0.01 to 8.0"),
+            ("model:\n  width: nan", "model.width is 'nan', allowed is from 0.01 to 16.0"),
             ("checkpoint:\n  keep: 1", "checkpoint.keep is '1', allowed is at least 2"),
             ("optimizer:\n  rule: adam", "job.yaml:2: optimizer.rule is 'adam', allowed is one of rmsprop, momentum"),
             ("name: ../evil", "name is '../evil', allowed is a name of letters"),
