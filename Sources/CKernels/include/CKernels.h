@@ -1,0 +1,3 @@
+// The vectorised loops that Swift calls.
+#pragma once
+#include "optimizer.h"
