@@ -25,6 +25,8 @@ package enum ConfigurationError: Error, Sendable, Hashable, CustomStringConverti
     /// Text that is no YAML, or no mapping of settings.
     case malformed(origin: SettingOrigin, problem: String)
     case unreadableFile(path: String, reason: String)
+    /// Settings that are allowed one by one, but not together.
+    case unusable(String, problem: String)
 
     package var description: String {
         switch self {
@@ -40,6 +42,8 @@ package enum ConfigurationError: Error, Sendable, Hashable, CustomStringConverti
             "\(origin): \(problem)"
         case .unreadableFile(let path, let reason):
             "cannot read the configuration \(path): \(reason)"
+        case .unusable(let key, let problem):
+            "\(key) \(problem)"
         }
     }
 }

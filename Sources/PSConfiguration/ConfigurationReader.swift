@@ -1,6 +1,7 @@
 // From what a person wrote to a configuration: defaults, then the file, then the environment, then the flags.
 
 import Foundation
+import PSOptimization
 import Yams
 
 extension JobConfiguration {
@@ -17,6 +18,7 @@ extension JobConfiguration {
         if let path { try read(yaml: JobConfiguration.text(ofFile: path), path: path) }
         try read(environment: environment)
         try read(assignments: assignments)
+        try validate()
     }
 
     /// The configuration that a complete or partial YAML text gives over the defaults.
@@ -25,6 +27,7 @@ extension JobConfiguration {
     package init(yaml: String, path: String) throws(ConfigurationError) {
         self.init()
         try read(yaml: yaml, path: path)
+        try validate()
     }
 
     private static func text(ofFile path: String) throws(ConfigurationError) -> String {
@@ -113,6 +116,19 @@ extension JobConfiguration {
             }
             try assign(setting, WrittenScalar(text: String(parts[1])), origin: .flag)
         }
+    }
+
+    /// Checks what the ranges of single settings do not say.
+    private func validate() throws(ConfigurationError) {
+        func check(_ section: String, _ body: () throws(InvalidSetting) -> Void) throws(ConfigurationError) {
+            do throws(InvalidSetting) {
+                try body()
+            } catch {
+                throw .unusable("\(section).\(error.key)", problem: error.message)
+            }
+        }
+        try check("optimizer", optimizer.validate)
+        try check("learningRate", learningRate.validate)
     }
 
     private mutating func assign(

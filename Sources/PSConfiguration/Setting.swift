@@ -89,17 +89,24 @@ extension Setting.Kind {
     /// The allowed values, for messages and lists.
     package var range: String {
         switch self {
-        case .integer(let range): describe(range, open: Int.max)
-        case .optionalInteger(let range): describe(range, open: Int.max) + ", or null"
-        case .number(let range): describe(range, open: Double.greatestFiniteMagnitude)
+        case .integer(let range): describe(range)
+        case .optionalInteger(let range): describe(range) + ", or null"
+        case .number(let range): describe(range)
         case .integerChoice(let numbers): "one of " + numbers.map(String.init).joined(separator: ", ")
         case .boolean, .choice, .text, .identifier: expectation
         }
     }
 
-    private func describe<Bound>(_ range: ClosedRange<Bound>, open: Bound) -> String {
-        range.upperBound == open
+    private func describe(_ range: ClosedRange<Int>) -> String {
+        range.upperBound == Int.max
             ? "at least \(range.lowerBound)" : "from \(range.lowerBound) to \(range.upperBound)"
+    }
+
+    /// Bounds next to a whole number stand for that number left out.
+    private func describe(_ range: ClosedRange<Double>) -> String {
+        let lower = range.lowerBound == .leastNonzeroMagnitude ? "above 0" : "at least \(range.lowerBound)"
+        let isOpen = range.upperBound.nextUp == range.upperBound.rounded(.up)
+        return lower + (isOpen ? " and below \(range.upperBound.nextUp)" : ", at most \(range.upperBound)")
     }
 
     /// The value that `scalar` writes.

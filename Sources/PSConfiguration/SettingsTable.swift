@@ -9,6 +9,9 @@ package enum SettingsTable {
     package static let all: [Setting] =
         job + model + optimizer + learningRate + train + data + cluster + checkpoint
 
+    private static let belowOne = 0...1.0.nextDown
+    private static let aboveZero = Double.leastNonzeroMagnitude
+
     private static let job: [Setting] = [
         .text("name", \.name, .identifier, "the job's name, part of its run directory's"),
         .integer(
@@ -18,16 +21,16 @@ package enum SettingsTable {
 
     private static let model: [Setting] = [
         .text("model.name", \.model.name, .identifier, "the network"),
-        .number("model.width", \.model.width, 0.01...8, "multiplies the channels of every convolution (at least 16)"),
+        .number("model.width", \.model.width, 0.01...16, "multiplies the channels of every convolution (at least 16)"),
         .integer("model.classes", \.model.classes, 2...1_000_000, "classes told apart"),
         Setting(
             "model.stem", \.model.stem, .integerChoice([299, 151, 79]),
             "the first layers, by the input size they are made for",
             wrap: { .integer($0) },
             unwrap: { if case .integer(let value) = $0 { value } else { nil } }),
-        .integer("model.imageSize", \.model.imageSize, 1...4096, "rows and columns of an input image"),
+        .integer("model.imageSize", \.model.imageSize, 1...8192, "rows and columns of an input image"),
         .boolean("model.auxiliary", \.model.auxiliary, "train the auxiliary head"),
-        .number("model.dropout", \.model.dropout, 0...0.99, "share of elements dropped before the last layer"),
+        .number("model.dropout", \.model.dropout, belowOne, "share of elements dropped before the last layer"),
         .choice("model.initialValues", \.model.initialValues, "whose distribution of initial weights"),
         .choice("model.poolBorder", \.model.poolBorder, "whether average pools count their padding"),
         .boolean("model.batchNormScale", \.model.batchNormScale, "learn a scale in each batch norm"),
@@ -37,8 +40,8 @@ package enum SettingsTable {
 
     private static let optimizer: [Setting] = [
         .choice("optimizer.rule", \.optimizer.rule, "how a gradient becomes an update"),
-        .number("optimizer.decay", \.optimizer.decay, 0...1, "decay of RMSProp's mean square"),
-        .number("optimizer.momentum", \.optimizer.momentum, 0...1, "momentum of either rule"),
+        .number("optimizer.decay", \.optimizer.decay, belowOne, "decay of RMSProp's mean square"),
+        .number("optimizer.momentum", \.optimizer.momentum, belowOne, "momentum of either rule"),
         .number("optimizer.epsilon", \.optimizer.epsilon, 0...1e6, "added to RMSProp's mean square inside the root"),
         .number("optimizer.clip", \.optimizer.clip, 0...1e30, "largest norm of a gradient; 0 turns the clip off"),
         .choice("optimizer.clipScope", \.optimizer.clipScope, "whose norm is clipped: the step's or each ticket's"),
@@ -47,7 +50,7 @@ package enum SettingsTable {
             "optimizer.weightDecay", \.optimizer.weightDecay, 0...1,
             "times convolution and dense weights, added to their gradient before the clip"),
         .number(
-            "optimizer.averageDecay", \.optimizer.averageDecay, 0...1,
+            "optimizer.averageDecay", \.optimizer.averageDecay, belowOne,
             "upper bound of the running average's decay, which is (1 + t) / (10 + t) at commit t"),
         .number(
             "optimizer.batchNormMomentum", \.optimizer.batchNormMomentum, 0...1,
@@ -57,8 +60,9 @@ package enum SettingsTable {
     private static let learningRate: [Setting] = [
         .choice("learningRate.shape", \.learningRate.shape, "how the rate goes down"),
         .number("learningRate.base", \.learningRate.base, 0...1e6, "rate at the first step"),
-        .number("learningRate.factor", \.learningRate.factor, 0...1, "exponential: one decay"),
-        .number("learningRate.everyEpochs", \.learningRate.everyEpochs, 1e-6...1e9, "exponential: epochs to a decay"),
+        .number("learningRate.factor", \.learningRate.factor, aboveZero...1, "exponential: one decay"),
+        .number(
+            "learningRate.everyEpochs", \.learningRate.everyEpochs, aboveZero...1e9, "exponential: epochs to a decay"),
         .boolean("learningRate.staircase", \.learningRate.staircase, "exponential: decay in whole periods"),
         .integer(
             "learningRate.warmupSteps", \.learningRate.warmupSteps, 0...Int.max, "steps of linear rise at the start"),
@@ -76,7 +80,7 @@ package enum SettingsTable {
                 default: nil
                 }
             }),
-        .number("train.epochs", \.train.epochs, 1e-6...1e9, "passes over the training images"),
+        .number("train.epochs", \.train.epochs, aboveZero...1e9, "passes over the training images"),
         .integer("train.ticketsPerStep", \.train.ticketsPerStep, 1...100_000, "tickets of one step"),
         .integer("train.batch", \.train.batch, 1...65_536, "images of one ticket"),
         .number("train.labelSmoothing", \.train.labelSmoothing, 0...1, "share of the target spread over all classes"),

@@ -64,9 +64,10 @@ import Testing
             ("seed: -1", "job.yaml:1: seed is '-1', allowed is at least 0"),
             ("seed: 99999999999999999999", "allowed is at least 0"),
             ("model:\n  stem: 100", "job.yaml:2: model.stem is '100', allowed is one of 299, 151, 79"),
-            ("model:\n  width: nan", "model.width is 'nan', allowed is from 0.01 to 8.0"),
+            ("model:\n  width: nan", "model.width is 'nan', allowed is at least 0.01, at most 16.0"),
             ("checkpoint:\n  keep: 1", "checkpoint.keep is '1', allowed is at least 2"),
             ("optimizer:\n  rule: adam", "job.yaml:2: optimizer.rule is 'adam', allowed is one of rmsprop, momentum"),
+            ("optimizer:\n  decay: 1", "optimizer.decay is '1', allowed is at least 0.0 and below 1.0"),
             ("name: ../evil", "name is '../evil', allowed is a name of letters"),
         ])
     func outOfRange(yaml: String, expected: String) {
@@ -78,6 +79,13 @@ import Testing
         #expect(
             message("train:\n  steps: 1\ntrain.steps: 2") == "job.yaml:3: train.steps is given more than once; keep one"
         )
+    }
+
+    @Test func settingsAreCheckedTogether() {
+        #expect(message("optimizer:\n  epsilon: 0").hasPrefix("optimizer.epsilon is 0: RMSProp divides by its root"))
+        #expect(message("optimizer: {epsilon: 0, rule: momentum}") == "no error")
+        #expect(
+            message("learningRate.factor: 0").hasSuffix("learningRate.factor is '0', allowed is above 0, at most 1.0"))
     }
 
     @Test func brokenYAMLNamesItsLine() {
