@@ -70,8 +70,12 @@ let package = Package(
         target("PSNode", ["PSTransport", "PSMessages", logging]),
         target("PSProtocol", ["PSMessages", "PSParameters"]),
         target("PSServer", ["PSNode", "PSProtocol", "PSOptimization", "PSCheckpoint", "PSConfiguration"]),
-        target("PSWorker", ["PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSConfiguration"]),
-        target("PSCoordinator", ["PSNode", "PSProtocol", "PSCheckpoint", "PSConfiguration"]),
+        target(
+            "PSWorker",
+            ["PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSCheckpoint", "PSConfiguration"]),
+        target(
+            "PSCoordinator",
+            ["PSNode", "PSProtocol", "PSOptimization", "PSData", "PSCheckpoint", "PSConfiguration"]),
         target(
             "PSJob",
             [

@@ -62,7 +62,7 @@ package final class CoordinatorNode {
         let configuration = options.configuration
         let description = try ModelDescription(configuration.model)
         layout = description.layout
-        let images = try configuration.openData(.training).count
+        let images = try configuration.data.open(.training).count
 
         input = NodeInput(lifeline: options.lifeline)
         lock = try RunDirectoryLock(runDirectory: directory.path)
