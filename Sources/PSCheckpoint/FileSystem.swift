@@ -47,7 +47,8 @@ enum FileSystem {
         if parent != path && !isDirectory(parent) { try createDirectory(parent) }
         // Another process may have been faster.
         if mkdir(path, 0o777) != 0 && !(errno == EEXIST && isDirectory(path)) {
-            throw .system(operation: "create directory", path: path, code: errno)
+            // Something else of that name: "not a directory" says more than "file exists".
+            throw .system(operation: "create directory", path: path, code: errno == EEXIST ? ENOTDIR : errno)
         }
         try synchronizeDirectory(parent)
     }

@@ -8,8 +8,8 @@ package enum WeightFile {
 
     /// Reads weights and statistics into a new flat vector of `layout`.
     ///
-    /// `num_batches_tracked` entries may be there or not. Any other difference from the model (a tensor missing, unknown,
-    /// of another shape or type) is an error that names them all.
+    /// `num_batches_tracked` entries may be there or not. Any other difference from the model (a tensor missing,
+    /// unknown, of another shape or type) is an error that names them all.
     package static func load(_ path: String, layout: ParameterLayout) throws(CheckpointError) -> [Float] {
         let file = try SafetensorsFile(path)
         var problems: [String] = []
@@ -40,8 +40,8 @@ package enum WeightFile {
     }
 
     /// Writes a checkpoint's weights (`.current`) or their running averages (`.average`), with their statistics, as one
-    /// file that torchvision's `load_state_dict(strict=True)` takes: every batch norm gets its `num_batches_tracked`, an
-    /// int64 scalar equal to the checkpoint's step.
+    /// file that torchvision's `load_state_dict(strict=True)` takes: every batch norm gets its `num_batches_tracked`,
+    /// an int64 scalar equal to the checkpoint's step.
     @discardableResult
     package static func export(
         _ checkpoint: CheckpointReader, value: StoredValue, layout: ParameterLayout, to path: String
