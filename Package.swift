@@ -64,7 +64,7 @@ let package = Package(
         // The service.
         target("PSOptimization", ["PSParameters", "CKernels"]),
         target("PSCheckpoint", ["PSParameters", "CCrypto", "CZlib"]),
-        target("PSConfiguration", ["PSModel", "PSOptimization", yams]),
+        target("PSConfiguration", ["PSModel", "PSOptimization", "PSData", yams]),
         target("PSMessages", ["CMessages", "PSParameters"]),
         target("PSTransport", ["CZeroMQ"]),
         target("PSNode", ["PSTransport", "PSMessages", logging]),
@@ -83,9 +83,10 @@ let package = Package(
             ]),
 
         // What a person and the job start.
-        executable("ps-server", ["PSServer", argumentParser, logging]),
-        executable("ps-worker", ["PSWorker", argumentParser, logging]),
-        executable("ps-coordinator", ["PSCoordinator", argumentParser, logging]),
+        executable("ps-server", ["PSServer", "PSNode", argumentParser]),
+        executable("ps-worker", ["PSWorker", "PSNode", argumentParser]),
+        executable(
+            "ps-coordinator", ["PSCoordinator", "PSCheckpoint", "PSConfiguration", "PSNode", argumentParser]),
         executable("psctl", ["PSJob", "PSServer", "PSWorker", argumentParser, logging]),
 
         // Tests.

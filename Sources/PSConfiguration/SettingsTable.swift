@@ -92,9 +92,10 @@ package enum SettingsTable {
 
     private static let data: [Setting] = [
         .choice("data.kind", \.data.kind, "the data set's form"),
+        .choice("data.fit", \.data.fit, "how an image reaches model.imageSize"),
         .text("data.path", \.data.path, .text, "the data set's directory"),
         .boolean("data.flip", \.data.flip, "mirror half of the training images"),
-        .integer("data.cropPadding", \.data.cropPadding, 0...4096, "border from which training images are cropped"),
+        .integer("data.cropPadding", \.data.cropPadding, 0...1024, "pixels by which training images are moved at most"),
     ]
 
     private static let cluster: [Setting] = [

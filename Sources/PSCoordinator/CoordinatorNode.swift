@@ -62,7 +62,7 @@ package final class CoordinatorNode {
         let configuration = options.configuration
         let description = try ModelDescription(configuration.model)
         layout = description.layout
-        let images = try configuration.data.open(.training).count
+        let images = try configuration.data.open(.train).count
 
         input = NodeInput(lifeline: options.lifeline)
         lock = try RunDirectoryLock(runDirectory: directory.path)
@@ -229,7 +229,7 @@ package final class CoordinatorNode {
         let manifest = Manifest(
             job: String(job, radix: 16), model: configuration.model.name, settings: configuration.resolvedYAML(),
             step: Int(version), generation: Int(generation), seed: configuration.seed, ticketsConsumed: tickets,
-            layoutDigest: String(layout.digest, radix: 16), serverCount: configuration.cluster.servers,
+            layoutDigest: layout.digest, serverCount: configuration.cluster.servers,
             files: files.sorted { $0.key < $1.key }.flatMap { server, files in
                 files.compactMap { file in
                     Manifest.Role(rawValue: file.content).map {
@@ -324,8 +324,8 @@ package final class CoordinatorNode {
         let summary = RunSummary(
             steps: checkpoint.version, samples: checkpoint.version * perStep, seconds: seconds,
             imagesPerSecond: seconds > 0 ? Double(images) / seconds : 0, finalLoss: self.status().loss, eval: nil,
-            weightsSHA256: try Fingerprint.weightsSHA256(layout: layout, checkpoint: reader),
-            stateSHA256: try Fingerprint.stateSHA256(layout: layout, checkpoint: reader),
+            weightsSHA256: try Fingerprint.weightsSHA256(reader, layout: layout),
+            stateSHA256: try Fingerprint.stateSHA256(reader, layout: layout),
             workers: configuration.cluster.workers, servers: configuration.cluster.servers,
             ticketsByWorker: Dictionary(
                 uniqueKeysWithValues: state.ticketsByRank.map { ("\($0.key)", $0.value) }),

@@ -2,7 +2,7 @@
 
 import CMessages
 
-/// Memory for one message's C structures, freed together.
+/// Memory for one message's C structures, freed together by `free`, after their last use.
 private struct Arena: ~Copyable {
     private var blocks: [UnsafeMutableRawPointer] = []
 
@@ -34,7 +34,10 @@ private struct Arena: ~Copyable {
         return (values.count, pointer)
     }
 
-    deinit { for block in blocks { block.deallocate() } }
+    mutating func free() {
+        for block in blocks { block.deallocate() }
+        blocks = []
+    }
 }
 
 extension Envelope {
@@ -43,6 +46,7 @@ extension Envelope {
     package func encoded(values: UnsafeRawBufferPointer = .init(start: nil, count: 0)) -> [UInt8] {
         precondition(values.isEmpty || message.carriesValues, "this message carries no values")
         var arena = Arena()
+        defer { arena.free() }
         let envelope: UnsafeMutablePointer<Ps__Envelope> = arena.new(ps__envelope__init)
         envelope.pointee.protocol = protocolVersion
         envelope.pointee.job = job

@@ -40,7 +40,7 @@ package enum Daemon {
             code = 1
         }
         // Other threads may still compute or write to sockets that are closed; nothing of theirs matters any more.
-        fflush(stdout)
+        fflush(nil)
         _exit(Int32(code))
     }
 

@@ -14,7 +14,10 @@ package struct Payload: Sendable {
         self.range = range
     }
 
-    package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: buffer.bytes[range]) }
+    func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+        defer { withExtendedLifetime(buffer) {} }
+        return body(UnsafeRawBufferPointer(rebasing: buffer.bytes[range]))
+    }
 }
 
 package struct Received {
@@ -37,7 +40,7 @@ package final class Link {
     package func send(_ envelope: Envelope, to peer: RoutingID? = nil, values: Payload? = nil) throws(TransportError)
         -> Bool
     {
-        let head = envelope.encoded(values: values?.bytes ?? UnsafeRawBufferPointer(start: nil, count: 0))
+        let head = values?.withBytes { envelope.encoded(values: $0) } ?? envelope.encoded()
         var frames = [Frame(head)]
         if let values, !values.range.isEmpty { frames.append(Frame(sharing: values.buffer, range: values.range)) }
         guard try socket.send(frames, to: peer) == .sent else { return false }
@@ -47,13 +50,15 @@ package final class Link {
 
     package func receive() throws(TransportError) -> Received? {
         guard let (peer, frames) = try socket.receive() else { return nil }
-        bytesReceived += frames.reduce(0) { $0 + UInt64($1.bytes.count) }
+        bytesReceived += frames.reduce(0) { $0 + UInt64($1.byteCount) }
         let values = frames.count == 2 ? frames[1] : nil
         let envelope: Result<Envelope, MessageError>
         if (1...2).contains(frames.count) {
             do throws(MessageError) {
                 envelope = .success(
-                    try Envelope.decode(frames[0].bytes, payloadCount: values?.bytes.count ?? 0))
+                    try frames[0].withBytes { (head) throws(MessageError) in
+                        try Envelope.decode(head, payloadCount: values?.byteCount ?? 0)
+                    })
             } catch {
                 envelope = .failure(error)
             }

@@ -119,7 +119,7 @@ package final class ServerNode {
             defer { arriving = nil }
             _ = try perform(
                 state.receive(
-                    .workerSaid(envelope, payloadBytes: received.values?.bytes.count ?? 0), at: .now))
+                    .workerSaid(envelope, payloadBytes: received.values?.byteCount ?? 0), at: .now))
         }
     }
 

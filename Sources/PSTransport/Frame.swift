@@ -53,19 +53,25 @@ package final class Frame: @unchecked Sendable {
             Unmanaged.passRetained(buffer).toOpaque())
     }
 
-    package var bytes: UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: zmq_msg_data(message), count: zmq_msg_size(message))
+    package var byteCount: Int { zmq_msg_size(message) }
+
+    /// The bytes are valid inside the closure only: they go when the frame goes.
+    package func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        defer { withExtendedLifetime(self) {} }
+        return try body(UnsafeRawBufferPointer(start: zmq_msg_data(message), count: zmq_msg_size(message)))
     }
 
     /// The bytes as floats. ZeroMQ may hand out small frames at any address; those are copied to an aligned one.
     package func withFloats<R>(_ body: (UnsafePointer<Float>) -> R) -> R {
-        let bytes = bytes
-        guard let start = bytes.baseAddress, Int(bitPattern: start) % MemoryLayout<Float>.alignment != 0 else {
-            return body(bytes.assumingMemoryBound(to: Float.self).baseAddress!)
+        withBytes { bytes in
+            guard Int(bitPattern: bytes.baseAddress) % MemoryLayout<Float>.alignment != 0 else {
+                return body(bytes.assumingMemoryBound(to: Float.self).baseAddress!)
+            }
+            let copy = SharedBuffer(byteCount: bytes.count)
+            defer { withExtendedLifetime(copy) {} }
+            copy.bytes.copyMemory(from: bytes)
+            return body(copy.floats)
         }
-        let copy = SharedBuffer(byteCount: bytes.count)
-        copy.bytes.copyMemory(from: bytes)
-        return body(copy.floats)
     }
 
     deinit {

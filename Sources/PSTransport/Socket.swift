@@ -107,7 +107,7 @@ package final class Socket {
             frames.append(frame)
         } while zmq_msg_more(frames[frames.count - 1].message) != 0
         guard kind == .router else { return (nil, frames) }
-        return (RoutingID(bytes: Array(frames[0].bytes)), Array(frames.dropFirst()))
+        return (RoutingID(bytes: frames[0].withBytes { Array($0) }), Array(frames.dropFirst()))
     }
 
     /// Closes the socket; what was sent last is given this long to leave.

@@ -29,7 +29,7 @@ final class TicketComputer: @unchecked Sendable {
         network = try TrainingNetwork(
             description: description, batch: batch, threads: configuration.cluster.threads)
         batches = BatchMaker(
-            source: try configuration.data.open(.training), imageSize: configuration.model.imageSize,
+            source: try configuration.data.open(.train), imageSize: configuration.model.imageSize,
             settings: configuration.data, seed: configuration.seed, batch: batch)
         random = CounterRandom(seed: configuration.seed, name: "dropout")
         images = SharedBuffer(byteCount: batch * batches.imageElements * MemoryLayout<Float>.stride)
