@@ -1,0 +1,152 @@
+// Batch norm and ReLU over the pixels of a batch: y = max((x - mean) / sqrt(variance + epsilon) * gamma + beta, 0).
+//
+// Letters: n values per channel (all pixels of the batch), x what the convolution wrote, d the gradient that reaches
+// it through the ReLU, x' = (x - mean) / sqrt(variance + epsilon).
+
+import CKernels
+
+/// Memory for one batch-norm layer's per-channel values, `vectors` vectors of `channels` floats.
+package struct BatchNormState {
+    package static let vectors = 4
+
+    /// Mean of the batch.
+    package let mean: UnsafeMutablePointer<Float>
+    /// 1 / sqrt(variance + epsilon), the variance biased.
+    package let inverseDeviation: UnsafeMutablePointer<Float>
+    /// y = max(x * scale + shift, 0).
+    package let scale: UnsafeMutablePointer<Float>
+    package let shift: UnsafeMutablePointer<Float>
+
+    package init(base: UnsafeMutablePointer<Float>, channels: Int) {
+        mean = base
+        inverseDeviation = base + channels
+        scale = base + 2 * channels
+        shift = base + 3 * channels
+    }
+}
+
+package enum BatchNorm {
+    /// Per-channel mean and sum of squared distances of one chunk of pixels: `moments` gets two vectors.
+    package static func chunkMoments(_ x: FeatureMap, pixels: Range<Int>, moments: UnsafeMutablePointer<Float>) {
+        engine_moments(
+            x.pixel(pixels.lowerBound), x.pixelStride, pixels.count, x.channels, moments, moments + x.channels)
+    }
+
+    /// Puts the chunks' moments together (Chan, Golub and LeVeque 1979), in chunk order and in double precision, and
+    /// derives the layer's scale and shift.
+    ///
+    /// - Parameters:
+    ///   - moments: as `chunkMoments` wrote them, chunk after chunk.
+    ///   - gamma: nil for a learned scale of 1.
+    ///   - batchMean, batchVariance: where this batch's statistics go; the variance divides by n - 1 if `unbiased`.
+    package static func finishMoments(
+        _ moments: UnsafePointer<Float>, chunkPixels: (Int) -> Int, chunks: Int, channels: Int,
+        gamma: UnsafePointer<Float>?, beta: UnsafePointer<Float>, epsilon: Float, unbiased: Bool,
+        state: BatchNormState, batchMean: UnsafeMutablePointer<Float>, batchVariance: UnsafeMutablePointer<Float>
+    ) {
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * channels) { sums in
+            let mean = sums.baseAddress!
+            let squares = mean + channels
+            mean.update(repeating: 0, count: channels)
+            squares.update(repeating: 0, count: channels)
+            var total = 0
+            for chunk in 0..<chunks {
+                let count = chunkPixels(chunk)
+                let from = moments + chunk * 2 * channels
+                let before = Double(total)
+                total += count
+                let share = Double(count) / Double(total)
+                let weight = before * share
+                for channel in 0..<channels {
+                    let distance = Double(from[channel]) - mean[channel]
+                    mean[channel] += distance * share
+                    squares[channel] += Double(from[channels + channel]) + distance * distance * weight
+                }
+            }
+            for channel in 0..<channels {
+                let variance = squares[channel] / Double(total)
+                let inverse = 1 / (variance + Double(epsilon)).squareRoot()
+                let scale = Double(gamma?[channel] ?? 1) * inverse
+                state.mean[channel] = Float(mean[channel])
+                state.inverseDeviation[channel] = Float(inverse)
+                state.scale[channel] = Float(scale)
+                state.shift[channel] = Float(Double(beta[channel]) - mean[channel] * scale)
+                batchMean[channel] = Float(mean[channel])
+                batchVariance[channel] = Float(unbiased ? squares[channel] / Double(total - 1) : variance)
+            }
+        }
+    }
+
+    /// Scale and shift from running statistics, for inference.
+    package static func runningScale(
+        mean: UnsafePointer<Float>, variance: UnsafePointer<Float>, channels: Int, gamma: UnsafePointer<Float>?,
+        beta: UnsafePointer<Float>, epsilon: Float, state: BatchNormState
+    ) {
+        for channel in 0..<channels {
+            let inverse = 1 / (Double(variance[channel]) + Double(epsilon)).squareRoot()
+            let scale = Double(gamma?[channel] ?? 1) * inverse
+            state.scale[channel] = Float(scale)
+            state.shift[channel] = Float(Double(beta[channel]) - Double(mean[channel]) * scale)
+        }
+    }
+
+    /// y = max(x * scale + shift, 0); x and y may be the same map.
+    package static func apply(_ x: FeatureMap, state: BatchNormState, to y: FeatureMap, context: KernelContext) {
+        let cut = passCut(pixels: x.pixels, channels: x.channels)
+        context.pool.run(cut.pieces) { item, _ in
+            let pixels = cut[item]
+            engine_scale_relu(
+                x.pixel(pixels.lowerBound), x.pixelStride, y.pixel(pixels.lowerBound), y.pixelStride, pixels.count,
+                x.channels, state.scale, state.shift)
+        }
+    }
+
+    /// Floats of memory `backward` needs.
+    package static func partFloats(pixels: Int, channels: Int) -> Int {
+        (passCut(pixels: pixels, channels: channels).pieces + 1) * 2 * channels
+    }
+
+    /// Turns the gradient of y into that of x, in place, and writes the gradients of gamma and beta.
+    ///
+    /// dx = gamma / deviation * (d - mean(d) - x' * mean(d * x')).
+    package static func backward(
+        gradient: FeatureMap, x: FeatureMap, state: BatchNormState, parts: UnsafeMutablePointer<Float>,
+        gammaGradient: UnsafeMutablePointer<Float>?, betaGradient: UnsafeMutablePointer<Float>, context: KernelContext
+    ) {
+        let channels = x.channels
+        let cut = passCut(pixels: x.pixels, channels: channels)
+        context.pool.run(cut.pieces) { item, _ in
+            let pixels = cut[item]
+            let sums = parts + item * 2 * channels
+            engine_norm_sums(
+                gradient.pixel(pixels.lowerBound), gradient.pixelStride, x.pixel(pixels.lowerBound), x.pixelStride,
+                pixels.count, channels, state.scale, state.shift, state.mean, sums, sums + channels)
+        }
+        let slope = parts + cut.pieces * 2 * channels
+        let offset = slope + channels
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * channels) { totals in
+            totals.update(repeating: 0)
+            for item in 0..<cut.pieces {
+                let sums = parts + item * 2 * channels
+                for index in 0..<2 * channels { totals[index] += Double(sums[index]) }
+            }
+            let count = Double(x.pixels)
+            for channel in 0..<channels {
+                let inverse = Double(state.inverseDeviation[channel])
+                let sum = totals[channel]
+                let product = totals[channels + channel] * inverse
+                betaGradient[channel] = Float(sum)
+                gammaGradient?[channel] = Float(product)
+                let scale = Double(state.scale[channel])
+                slope[channel] = Float(-scale * inverse * product / count)
+                offset[channel] = Float(-scale * sum / count)
+            }
+        }
+        context.pool.run(cut.pieces) { item, _ in
+            let pixels = cut[item]
+            engine_norm_gradient(
+                gradient.pixel(pixels.lowerBound), gradient.pixelStride, x.pixel(pixels.lowerBound), x.pixelStride,
+                pixels.count, channels, state.scale, state.shift, state.mean, slope, offset)
+        }
+    }
+}

@@ -1,0 +1,48 @@
+// A network that computes logits from running statistics, for evaluation and prediction.
+
+import PSKernels
+import PSModel
+import PSParameters
+
+/// The main head of a network, without dropout. Not to be called from two threads at once.
+package final class InferenceNetwork {
+    package let description: ModelDescription
+    /// Most images of one call.
+    package let batch: Int
+    private let memory: NetworkMemory
+
+    /// - Throws: `NetworkError.outOfMemory`.
+    package init(description: ModelDescription, batch: Int, threads: Int) throws(NetworkError) {
+        self.description = description
+        self.batch = batch
+        let plan = try NetworkPlan(description: description, batch: batch, threads: threads, mode: .inference)
+        memory = try NetworkMemory(plan: plan, threads: threads)
+    }
+
+    /// Bytes of memory this network holds.
+    package var arenaByteCount: Int { memory.arena.byteCount }
+
+    package var layout: ParameterLayout { description.layout }
+
+    /// Takes the values of one slice, weights or running statistics; see `TrainingNetwork.load`.
+    package func load(elements: Range<Int>, from values: UnsafePointer<Float>) {
+        memory.load(elements: elements, from: values)
+    }
+
+    /// - Parameters:
+    ///   - images: NHWC, count x imageSize x imageSize x 3, `count` at most `batch`.
+    ///   - logits: gets count x classes values.
+    package func logits(images: UnsafePointer<Float>, count: Int, into logits: UnsafeMutablePointer<Float>) {
+        precondition(count > 0 && count <= batch)
+        let input = memory.map(0)
+        let perImage = description.nodes[0].shape.elements
+        input.base.update(from: images, count: count * perImage)
+        // The plan is made for full batches; images that are not there are zeros, so that no stale NaN slows it down.
+        (input.base + count * perImage).update(repeating: 0, count: (batch - count) * perImage)
+        for layer in memory.layers { layer?.infer(memory.context) }
+        let output = memory.map(description.logits)
+        for image in 0..<count {
+            (logits + image * output.channels).update(from: output.pixel(image), count: output.channels)
+        }
+    }
+}

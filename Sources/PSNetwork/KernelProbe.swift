@@ -1,0 +1,47 @@
+// A fingerprint of this machine's arithmetic, by which a job refuses workers whose kernels give other bits.
+
+import PSKernels
+import PSModel
+import PSParameters
+
+package enum KernelProbe {
+    /// The BLAS kernel set's name, and a hash of the gradients of one small training step, which passes through every
+    /// algorithm of the plan. Takes a fraction of a second.
+    package static func identity() -> (coreName: String, hash: UInt64) {
+        var settings = ModelSettings()
+        settings.stem = 79
+        settings.imageSize = 40
+        settings.width = 0.3
+        settings.classes = 20
+        do {
+            let network = try TrainingNetwork(description: ModelDescription(settings), batch: 2, threads: 1)
+            return (blasCoreName(), try hash(of: network))
+        } catch {
+            preconditionFailure("the probe's own network cannot be built: \(error)")
+        }
+    }
+
+    private static func hash(of network: TrainingNetwork) throws(NetworkError) -> UInt64 {
+        let layout = network.layout
+        var weights = [Float](repeating: 0, count: layout.count)
+        weights.withUnsafeMutableBufferPointer { weights in
+            for (index, tensor) in layout.tensors.enumerated() {
+                let part = UnsafeMutableBufferPointer(rebasing: weights[layout.range(ofTensor: index)])
+                tensor.initialize(seed: 1, elements: 0..<tensor.elementCount, into: part)
+            }
+            for slice in layout.slices {
+                network.load(elements: slice.range, from: weights.baseAddress! + slice.range.lowerBound)
+            }
+        }
+        let random = CounterRandom(seed: 1, name: "probe")
+        let images = (0..<network.batch * network.description.nodes[0].shape.elements).map {
+            2 * random.uniform(UInt64($0)) - 1
+        }
+        _ = try network.step(
+            images: images, labels: [3, 17], random: random, options: StepOptions(), gradients: &weights,
+            ready: { _ in })
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for value in weights { hash = (hash ^ UInt64(value.bitPattern)) &* 0x100_0000_01B3 }
+        return hash
+    }
+}

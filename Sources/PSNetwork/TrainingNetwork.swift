@@ -1,0 +1,131 @@
+// A network that computes training steps: forward, losses, backward.
+
+import PSKernels
+import PSModel
+import PSParameters
+
+/// What the recipe decides about a step.
+package struct StepOptions: Sendable, Hashable {
+    /// Share of a label's probability that is spread over all classes.
+    package var labelSmoothing = 0.1
+    /// Weight of the auxiliary head's loss beside the main one's 1.
+    package var auxiliaryWeight = 0.4
+    package var dropout = true
+
+    package init() {}
+}
+
+/// What a step found.
+package struct StepResult: Sendable, Hashable {
+    /// mainLoss + auxiliaryWeight * auxiliaryLoss, nats, mean over the batch.
+    package let loss: Double
+    package let mainLoss: Double
+    /// 0 without an auxiliary head.
+    package let auxiliaryLoss: Double
+    /// Images whose largest main logit was their label's.
+    package let correct: Int
+}
+
+/// One network of one worker. All memory is taken when it is made; a step allocates nothing.
+///
+/// Not to be called from two threads at once. The same inputs give the same bits with any number of threads.
+package final class TrainingNetwork {
+    package let description: ModelDescription
+    package let batch: Int
+    private let memory: NetworkMemory
+
+    /// - Throws: `NetworkError` if a batch norm would see one value per channel, or if memory is refused.
+    package init(description: ModelDescription, batch: Int, threads: Int) throws(NetworkError) {
+        self.description = description
+        self.batch = batch
+        let plan = try NetworkPlan(description: description, batch: batch, threads: threads, mode: .training)
+        memory = try NetworkMemory(plan: plan, threads: threads)
+    }
+
+    /// Bytes a network would take, worked out without taking them.
+    package static func arenaByteCount(
+        description: ModelDescription, batch: Int, threads: Int
+    ) throws(NetworkError) -> Int {
+        let plan = try NetworkPlan(description: description, batch: batch, threads: threads, mode: .training)
+        return Arena.byteCount(floats: plan.arena.floatCount)
+    }
+
+    /// Bytes of memory this network holds.
+    package var arenaByteCount: Int { memory.arena.byteCount }
+
+    package var layout: ParameterLayout { description.layout }
+
+    /// Takes the values of one slice.
+    ///
+    /// - Parameters:
+    ///   - elements: exactly one slice's range of the layout.
+    ///   - values: that many canonical values (OIHW and so on).
+    package func load(elements: Range<Int>, from values: UnsafePointer<Float>) {
+        memory.load(elements: elements, from: values)
+    }
+
+    /// One training step on the weights loaded last.
+    ///
+    /// - Parameters:
+    ///   - images: NHWC, batch x imageSize x imageSize x 3.
+    ///   - labels: one class an image.
+    ///   - random: dropout's random numbers.
+    ///   - gradients: the flat canonical vector, overwritten: gradients of the mean loss over the batch; tensors of kind
+    ///     `statistic` get this batch's mean and variance.
+    ///   - ready: called with a tensor's index as soon as its part of `gradients` is final: statistics in the order of
+    ///     the forward pass, weights in the order backward makes them.
+    /// - Throws: `NetworkError.labelOutOfRange`, before anything is computed.
+    package func step(
+        images: UnsafePointer<Float>, labels: UnsafePointer<Int32>, random: CounterRandom, options: StepOptions,
+        gradients: UnsafeMutablePointer<Float>, ready: (Int) -> Void
+    ) throws(NetworkError) -> StepResult {
+        try checkLabels(labels)
+        let step = StepEnvironment(
+            context: memory.context, gradients: gradients, random: random, dropout: options.dropout,
+            unbiasedVariance: description.settings.unbiasedVariance)
+        memory.map(0).base.update(from: images, count: batch * description.nodes[0].shape.elements)
+        for (node, layer) in zip(description.nodes, memory.layers) {
+            layer?.forward(step)
+            for tensor in [node.tensors.runningMean, node.tensors.runningVariance].compactMap({ $0 }) { ready(tensor) }
+        }
+        let main = loss(head: description.logits, weight: 1, labels: labels, options: options)
+        let auxiliary = description.auxiliaryLogits.map {
+            loss(head: $0, weight: options.auxiliaryWeight, labels: labels, options: options)
+        }
+        for (node, layer) in zip(description.nodes, memory.layers).reversed() {
+            layer?.backward(step)
+            for tensor in [node.tensors.bias, node.tensors.scale, node.tensors.weight].compactMap({ $0 }) {
+                ready(tensor)
+            }
+        }
+        return StepResult(
+            loss: main.loss + options.auxiliaryWeight * (auxiliary?.loss ?? 0), mainLoss: main.loss,
+            auxiliaryLoss: auxiliary?.loss ?? 0, correct: main.correct)
+    }
+
+    /// The main head's output of the last step, batch x classes.
+    package var logits: [Float] { values(description.logits) }
+
+    /// The auxiliary head's output of the last step, batch x classes; empty without one.
+    package var auxiliaryLogits: [Float] { description.auxiliaryLogits.map(values) ?? [] }
+
+    private func values(_ head: Int) -> [Float] {
+        let map = memory.map(head)
+        return (0..<map.pixels).flatMap { UnsafeBufferPointer(start: map.pixel($0), count: map.channels) }
+    }
+
+    private func checkLabels(_ labels: UnsafePointer<Int32>) throws(NetworkError) {
+        let classes = description.settings.classes
+        for image in 0..<batch where labels[image] < 0 || labels[image] >= classes {
+            throw .labelOutOfRange(label: Int(labels[image]), image: image, classes: classes)
+        }
+    }
+
+    private func loss(
+        head: Int, weight: Double, labels: UnsafePointer<Int32>, options: StepOptions
+    ) -> (loss: Double, correct: Int) {
+        SoftmaxCrossEntropy.compute(
+            logits: memory.map(head), labels: labels, smoothing: options.labelSmoothing, weight: weight,
+            gradient: memory.gradient(head))
+    }
+}
