@@ -74,7 +74,9 @@ let package = Package(
         target(
             "PSJob",
             [
-                "PSConfiguration", "PSCheckpoint", "PSData", "PSNetwork", "PSNode", "PSOptimization", "PSMessages", "PSModel",
+                "PSConfiguration", "PSCheckpoint", "PSData", "PSNetwork", "PSNode", "PSOptimization", "PSMessages",
+                "PSModel",
+                "CCrypto", "COpenBLAS", "CProtobufC", "CZeroMQ", "CZlib",
             ]),
 
         // What a person and the job start.
