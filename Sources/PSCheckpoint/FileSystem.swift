@@ -42,19 +42,15 @@ struct Descriptor: ~Copyable {
 enum FileSystem {
     /// Creates a directory and its missing parents; one that exists is left as it is.
     static func createDirectory(_ path: String) throws(CheckpointError) {
-        if mkdir(path, 0o777) == 0 {
-            try synchronizeDirectory(parent(of: path))
-            return
+        if isDirectory(path) { return }
+        let parent = parent(of: path)
+        if parent != path && !isDirectory(parent) { try createDirectory(parent) }
+        // Another process may have been faster.
+        if mkdir(path, 0o777) != 0 && !(errno == EEXIST && isDirectory(path)) {
+            // Something else of that name: "not a directory" says more than "file exists".
+            throw .system(operation: "create directory", path: path, code: errno == EEXIST ? ENOTDIR : errno)
         }
-        switch errno {
-        case EEXIST:
-            if !isDirectory(path) { throw .system(operation: "create directory", path: path, code: EEXIST) }
-        case ENOENT where parent(of: path) != path:
-            try createDirectory(parent(of: path))
-            try createDirectory(path)
-        default:
-            throw .system(operation: "create directory", path: path, code: errno)
-        }
+        try synchronizeDirectory(parent)
     }
 
     /// Makes the names in a directory durable.

@@ -116,3 +116,13 @@ private func write(_ path: String) throws -> [Int] {
     }
     _ = try RunDirectoryLock(runDirectory: run)
 }
+
+@Test(arguments: [("", ENOENT), ("/dev/null/run", ENOTDIR), ("/dev/null", ENOTDIR), ("/proc/nothing/run", ENOENT)])
+func aRunDirectoryThatCannotBe(path: String, code: Int32) {
+    let error = #expect(throws: CheckpointError.self) { try RunDirectoryLock(runDirectory: path) }
+    guard case .system("create directory", _, let found) = error else {
+        Issue.record("\(error?.description ?? "")")
+        return
+    }
+    #expect(found == code)
+}
