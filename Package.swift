@@ -63,7 +63,7 @@ let package = Package(
         // The service.
         target("PSOptimization", ["PSParameters", "CKernels"]),
         target("PSCheckpoint", ["PSParameters", "CCrypto", "CZlib"]),
-        target("PSConfiguration", ["PSModel", "PSOptimization", yams]),
+        target("PSConfiguration", ["PSData", "PSModel", "PSOptimization", yams]),
         target("PSMessages", ["CMessages", "PSParameters"]),
         target("PSTransport", ["CZeroMQ"]),
         target("PSNode", ["PSTransport", "PSMessages", logging]),

@@ -1,5 +1,6 @@
 // The one value that says what a job is. The coordinator, the servers and the workers all receive the same text of it.
 
+import PSData
 import PSModel
 import PSOptimization
 
@@ -48,20 +49,6 @@ package struct TrainSettings: Sendable, Hashable, Codable {
 
     /// Images of one step.
     package var imagesPerStep: Int { ticketsPerStep * batch }
-}
-
-/// Where the images are and how a training image is varied.
-package struct DataSettings: Sendable, Hashable, Codable {
-    package enum Kind: String, Sendable, Hashable, Codable, CaseIterable {
-        case fashionMNIST = "fashion-mnist"
-    }
-
-    package var kind = Kind.fashionMNIST
-    package var path = "/usr/share/datasets/fashion-mnist"
-    package var flip = true
-    package var cropPadding = 0
-
-    package init() {}
 }
 
 /// The local processes that `psctl train` starts.
