@@ -79,7 +79,9 @@ let package = Package(
         target(
             "PSJob",
             [
-                "PSConfiguration", "PSCheckpoint", "PSData", "PSNetwork", "PSNode", "PSOptimization", "PSMessages", "PSModel",
+                "PSConfiguration", "PSCheckpoint", "PSCoordinator", "PSData", "PSNetwork", "PSNode", "PSOptimization",
+                "PSMessages", "PSModel", "PSProtocol", "PSTransport",
+                "CCrypto", "COpenBLAS", "CProtobufC", "CZeroMQ", "CZlib",
             ]),
 
         // What a person and the job start.
@@ -87,7 +89,7 @@ let package = Package(
         executable("ps-worker", ["PSWorker", "PSNode", argumentParser]),
         executable(
             "ps-coordinator", ["PSCoordinator", "PSCheckpoint", "PSConfiguration", "PSNode", argumentParser]),
-        executable("psctl", ["PSJob", "PSServer", "PSWorker", argumentParser, logging]),
+        executable("psctl", ["PSJob", argumentParser]),
 
         // Tests.
         tests("PSParametersTests", ["PSParameters"]),

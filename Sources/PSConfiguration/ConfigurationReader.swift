@@ -129,6 +129,7 @@ extension JobConfiguration {
         }
         try check("optimizer", optimizer.validate)
         try check("learningRate", learningRate.validate)
+        if data.path.isEmpty { throw .unusable("data.path", problem: "is empty; it must name a directory") }
     }
 
     private mutating func assign(

@@ -1,6 +1,7 @@
 // All settings. Reading YAML, `--set`, the environment, `--print-config`, the lists people read and the error messages
 // follow from this one table.
 
+import PSData
 import PSModel
 import PSOptimization
 
@@ -92,10 +93,10 @@ package enum SettingsTable {
 
     private static let data: [Setting] = [
         .choice("data.kind", \.data.kind, "the data set's form"),
-        .choice("data.fit", \.data.fit, "how an image reaches model.imageSize"),
         .text("data.path", \.data.path, .text, "the data set's directory"),
+        .choice("data.fit", \.data.fit, "how an image reaches the model's size: stretched, or framed in black"),
         .boolean("data.flip", \.data.flip, "mirror half of the training images"),
-        .integer("data.cropPadding", \.data.cropPadding, 0...1024, "pixels by which training images are moved at most"),
+        .integer("data.cropPadding", \.data.cropPadding, 0...1024, "pixels by which training images are moved about"),
     ]
 
     private static let cluster: [Setting] = [

@@ -12,20 +12,22 @@ package struct ModelWithWeights: Sendable {
 
     /// - Parameters:
     ///   - assignments: `--set` texts for what the file cannot say, such as `model.stem=79`.
-    ///   - imageSize: rows and columns of the images to come.
-    package init(model: String, weights: String, assignments: [String], imageSize: Int) throws {
+    ///   - imageHeight: rows of the images to come.
+    ///   - imageWidth: columns of the images to come.
+    package init(
+        model: String, weights: String, assignments: [String], imageHeight: Int, imageWidth: Int
+    ) throws {
         var job = JobConfiguration()
         job.model = ModelSettings()
         try job.read(assignments: assignments)
         job.model.name = model
-        job.model.imageSize = imageSize
         let file = try SafetensorsFile(weights)
         // A file without the last layer is reported by `load`, together with all else it lacks.
         if let head = file.tensor(named: "fc.weight"), let classes = head.shape.first, classes > 0 {
             job.model.classes = classes
         }
         job.model.auxiliary = file.tensors.contains { $0.name.hasPrefix("AuxLogits.") }
-        description = try ModelDescription(job.model)
+        description = try ModelDescription(job.model, image: Extent(imageHeight, imageWidth))
         values = try WeightFile.load(weights, layout: description.layout)
     }
 }

@@ -10,15 +10,20 @@ struct EmptyMap: Error {
 /// Collects nodes and tensors; `x` below is always a node index.
 struct GraphBuilder {
     let settings: ModelSettings
+    /// Rows and columns of an image.
+    let image: Extent
     private(set) var nodes: [Node] = []
     private(set) var tensors: [TensorSpecification] = []
 
-    init(settings: ModelSettings) { self.settings = settings }
+    init(settings: ModelSettings, image: Extent) {
+        self.settings = settings
+        self.image = image
+    }
 
     func shape(_ x: Int) -> MapShape { nodes[x].shape }
 
     mutating func input() -> Int {
-        let shape = MapShape(height: settings.imageSize, width: settings.imageSize, channels: 3)
+        let shape = MapShape(height: image.height, width: image.width, channels: 3)
         return add("input", .input, [], shape)
     }
 

@@ -31,12 +31,15 @@ package struct ModelDescription: Sendable {
     /// Smallest image this network can be built for, rows and columns.
     package let minimumImageSize: Int
 
+    /// - Parameter image: rows and columns of an image where they differ; nil: both are `settings.imageSize`.
     /// - Throws: `ModelError` naming the setting that cannot be used.
-    package init(_ settings: ModelSettings) throws(ModelError) {
+    package init(_ settings: ModelSettings, image: Extent? = nil) throws(ModelError) {
         try ModelDescription.check(settings)
+        let image = image ?? Extent(settings.imageSize, settings.imageSize)
         let minimum = ModelDescription.minimumImageSize(settings)
-        guard settings.imageSize >= minimum, let (graph, heads) = ModelDescription.build(settings) else {
-            throw .imageTooSmall(size: settings.imageSize, stem: settings.stem, minimum: minimum)
+        let shortest = min(image.height, image.width)
+        guard shortest >= minimum, let (graph, heads) = ModelDescription.build(settings, image: image) else {
+            throw .imageTooSmall(size: shortest, stem: settings.stem, minimum: minimum)
         }
         self.settings = settings
         nodes = graph.nodes
@@ -83,8 +86,10 @@ package struct ModelDescription: Sendable {
         }
     }
 
-    private static func build(_ settings: ModelSettings) -> (GraphBuilder, (logits: Int, auxiliary: Int?))? {
-        var graph = GraphBuilder(settings: settings)
+    private static func build(
+        _ settings: ModelSettings, image: Extent
+    ) -> (GraphBuilder, (logits: Int, auxiliary: Int?))? {
+        var graph = GraphBuilder(settings: settings, image: image)
         do throws(EmptyMap) {
             let heads = try graph.inceptionV3()
             return (graph, heads)
@@ -94,9 +99,6 @@ package struct ModelDescription: Sendable {
     }
 
     private static func minimumImageSize(_ settings: ModelSettings) -> Int {
-        var candidate = settings
-        candidate.imageSize = 1
-        while build(candidate) == nil { candidate.imageSize += 1 }
-        return candidate.imageSize
+        (1...).first { build(settings, image: Extent($0, $0)) != nil }!
     }
 }

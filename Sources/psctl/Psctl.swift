@@ -14,7 +14,7 @@ struct Psctl: ParsableCommand {
             'psctl stop' after a checkpoint, can be resumed; 130 the same after SIGINT.
             With --json, standard output is exactly one JSON value and everything else goes to standard error.
             """,
-        subcommands: [ModelCommand.self])
+        subcommands: [GradientsCommand.self, PredictCommand.self, ModelCommand.self, BenchCommand.self])
 
     static func main() {
         do {

@@ -34,7 +34,7 @@ import Testing
 
     @Test func hardTextsRoundTrip() throws {
         for text in [
-            "", " ", "null", "7", "a: b", "# no", "\"quoted\"", "back\\slash", "tab\tline\n", "\u{1}\u{85}é😀\u{FEFF}",
+            " ", "null", "7", "a: b", "# no", "\"quoted\"", "back\\slash", "tab\tline\n", "\u{1}\u{85}é😀\u{FEFF}",
         ] {
             var configuration = JobConfiguration()
             configuration.data.path = text
