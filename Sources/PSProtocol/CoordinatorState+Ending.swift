@@ -74,7 +74,7 @@ extension CoordinatorState {
         return JobStatus(
             state: state, step: version, steps: settings.steps, epoch: Double(version) / settings.stepsPerEpoch,
             loss: lastReport?.loss, learningRate: lastReport?.learningRate, imagesPerSecond: imagesPerSecond(at: now),
-            text: ending?.text ?? "", checkpoint: checkpoints.last?.version, nonFiniteSteps: nonFinite,
+            imagesPerStep: settings.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "", checkpoint: checkpoints.last?.version, nonFiniteSteps: nonFinite,
             generation: generation, processes: processes)
     }
 

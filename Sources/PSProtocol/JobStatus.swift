@@ -59,6 +59,7 @@ package struct JobStatus: Sendable, Hashable, Codable {
     package var loss: Double?
     package var learningRate: Double?
     package var imagesPerSecond: Double
+    package var imagesPerStep: Int
     /// Why it failed or stopped; empty otherwise.
     package var text: String
     /// Step of the last complete checkpoint; nil before the first.
@@ -72,6 +73,7 @@ package struct JobStatus: Sendable, Hashable, Codable {
         case state, step, steps, epoch, loss, text, checkpoint, generation, processes
         case learningRate = "learning_rate"
         case imagesPerSecond = "images_per_second"
+        case imagesPerStep = "images_per_step"
         case nonFiniteSteps = "non_finite_steps"
     }
 }
