@@ -96,6 +96,6 @@ let package = Package(
         tests("PSConfigurationTests", ["PSConfiguration"]),
         tests("PSMessagesTests", ["PSMessages", "PSTransport"]),
         tests("PSProtocolTests", ["PSProtocol"]),
-        tests("JobTests", ["PSJob", "PSCheckpoint"]),
+        tests("JobTests", ["PSJob", "PSCheckpoint", "PSConfiguration", "PSModel", "PSParameters"]),
     ]
 )

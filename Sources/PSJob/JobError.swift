@@ -5,7 +5,7 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
     case noCheckpoint(runDirectory: String, step: Int?, available: [Int])
     /// A file of images and labels that is not what it should be.
     case unusableBatch(path: String, problem: String)
-    case notTorchvision(reason: String)
+    case tooFewClasses(model: Int, data: Int)
 
     package var description: String {
         switch self {
@@ -21,7 +21,8 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
                 "\(runDirectory) has no complete checkpoint"
             }
         case .unusableBatch(let path, let problem): "\(path): \(problem)"
-        case .notTorchvision(let reason): reason
+        case .tooFewClasses(let model, let data):
+            "model.classes is \(model), but the data set has \(data) classes; set model.classes to \(data) or more"
         }
     }
 }
