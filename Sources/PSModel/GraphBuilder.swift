@@ -17,9 +17,9 @@ struct GraphBuilder {
 
     func shape(_ x: Int) -> MapShape { nodes[x].shape }
 
-    mutating func input() -> Int {
-        let shape = MapShape(height: settings.imageSize, width: settings.imageSize, channels: 3)
-        return add("input", .input, [], shape)
+    /// The images.
+    mutating func input(_ image: Extent) -> Int {
+        add("input", .input, [], MapShape(height: image.height, width: image.width, channels: 3))
     }
 
     /// Convolution, batch norm, ReLU. `channels` is the paper's number, before the width multiplier.
