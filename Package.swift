@@ -88,7 +88,7 @@ let package = Package(
         // Tests.
         tests("PSParametersTests", ["PSParameters"]),
         tests("PSModelTests", ["PSModel"], resources: [.copy("Fixtures")]),
-        tests("PSKernelsTests", ["PSKernels"]),
+        tests("PSKernelsTests", ["PSKernels", "PSParameters"]),
         tests("PSNetworkTests", ["PSNetwork", "PSOptimization"], resources: [.copy("Fixtures")]),
         tests("PSDataTests", ["PSData", "CZlib"]),
         tests("PSOptimizationTests", ["PSOptimization"]),
