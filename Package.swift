@@ -89,12 +89,12 @@ let package = Package(
         executable("ps-worker", ["PSWorker", "PSNode", argumentParser]),
         executable(
             "ps-coordinator", ["PSCoordinator", "PSCheckpoint", "PSConfiguration", "PSNode", argumentParser]),
-        executable("psctl", ["PSJob", argumentParser]),
+        executable("psctl", ["PSJob", "PSCheckpoint", "PSConfiguration", "PSMessages", "PSProtocol", argumentParser]),
 
         // Tests.
         tests("PSParametersTests", ["PSParameters"]),
         tests("PSModelTests", ["PSModel"], resources: [.copy("Fixtures")]),
-        tests("PSKernelsTests", ["PSKernels"]),
+        tests("PSKernelsTests", ["PSKernels", "PSParameters"]),
         tests("PSNetworkTests", ["PSNetwork", "PSOptimization"], resources: [.copy("Fixtures")]),
         tests("PSDataTests", ["PSData", "CZlib"]),
         tests("PSOptimizationTests", ["PSOptimization"]),
@@ -102,6 +102,6 @@ let package = Package(
         tests("PSConfigurationTests", ["PSConfiguration"]),
         tests("PSMessagesTests", ["PSMessages", "PSTransport"]),
         tests("PSProtocolTests", ["PSProtocol"]),
-        tests("JobTests", ["PSJob", "PSCheckpoint"]),
+        tests("JobTests", ["PSJob", "PSCheckpoint", "PSConfiguration", "PSModel", "PSParameters"]),
     ]
 )

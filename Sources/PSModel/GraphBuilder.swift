@@ -10,21 +10,16 @@ struct EmptyMap: Error {
 /// Collects nodes and tensors; `x` below is always a node index.
 struct GraphBuilder {
     let settings: ModelSettings
-    /// Rows and columns of an image.
-    let image: Extent
     private(set) var nodes: [Node] = []
     private(set) var tensors: [TensorSpecification] = []
 
-    init(settings: ModelSettings, image: Extent) {
-        self.settings = settings
-        self.image = image
-    }
+    init(settings: ModelSettings) { self.settings = settings }
 
     func shape(_ x: Int) -> MapShape { nodes[x].shape }
 
-    mutating func input() -> Int {
-        let shape = MapShape(height: image.height, width: image.width, channels: 3)
-        return add("input", .input, [], shape)
+    /// The images.
+    mutating func input(_ image: Extent) -> Int {
+        add("input", .input, [], MapShape(height: image.height, width: image.width, channels: 3))
     }
 
     /// Convolution, batch norm, ReLU. `channels` is the paper's number, before the width multiplier.

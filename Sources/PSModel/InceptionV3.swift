@@ -4,8 +4,8 @@ extension GraphBuilder {
     /// Adds all rows; shapes in the comments are height x width x channels for a 299 x 299 image at width 1.
     ///
     /// - Returns: the nodes that hold the logits of the main and of the auxiliary head.
-    mutating func inceptionV3() throws(EmptyMap) -> (logits: Int, auxiliary: Int?) {
-        var x = input()  //                                                                        299 x 299 x 3
+    mutating func inceptionV3(image: Extent) throws(EmptyMap) -> (logits: Int, auxiliary: Int?) {
+        var x = input(image)  //                                                                        299 x 299 x 3
         // Section 8's stems: at 151 the first stride goes, at 79 the first pool goes as well.
         let firstStride: Extent = settings.stem == 299 ? 2 : 1
         x = try convolution("Conv2d_1a_3x3", x, 32, 3, stride: firstStride)  //                    149 x 149 x 32

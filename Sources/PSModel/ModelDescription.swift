@@ -31,15 +31,17 @@ package struct ModelDescription: Sendable {
     /// Smallest image this network can be built for, rows and columns.
     package let minimumImageSize: Int
 
-    /// - Parameter image: rows and columns of an image where they differ; nil: both are `settings.imageSize`.
+    /// - Parameter image: rows and columns of an image, where they differ from each other; by default both are
+    ///   `settings.imageSize`.
     /// - Throws: `ModelError` naming the setting that cannot be used.
     package init(_ settings: ModelSettings, image: Extent? = nil) throws(ModelError) {
         try ModelDescription.check(settings)
         let image = image ?? Extent(settings.imageSize, settings.imageSize)
         let minimum = ModelDescription.minimumImageSize(settings)
-        let shortest = min(image.height, image.width)
-        guard shortest >= minimum, let (graph, heads) = ModelDescription.build(settings, image: image) else {
-            throw .imageTooSmall(size: shortest, stem: settings.stem, minimum: minimum)
+        guard min(image.height, image.width) >= minimum,
+            let (graph, heads) = ModelDescription.build(settings, image: image)
+        else {
+            throw .imageTooSmall(size: min(image.height, image.width), stem: settings.stem, minimum: minimum)
         }
         self.settings = settings
         nodes = graph.nodes
@@ -89,9 +91,9 @@ package struct ModelDescription: Sendable {
     private static func build(
         _ settings: ModelSettings, image: Extent
     ) -> (GraphBuilder, (logits: Int, auxiliary: Int?))? {
-        var graph = GraphBuilder(settings: settings, image: image)
+        var graph = GraphBuilder(settings: settings)
         do throws(EmptyMap) {
-            let heads = try graph.inceptionV3()
+            let heads = try graph.inceptionV3(image: image)
             return (graph, heads)
         } catch {
             return nil
@@ -99,6 +101,8 @@ package struct ModelDescription: Sendable {
     }
 
     private static func minimumImageSize(_ settings: ModelSettings) -> Int {
-        (1...).first { build(settings, image: Extent($0, $0)) != nil }!
+        var size = 1
+        while build(settings, image: Extent(size, size)) == nil { size += 1 }
+        return size
     }
 }

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import PSConfiguration
+import PSCheckpoint
 import PSJob
 
 /// `--json`.
@@ -23,7 +24,10 @@ struct ConfigurationOptions: ParsableArguments {
     var assignments: [String] = []
 
     /// Flags over environment over file over defaults.
-    func configuration() throws(ConfigurationError) -> JobConfiguration {
+    func configuration() throws(ConfigurationError) -> JobConfiguration { try configuration(over: path) }
+
+    /// Flags over environment over this file over defaults.
+    func configuration(over path: String?) throws(ConfigurationError) -> JobConfiguration {
         try JobConfiguration(
             path: path, environment: ProcessInfo.processInfo.environment, assignments: assignments)
     }
@@ -34,7 +38,9 @@ struct RunDirectoryOption: ParsableArguments {
     @Option(name: .customLong("run-dir"), help: "The run's directory (default: runs/last).")
     var path: String?
 
-    func existing() throws(JobError) -> RunDirectory { try RunDirectory.existing(path) }
+    func existing() throws(JobError) -> RunDirectory { try Self.existing(path) }
+
+    static func existing(_ path: String?) throws(JobError) -> RunDirectory { try RunDirectory.existing(path) }
 }
 
 /// `--threads` of a command that computes in its own process.

@@ -1,0 +1,292 @@
+// Whole small networks: directional derivatives, bits, order of readiness, inference, errors.
+
+import Glibc
+import PSKernels
+import PSModel
+import PSNetwork
+import PSParameters
+import Testing
+
+/// A small network with seeded weights and a seeded batch.
+private struct SmallRun {
+    let network: TrainingNetwork
+    var weights: [Float]
+    var gradients: [Float]
+    let images: [Float]
+    let labels: [Int32]
+    var options = StepOptions()
+    var random = CounterRandom(seed: 5, name: "dropout")
+
+    /// - Parameter biasShift: added to every batch norm's beta; 4 opens nearly all ReLUs, so that the loss is smooth.
+    init(batch: Int, threads: Int, biasShift: Float = 0, _ change: (inout ModelSettings) -> Void = { _ in }) throws {
+        var settings = ModelSettings()
+        settings.stem = 79
+        settings.imageSize = 40
+        settings.width = 0.2
+        settings.classes = 12
+        change(&settings)
+        network = try TrainingNetwork(description: ModelDescription(settings), batch: batch, threads: threads)
+        weights = [Float](repeating: 0, count: network.layout.count)
+        gradients = [Float](repeating: .nan, count: network.layout.count)
+        for (index, tensor) in network.layout.tensors.enumerated() where tensor.kind == .weight {
+            let random = CounterRandom(seed: 3, name: tensor.name)
+            let (centre, spread): (Float, Float) =
+                if tensor.name.hasSuffix("bn.weight") {
+                    (1, 0.25)
+                } else if tensor.name.hasSuffix("bn.bias") {
+                    (biasShift, 0.25)
+                } else {
+                    (0, (3 / Float(tensor.elementCount / tensor.shape[0])).squareRoot())
+                }
+            for (element, position) in network.layout.range(ofTensor: index).enumerated() {
+                weights[position] = centre + spread * (2 * random.uniform(UInt64(element)) - 1)
+            }
+        }
+        let pixels = CounterRandom(seed: 4, name: "images")
+        images = (0..<batch * network.description.nodes[0].shape.elements).map { 2 * pixels.uniform(UInt64($0)) - 1 }
+        labels = (0..<batch).map { Int32(($0 * 5 + 1) % 12) }
+    }
+
+    mutating func step(ready: (Int) -> Void = { _ in }) throws -> StepResult {
+        load(weights)
+        return try network.step(
+            images: images, labels: labels, random: random, options: options, gradients: &gradients, ready: ready)
+    }
+
+    func load(_ values: [Float]) {
+        values.withUnsafeBufferPointer {
+            for slice in network.layout.slices {
+                network.load(elements: slice.range, from: $0.baseAddress! + slice.range.lowerBound)
+            }
+        }
+    }
+
+    /// The gradient's inner product with a seeded random direction among the tensors `included` names, and the loss's
+    /// central difference along it.
+    mutating func directionalDerivative(
+        included: (TensorSpecification) -> Bool
+    ) throws -> (gradient: Double, difference: Double) {
+        _ = try step()
+        let base = weights
+        let gradient = gradients
+        var direction = [Float](repeating: 0, count: weights.count)
+        for (index, tensor) in network.layout.tensors.enumerated() where tensor.kind == .weight && included(tensor) {
+            let signs = CounterRandom(seed: 6, name: tensor.name)
+            let range = network.layout.range(ofTensor: index)
+            // Along the gradient's own signs nine times in ten: a derivative well above rounding, yet not only its norm.
+            for position in range {
+                let sign: Float = gradient[position] < 0 ? -1 : 1
+                direction[position] = signs.uniform(UInt64(position)) < 0.9 ? sign : -sign
+            }
+        }
+        let product = zip(gradient, direction).prefix(network.layout.weightCount).reduce(0.0) {
+            $0 + Double($1.0) * Double($1.1)
+        }
+        // A step that moves the loss by about 0.005: far above its rounding, far below its curvature.
+        let size = Float(0.005 / product)
+        weights = zip(base, direction).map { $0 + size * $1 }
+        let up = try step().loss
+        weights = zip(base, direction).map { $0 - size * $1 }
+        let down = try step().loss
+        weights = base
+        return (product, (up - down) / (2 * Double(size)))
+    }
+}
+
+private func sameBits(_ first: [Float], _ second: [Float]) -> Bool {
+    first.count == second.count && zip(first, second).allSatisfy { $0.bitPattern == $1.bitPattern }
+}
+
+@Suite struct NetworkTests {
+    /// What the gradient says the loss does is what it does: every kind of tensor, dropout on, in the variants.
+    @Test(arguments: ["torchvision", "slim", "no auxiliary", "stem 299"])
+    func directionalDerivatives(variant: String) throws {
+        var run = try SmallRun(batch: 4, threads: 2, biasShift: 4) {
+            switch variant {
+            case "slim":
+                $0.batchNormScale = false
+                $0.poolBorder = .excluded
+                $0.unbiasedVariance = false
+            case "no auxiliary": $0.auxiliary = false
+            case "stem 299": ($0.stem, $0.imageSize, $0.width) = (299, 147, 0.1)
+            default: break
+            }
+        }
+        let groups: [(String, (TensorSpecification) -> Bool)] = [
+            ("early convolutions", { $0.name.hasPrefix("Conv2d") && $0.decays }),
+            ("middle convolutions", { $0.name.hasPrefix("Mixed_6c") && $0.decays }),
+            ("late convolutions", { $0.name.hasPrefix("Mixed_7") && $0.decays }),
+            ("norms", { $0.name.contains(".bn.") }), ("dense", { $0.name.contains("fc.") }),
+            ("auxiliary", { $0.name.hasPrefix("AuxLogits.conv") && $0.decays }),
+        ]
+        for (name, included) in groups {
+            if variant == "no auxiliary" && name == "auxiliary" { continue }
+            let (gradient, difference) = try run.directionalDerivative(included: included)
+            #expect(abs(gradient) > 1e-3)
+            #expect(abs(difference / gradient - 1) < 5e-3, "\(name): gradient \(gradient), difference \(difference)")
+        }
+    }
+
+    @Test func bitsDoNotDependOnThreads() throws {
+        var first = try SmallRun(batch: 5, threads: 1)
+        let expected = try first.step()
+        #expect(first.gradients.allSatisfy { $0.isFinite })
+        for threads in [2, 3] {
+            var other = try SmallRun(batch: 5, threads: threads)
+            // Twice: nothing may be left over from the step before.
+            for _ in 0..<2 {
+                #expect(try other.step() == expected)
+                #expect(sameBits(other.gradients, first.gradients))
+                #expect(sameBits(other.network.logits, first.network.logits))
+                #expect(sameBits(other.network.auxiliaryLogits, first.network.auxiliaryLogits))
+            }
+        }
+    }
+
+    @Test func fullSizeBitsDoNotDependOnThreads() throws {
+        var runs = try [1, 2, 3].map { threads in
+            try SmallRun(batch: 2, threads: threads) { ($0.stem, $0.imageSize, $0.width) = (299, 299, 1) }
+        }
+        let results = try runs.indices.map { try runs[$0].step() }
+        for index in 1...2 {
+            #expect(results[index] == results[0])
+            #expect(sameBits(runs[index].gradients, runs[0].gradients))
+        }
+    }
+
+    @Test func readyOnceAndFinal() throws {
+        var run = try SmallRun(batch: 3, threads: 2)
+        let layout = run.network.layout
+        _ = try run.step()
+        let final = run.gradients
+        run.gradients = [Float](repeating: .nan, count: final.count)
+        run.load(run.weights)
+        var order: [Int] = []
+        var early = 0
+        try run.gradients.withUnsafeMutableBufferPointer { gradients in
+            _ = try run.network.step(
+                images: run.images, labels: run.labels, random: run.random, options: run.options,
+                gradients: gradients.baseAddress!
+            ) { tensor in
+                order.append(tensor)
+                let range = layout.range(ofTensor: tensor)
+                if !sameBits(Array(gradients[range]), Array(final[range])) { early += 1 }
+            }
+        }
+        #expect(early == 0)
+        #expect(order.sorted() == Array(layout.tensors.indices))
+        let weights = order.filter { layout.tensors[$0].kind == .weight }
+        #expect(layout.tensors[weights[0]].name == "fc.bias")
+        #expect(layout.tensors[weights.last!].name == "Conv2d_1a_3x3.conv.weight")
+    }
+
+    @Test func dropoutIsAFunctionOfItsRandomNumbers() throws {
+        var run = try SmallRun(batch: 4, threads: 2)
+        let first = try run.step()
+        #expect(try run.step() == first)
+        run.random = CounterRandom(seed: 6, name: "dropout")
+        #expect(try run.step().mainLoss != first.mainLoss)
+        run.options.dropout = false
+        let off = try run.step()
+        var none = try SmallRun(batch: 4, threads: 2) { $0.dropout = 0 }
+        #expect(try none.step() == off)
+    }
+
+    @Test func lossIsTheWeightedSum() throws {
+        var run = try SmallRun(batch: 4, threads: 1)
+        let result = try run.step()
+        #expect(result.loss == result.mainLoss + 0.4 * result.auxiliaryLoss)
+        #expect(result.mainLoss != result.auxiliaryLoss)
+        let rows = stride(from: 0, to: 48, by: 12).map { Array(run.network.logits[$0..<$0 + 12]) }
+        let hits = zip(rows, run.labels).filter { $0.firstIndex(of: $0.max()!) == Int($1) }.count
+        #expect(result.correct == hits)
+        run.options.auxiliaryWeight = 0
+        #expect(try run.step().loss == result.mainLoss)
+        for (index, tensor) in run.network.layout.tensors.enumerated()
+        where tensor.name.hasPrefix("AuxLogits") && tensor.kind == .weight {
+            #expect(run.gradients[run.network.layout.range(ofTensor: index)].allSatisfy { $0 == 0 })
+        }
+    }
+
+    /// With this batch's own statistics as running ones, evaluation computes what training did, without dropout.
+    @Test func inferenceAgreesWithTraining() throws {
+        var run = try SmallRun(batch: 6, threads: 2) { $0.unbiasedVariance = false }
+        run.options.dropout = false
+        _ = try run.step()
+        let layout = run.network.layout
+        let values = Array(run.weights[..<layout.weightCount] + run.gradients[layout.weightCount...])
+        for batch in [6, 4] {
+            let network = try InferenceNetwork(description: run.network.description, batch: batch, threads: 2)
+            values.withUnsafeBufferPointer {
+                for slice in layout.slices {
+                    network.load(elements: slice.range, from: $0.baseAddress! + slice.range.lowerBound)
+                }
+            }
+            var logits = [Float](repeating: .nan, count: 6 * 12)
+            run.images.withUnsafeBufferPointer { images in
+                logits.withUnsafeMutableBufferPointer { logits in
+                    for start in stride(from: 0, to: 6, by: batch) {
+                        let perImage = network.description.nodes[0].shape.elements
+                        network.logits(
+                            images: images.baseAddress! + start * perImage, count: min(batch, 6 - start),
+                            into: logits.baseAddress! + start * 12)
+                    }
+                }
+            }
+            let worst = zip(logits, run.network.logits).map { abs($0 - $1) }.max()!
+            let size = run.network.logits.map(abs).max()!
+            #expect(worst < 1e-4 * size, "worst difference \(worst) at batch \(batch)")
+            #expect(network.arenaByteCount < run.network.arenaByteCount)
+        }
+    }
+
+    @Test func badBatches() throws {
+        let run = try SmallRun(batch: 2, threads: 1)
+        var gradients = run.gradients
+        for (label, image) in [(Int32(12), 1), (-1, 0)] {
+            var labels = run.labels
+            labels[image] = label
+            #expect(throws: NetworkError.labelOutOfRange(label: Int(label), image: image, classes: 12)) {
+                try run.network.step(
+                    images: run.images, labels: labels, random: run.random, options: run.options,
+                    gradients: &gradients, ready: { _ in })
+            }
+        }
+        // At 40 x 40 the last maps are 4 x 4, but the auxiliary head ends in one pixel.
+        #expect(throws: NetworkError.singleValueBatchNorm(layer: "AuxLogits.conv0", batch: 1)) {
+            try SmallRun(batch: 1, threads: 1)
+        }
+        _ = try SmallRun(batch: 1, threads: 1) { $0.auxiliary = false }
+    }
+
+    @Test func oblongImages() throws {
+        var settings = ModelSettings()
+        (settings.stem, settings.width, settings.classes) = (79, 0.1, 4)
+        let description = try ModelDescription(settings, image: Extent(30, 47))
+        let network = try TrainingNetwork(description: description, batch: 2, threads: 2)
+        var gradients = [Float](repeating: .nan, count: network.layout.count)
+        let images = [Float](repeating: 0.5, count: 2 * 30 * 47 * 3)
+        _ = try network.step(
+            images: images, labels: [0, 3], random: CounterRandom(key: 1), options: StepOptions(),
+            gradients: &gradients, ready: { _ in })
+        #expect(gradients.allSatisfy { $0.isFinite })
+    }
+
+    @Test func memoryIsKnownBeforehand() throws {
+        let run = try SmallRun(batch: 3, threads: 2)
+        let estimate = try TrainingNetwork.arenaByteCount(
+            description: run.network.description, batch: 3, threads: 2)
+        #expect(estimate == run.network.arenaByteCount)
+        let full = try ModelDescription(ModelSettings())
+        let bytes = try TrainingNetwork.arenaByteCount(description: full, batch: 32, threads: 2)
+        // 1.15 GB of maps before batch norm and as much behind it, and the parameters twice.
+        #expect(bytes > 2_000_000_000 && bytes < 2_800_000_000)
+    }
+
+    @Test func theProbeIsStable() {
+        let first = KernelProbe.identity()
+        let second = KernelProbe.identity()
+        #expect(first.hash == second.hash && first.coreName == second.coreName)
+        #expect(!first.coreName.isEmpty)
+    }
+}
