@@ -282,6 +282,8 @@ final class SimulatedCoordinator: SimulatedProcess {
     private(set) var state: CoordinatorState
     private var disk = SimulatedThread()
     private var granted: [Attempt: UInt64] = [:]
+    /// The attempt that counted, by ticket, in this generation.
+    private var counted: [UInt64: Attempt] = [:]
     private var closed: Set<UInt64> = []
     private var prepared: Set<UInt64> = []
     private var finished: Set<Incarnation> = []
@@ -358,6 +360,7 @@ final class SimulatedCoordinator: SimulatedProcess {
             }
             closed.insert(step)
         case .rollback(let generation, _):
+            counted = [:]
             closed = []
             prepared = []
             if generation > 1 { world.saw(.rollback) }
@@ -384,6 +387,16 @@ final class SimulatedCoordinator: SimulatedProcess {
         case .prepare(let step, _):
             prepared.insert(step)
             if !closed.contains(step) { world.saw(.prepareAgain) }
+        case .counted(let attempt):
+            let known = counted[attempt.ticket] ?? attempt
+            if granted[attempt] != envelope.destination || known != attempt {
+                world.violate("\(attempt) is counted, though granted to \(granted[attempt] ?? 0), after \(known)")
+            }
+            counted[attempt.ticket] = attempt
+        case .commit(let commit):
+            if !world.disk.isClosed(commit.step) {
+                world.violate("the commit of step \(commit.step) goes out before its close is on the disk")
+            }
         case .finish:
             if finished.contains(envelope.destination) { world.saw(.finishAgain) }
             finished.insert(envelope.destination)
