@@ -128,6 +128,7 @@ package struct WorkerState: Sendable {
             guard case .computing(contribution.attempt, let abandoned) = phase else { return [] }
             if abandoned { return becomeIdle(at: now) }
             phase = .pushing(contribution)
+            lastAsked = now
             for server in notHolding { progress[server] = (now, timing.bulkRetry) }
             return contributeIfHeld(at: now)
         case .computeFailed(let attempt, let text):
@@ -332,6 +333,7 @@ package struct WorkerState: Sendable {
             let server = servers.firstIndex(where: { $0.incarnation == envelope.source })
         else { return [] }
         progress[server] = (now, timing.bulkRetry)
+        if case .pushing = phase { lastAsked = now }
         switch envelope.message {
         case .publish(let header):
             guard case .pulling(let attempt, let version) = phase, header.version == version,
@@ -398,10 +400,12 @@ package struct WorkerState: Sendable {
                 if !wanted.isEmpty { effects.append(toServer(server, .pull(version: version, slices: wanted))) }
             }
         case .pushing(let contribution):
-            let silent = silentServers(notHolding.sorted(), at: now)
             // Perhaps they have no room for it before another ticket, which its worker has left: who wants may be given it.
-            if !silent.isEmpty { effects.append(.sendToCoordinator(envelope(.want))) }
-            for server in silent {
+            if lastAsked.map({ now.since($0) >= timing.bulkRetry }) ?? true {
+                lastAsked = now
+                effects.append(.sendToCoordinator(envelope(.want)))
+            }
+            for server in silentServers(notHolding.sorted(), at: now) {
                 // When every slice was taken, the word that the ticket is held got lost: one slice again brings it back.
                 let lacking = untaken[server, default: []].sorted()
                 let again =
