@@ -80,7 +80,7 @@ let package = Package(
             "PSJob",
             [
                 "PSConfiguration", "PSCheckpoint", "PSCoordinator", "PSData", "PSNetwork", "PSNode", "PSOptimization",
-                "PSMessages", "PSModel", "PSProtocol", "PSTransport",
+                "PSMessages", "PSModel", "PSProtocol", "PSTransport", "PSWorker",
                 "CCrypto", "COpenBLAS", "CProtobufC", "CZeroMQ", "CZlib",
             ]),
 

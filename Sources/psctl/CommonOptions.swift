@@ -61,3 +61,10 @@ struct ThreadsOption: ParsableArguments {
 func write(_ text: String) {
     FileHandle.standardOutput.write(Data(text.utf8))
 }
+
+/// The daemons' programs lie beside this one.
+enum Programs {
+    static var directory: String {
+        Bundle.main.executableURL?.resolvingSymlinksInPath().deletingLastPathComponent().path ?? "."
+    }
+}
