@@ -95,7 +95,7 @@ package struct Manifest: Codable, Sendable, Hashable {
         }
         if step < 0 || generation < 0 || serverCount < 1 {
             return
-                "step \(step), generation \(generation), \(serverCount) servers: none may be negative, and one server is needed"
+                "step \(step), generation \(generation), \(serverCount) servers: negative, or no server"
         }
         if UInt64(layoutDigest, radix: 16) == nil { return "layout_digest \"\(layoutDigest)\" is not hexadecimal" }
         if Set(files.map(\.path)).count != files.count { return "lists a file twice" }

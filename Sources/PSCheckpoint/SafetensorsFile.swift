@@ -40,7 +40,7 @@ package final class SafetensorsFile: @unchecked Sendable {
             throw .damaged(
                 path: path,
                 problem:
-                    "truncated or not a safetensors file: its header should have \(headerLength) bytes, \(file.count - 8) are there"
+                    "truncated or not a safetensors file: its header needs \(headerLength) bytes, \(file.count - 8) follow"
             )
         }
         dataStart = 8 + Int(headerLength)
@@ -70,7 +70,7 @@ package final class SafetensorsFile: @unchecked Sendable {
             throw .damaged(
                 path: path,
                 problem:
-                    "truncated: its tensors need \(end) bytes of data, \(dataCount) are there; copy or download it again"
+                    "truncated: its tensors need \(end) bytes, \(dataCount) are there; copy or download it again"
             )
         }
         if end < dataCount {

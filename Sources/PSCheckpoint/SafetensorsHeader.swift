@@ -46,7 +46,9 @@ package struct SafetensorsTensor: Sendable, Hashable {
     package var summary: String { "\(dataType.rawValue) \(shape)" }
 }
 
-/// Reads the grammar {"__metadata__": {string: string}, NAME: {"dtype": string, "shape": [n...], "data_offsets": [n, n]}}.
+/// Reads the grammar
+///
+///     {"__metadata__": {string: string}, NAME: {"dtype": string, "shape": [n...], "data_offsets": [n, n]}, ...}
 struct SafetensorsHeaderParser {
     private(set) var metadata: [String: String] = [:]
     /// In the order of the header.

@@ -3,7 +3,7 @@
 /// Receives the next bytes of a tensor.
 package typealias EmitBytes = (UnsafeRawBufferPointer) throws(CheckpointError) -> Void
 
-/// One tensor to write: its description, and a closure that hands over its bytes in order, in as many pieces as it likes.
+/// One tensor to write: its description, and a closure that hands over its bytes in order, in any number of pieces.
 package struct OutgoingTensor {
     package let name: String
     package let dataType: SafetensorsDataType

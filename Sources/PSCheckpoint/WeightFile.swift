@@ -46,8 +46,8 @@ package enum WeightFile {
     }
 
     /// Writes a checkpoint's weights (`.current`) or their running averages (`.average`), with their statistics, as one
-    /// file that torchvision's `load_state_dict(strict=True)` takes: every batch norm gets its `num_batches_tracked`, an
-    /// int64 scalar equal to the checkpoint's step.
+    /// file that torchvision's `load_state_dict(strict=True)` takes: every batch norm gets its `num_batches_tracked`,
+    /// an int64 scalar equal to the checkpoint's step.
     @discardableResult
     package static func export(
         _ checkpoint: CheckpointReader, value: StoredValue, layout: ParameterLayout, to path: String

@@ -3,7 +3,7 @@
 import PSParameters
 import Synchronization
 
-/// The concatenation of one permutation of all samples per epoch; ticket k reads positions [k * batch, (k + 1) * batch).
+/// The concatenation of one permutation of all samples per epoch; ticket k reads `batch` positions from k * batch on.
 ///
 /// There are no partial tickets: a ticket may end one epoch and begin the next. A pure function of (seed, sample count,
 /// batch, ticket), usable from any thread.

@@ -28,7 +28,7 @@ struct EvaluateCommand: ParsableCommand {
     func run() throws {
         let run = try checkpoint.run.existing()
         let evaluation = try Evaluation(
-            checkpoint: run.checkpoint(step: checkpoint.step), configuration: run.configuration(),
+            checkpoint: run.checkpoint(step: checkpoint.step), configuration: run.readConfiguration(),
             weights: checkpoint.weights, threads: threads.count)
         write(json.isOn ? Report.json(evaluation) : evaluation.text)
     }

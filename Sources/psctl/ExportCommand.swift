@@ -22,7 +22,7 @@ struct ExportCommand: ParsableCommand {
     func run() throws {
         let run = try checkpoint.run.existing()
         let export = try Export(
-            checkpoint: run.checkpoint(step: checkpoint.step), configuration: run.configuration(),
+            checkpoint: run.checkpoint(step: checkpoint.step), configuration: run.readConfiguration(),
             weights: checkpoint.weights, to: out)
         write(json.isOn ? Report.json(export) : export.text)
     }

@@ -15,6 +15,7 @@ struct Psctl: ParsableCommand {
             With --json, standard output is exactly one JSON value and everything else goes to standard error.
             """,
         subcommands: [
+            TrainCommand.self, StatusCommand.self, WatchCommand.self, StopCommand.self, CheckpointCommand.self,
             EvaluateCommand.self, PredictCommand.self, ExportCommand.self, GradientsCommand.self, ModelCommand.self,
             BenchCommand.self, DoctorCommand.self,
         ])

@@ -42,7 +42,7 @@ import Testing
         try writeRun(directory, job: job, layout: layout, step: 3, values: values)
 
         let run = try RunDirectory.existing(directory)
-        #expect(try run.configuration() == job)
+        #expect(try run.readConfiguration() == job)
         let checkpoint = try run.checkpoint(step: nil)
         #expect(try checkpoint.values(.average, layout: layout) == values[.average])
         for weights in WeightChoice.allCases {
@@ -68,7 +68,7 @@ import Testing
         #expect { _ = try RunDirectory.existing("/nonexistent/run") } throws: {
             "\($0)" == "/nonexistent/run is no run directory: it has no config.yaml"
         }
-        let run = RunDirectory(path: "/nonexistent/run")
+        let run = RunDirectory("/nonexistent/run")
         #expect { _ = try run.checkpoint(step: 5) } throws: {
             "\($0)" == "/nonexistent/run has no complete checkpoint"
         }
@@ -107,5 +107,5 @@ private func writeRun(
         ticketsConsumed: 0, layoutDigest: layout.digest, serverCount: 1, files: files)
     _ = try store.complete(manifest, layout: layout)
     try job.resolvedYAML().write(
-        toFile: "\(directory)/\(RunDirectory.configurationFileName)", atomically: true, encoding: .utf8)
+        toFile: RunDirectory(directory).configuration, atomically: true, encoding: .utf8)
 }

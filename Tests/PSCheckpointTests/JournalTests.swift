@@ -43,6 +43,8 @@ private func write(_ path: String) throws -> [Int] {
         let whole = ends.dropFirst().count { $0 <= length }
         #expect(contents.records == Array(payloads[..<whole]))
         #expect(contents.cutByteCount == (length < 8 ? length : length - ends[whole]))
+        // Now and then only: synchronizing takes time.
+        if length % 11 != 0 { continue }
         try journal.append([9], sync: true)
         #expect(try JournalFile.open(path).contents.records == payloads[..<whole] + [[9]])
     }
@@ -56,7 +58,8 @@ private func write(_ path: String) throws -> [Int] {
     let sound = readFile(path)
     // Records 0, 1 and 2 are durable from record 3 on, and so forth; nothing follows the last synchronization.
     let proven = ends[9]
-    for bit in 0..<sound.count * 8 {
+    // Every byte, and every bit of a byte: five and eight have no common factor.
+    for bit in stride(from: 0, to: sound.count * 8, by: 5) {
         var bytes = sound
         bytes[bit / 8] ^= 1 << UInt8(bit % 8)
         writeFile(path, bytes)

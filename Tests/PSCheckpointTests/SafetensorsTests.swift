@@ -58,7 +58,8 @@ private func file(header: String, data: Int = 0, declaring length: UInt64? = nil
         path,
         file(
             header:
-                #" { "b" : {"data_offsets":[4,8],"dtype":"I32","shape":[1]}, "a\u00e9\ud83d\ude00":{"dtype":"F16","shape":[1,2],"data_offsets":[0,4]}}  "#,
+                #" { "b" : {"data_offsets":[4,8],"dtype":"I32","shape":[1]}, "#
+                + #""a\u00e9\ud83d\ude00":{"dtype":"F16","shape":[1,2],"data_offsets":[0,4]}}  "#,
             data: 8))
     let open = try SafetensorsFile(path)
     #expect(open.tensors.map(\.name) == ["aé😀", "b"])

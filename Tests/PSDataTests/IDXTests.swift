@@ -77,7 +77,7 @@ func aWrongFileIsNamed(name: String, content: [UInt8], reason: String) {
         directory.write(imageName, Array(sound[..<length]))
         #expect(problem(directory).contains("truncated"), "\(length) bytes")
     }
-    // A flipped bit is seen by the checksum, unless it means nothing (a time in the header, padding): then all is as before.
+    // A flipped bit is seen by the checksum, or it means nothing (a time in the header, padding) and changes nothing.
     for bit in 0..<sound.count * 8 {
         var bytes = sound
         bytes[bit / 8] ^= 1 << UInt8(bit % 8)
