@@ -41,7 +41,8 @@ let package = Package(
     ],
     targets: [
         // System libraries.
-        systemLibrary("CZeroMQ", "libzmq", "libzmq3-dev"),
+        // Without pkg-config: Debian's libzmq.pc has -isystem flags, which SwiftPM refuses with a warning.
+        .systemLibrary(name: "CZeroMQ", providers: [.apt(["libzmq3-dev"])]),
         systemLibrary("COpenBLAS", "openblas", "libopenblas-dev"),
         systemLibrary("CProtobufC", "libprotobuf-c", "libprotobuf-c-dev"),
         systemLibrary("CZlib", "zlib", "zlib1g-dev"),
@@ -63,25 +64,32 @@ let package = Package(
         // The service.
         target("PSOptimization", ["PSParameters", "CKernels"]),
         target("PSCheckpoint", ["PSParameters", "CCrypto", "CZlib"]),
-        target("PSConfiguration", ["PSModel", "PSOptimization", yams]),
+        target("PSConfiguration", ["PSModel", "PSOptimization", "PSData", yams]),
         target("PSMessages", ["CMessages", "PSParameters"]),
         target("PSTransport", ["CZeroMQ"]),
         target("PSNode", ["PSTransport", "PSMessages", logging]),
         target("PSProtocol", ["PSMessages", "PSParameters"]),
         target("PSServer", ["PSNode", "PSProtocol", "PSOptimization", "PSCheckpoint", "PSConfiguration"]),
-        target("PSWorker", ["PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSConfiguration"]),
-        target("PSCoordinator", ["PSNode", "PSProtocol", "PSCheckpoint", "PSConfiguration"]),
+        target(
+            "PSWorker",
+            ["PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSCheckpoint", "PSConfiguration"]),
+        target(
+            "PSCoordinator",
+            ["PSNode", "PSProtocol", "PSOptimization", "PSData", "PSCheckpoint", "PSConfiguration"]),
         target(
             "PSJob",
             [
-                "PSConfiguration", "PSCheckpoint", "PSData", "PSNetwork", "PSNode", "PSOptimization", "PSMessages", "PSModel",
+                "PSConfiguration", "PSCheckpoint", "PSCoordinator", "PSData", "PSNetwork", "PSNode", "PSOptimization",
+                "PSMessages", "PSModel", "PSProtocol", "PSTransport",
+                "CCrypto", "COpenBLAS", "CProtobufC", "CZeroMQ", "CZlib",
             ]),
 
         // What a person and the job start.
-        executable("ps-server", ["PSServer", argumentParser, logging]),
-        executable("ps-worker", ["PSWorker", argumentParser, logging]),
-        executable("ps-coordinator", ["PSCoordinator", argumentParser, logging]),
-        executable("psctl", ["PSJob", "PSServer", "PSWorker", argumentParser, logging]),
+        executable("ps-server", ["PSServer", "PSNode", argumentParser]),
+        executable("ps-worker", ["PSWorker", "PSNode", argumentParser]),
+        executable(
+            "ps-coordinator", ["PSCoordinator", "PSCheckpoint", "PSConfiguration", "PSNode", argumentParser]),
+        executable("psctl", ["PSJob", argumentParser]),
 
         // Tests.
         tests("PSParametersTests", ["PSParameters"]),

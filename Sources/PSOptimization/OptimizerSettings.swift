@@ -35,3 +35,43 @@ package struct OptimizerSettings: Sendable, Hashable, Codable {
 
     package init() {}
 }
+
+/// A setting whose value makes no sense, by its name inside its own struct.
+package struct InvalidSetting: Error, Sendable, Hashable, CustomStringConvertible {
+    package let key: String
+    /// What was found and what is allowed.
+    package let message: String
+
+    package var description: String { "\(key) \(message)" }
+}
+
+extension OptimizerSettings {
+    /// The decay of the running average at the commit with `commit` commits before it:
+    /// min(averageDecay, (1 + commit) / (10 + commit)).
+    package func averageDecay(commit: Int) -> Float {
+        Float(min(averageDecay, Double(1 + commit) / Double(10 + commit)))
+    }
+
+    /// Throws the first setting whose value makes no sense.
+    package func validate() throws(InvalidSetting) {
+        try require("decay", decay, in: 0..<1)
+        try require("momentum", momentum, in: 0..<1)
+        try require("epsilon", epsilon, in: 0..<Double.infinity)
+        if rule == .rmsprop && epsilon == 0 {
+            throw InvalidSetting(key: "epsilon", message: "is 0: RMSProp divides by its root; choose a value above 0")
+        }
+        try require("clip", clip, in: 0..<Double.infinity)
+        try require("weightDecay", weightDecay, in: 0..<Double.infinity)
+        try require("averageDecay", averageDecay, in: 0..<1)
+        try require("batchNormMomentum", batchNormMomentum, in: 0..<1.0.nextUp)
+    }
+}
+
+/// Throws unless `value` lies in `range`; NaN lies nowhere.
+func require(_ key: String, _ value: Double, in range: Range<Double>) throws(InvalidSetting) {
+    if range.contains(value) { return }
+    let upper =
+        range.upperBound == .infinity
+        ? "finite" : range.upperBound == 1.0.nextUp ? "at most 1" : "below \(range.upperBound)"
+    throw InvalidSetting(key: key, message: "is \(value); it must be at least \(range.lowerBound) and \(upper)")
+}

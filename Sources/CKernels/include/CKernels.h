@@ -1,2 +1,4 @@
+// The vectorised loops that Swift calls.
 #pragma once
 #include "engine.h"
+#include "optimizer.h"

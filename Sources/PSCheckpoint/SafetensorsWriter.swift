@@ -1,0 +1,54 @@
+// Writing safetensors files from memory that need not be contiguous.
+
+/// Receives the next bytes of a tensor.
+package typealias EmitBytes = (UnsafeRawBufferPointer) throws(CheckpointError) -> Void
+
+/// One tensor to write: its description, and a closure that hands over its bytes in order, in any number of pieces.
+package struct OutgoingTensor {
+    package let name: String
+    package let dataType: SafetensorsDataType
+    package let shape: [Int]
+    package let emitAll: (EmitBytes) throws(CheckpointError) -> Void
+
+    package init(
+        name: String, dataType: SafetensorsDataType = .float32, shape: [Int],
+        emitAll: @escaping (EmitBytes) throws(CheckpointError) -> Void
+    ) {
+        self.name = name
+        self.dataType = dataType
+        self.shape = shape
+        self.emitAll = emitAll
+    }
+
+    package var byteCount: Int { shape.reduce(dataType.byteCount, *) }
+}
+
+package enum SafetensorsWriter {
+    /// Writes a file under a temporary name, makes it durable and renames it to `path`.
+    ///
+    /// - Parameter tensors: unique names, written in this order without padding. Put wider elements first if a reader
+    ///   wants them aligned.
+    @discardableResult
+    package static func write(
+        path: String, metadata: [String: String], tensors: [OutgoingTensor]
+    ) throws(CheckpointError) -> WrittenFile {
+        var end = 0
+        let described = tensors.map { tensor in
+            defer { end += tensor.byteCount }
+            return SafetensorsTensor(
+                name: tensor.name, dataType: tensor.dataType, shape: tensor.shape, range: end..<end + tensor.byteCount)
+        }
+        precondition(Set(described.map(\.name)).count == described.count, "two tensors of one name")
+        return try AtomicFile.write(path) { (writer) throws(CheckpointError) in
+            try writer.write(safetensorsHeader(metadata: metadata, tensors: described))
+            for tensor in tensors {
+                var written = 0
+                try tensor.emitAll { (bytes) throws(CheckpointError) in
+                    try writer.write(bytes)
+                    written += bytes.count
+                }
+                precondition(written == tensor.byteCount, "\(tensor.name) gave \(written) of \(tensor.byteCount) bytes")
+            }
+        }
+    }
+}

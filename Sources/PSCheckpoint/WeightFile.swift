@@ -1,0 +1,73 @@
+// Weights in one safetensors file under torchvision's names: reading any such file, writing one from a checkpoint.
+
+import PSParameters
+
+package enum WeightFile {
+    /// The count of batches PyTorch's batch norm keeps beside its statistics; nothing here uses it.
+    private static let batchCounter = ".num_batches_tracked"
+
+    /// Reads weights and statistics into a new flat vector of `layout`.
+    ///
+    /// `num_batches_tracked` entries may be there or not. Any other difference from the model (a tensor missing,
+    /// unknown, of another shape or type) is an error that names them all.
+    package static func load(_ path: String, layout: ParameterLayout) throws(CheckpointError) -> [Float] {
+        let file = try SafetensorsFile(path)
+        var problems: [String] = []
+        for tensor in layout.tensors {
+            guard let found = file.tensor(named: tensor.name) else {
+                problems.append("\(tensor.name) is missing; the model needs F32 \(tensor.shape)")
+                continue
+            }
+            if found.dataType != .float32 || found.shape != tensor.shape {
+                problems.append("\(tensor.name) is \(found.summary); the model needs F32 \(tensor.shape)")
+            }
+        }
+        for found in file.tensors
+        where layout.index(ofTensor: found.name) == nil && !found.name.hasSuffix(batchCounter) {
+            problems.append("\(found.name) (\(found.summary)) is no tensor of the model")
+        }
+        if !problems.isEmpty { throw .mismatch(path: path, problems: problems) }
+
+        return [Float](unsafeUninitializedCapacity: layout.count) { values, count in
+            for (index, tensor) in layout.tensors.enumerated() {
+                let start = UnsafeMutableRawPointer(values.baseAddress! + layout.offsets[index])
+                file.withBytes(of: file.tensor(named: tensor.name)!) { bytes in
+                    start.copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
+                }
+            }
+            count = layout.count
+        }
+    }
+
+    /// Writes a checkpoint's weights (`.current`) or their running averages (`.average`), with their statistics, as one
+    /// file that torchvision's `load_state_dict(strict=True)` takes: every batch norm gets its `num_batches_tracked`,
+    /// an int64 scalar equal to the checkpoint's step.
+    @discardableResult
+    package static func export(
+        _ checkpoint: CheckpointReader, value: StoredValue, layout: ParameterLayout, to path: String
+    ) throws(CheckpointError) -> WrittenFile {
+        precondition(value.coversStatistics, "optimizer slots are not weights")
+        try checkpoint.check(layout: layout)
+        let step = Int64(checkpoint.manifest.step).littleEndian
+        let runningMean = ".running_mean"
+        // The wider integers come first, so that every tensor is aligned.
+        var tensors = layout.tensors.filter { $0.name.hasSuffix(runningMean) }.map { tensor in
+            OutgoingTensor(
+                name: tensor.name.dropLast(runningMean.count) + batchCounter, dataType: .int64, shape: []
+            ) { (emit) throws(CheckpointError) in
+                try withUnsafePointer(to: step) { (pointer) throws(CheckpointError) in
+                    try emit(UnsafeRawBufferPointer(start: pointer, count: MemoryLayout<Int64>.size))
+                }
+            }
+        }
+        for tensor in layout.tensors {
+            tensors.append(
+                OutgoingTensor(name: tensor.name, shape: tensor.shape) { (emit) throws(CheckpointError) in
+                    try checkpoint.withBytes(value, tensor: tensor.name) { (bytes) throws(CheckpointError) in
+                        try emit(bytes)
+                    }
+                })
+        }
+        return try SafetensorsWriter.write(path: path, metadata: ["format": "pt"], tensors: tensors)
+    }
+}

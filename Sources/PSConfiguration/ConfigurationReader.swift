@@ -1,0 +1,193 @@
+// From what a person wrote to a configuration: defaults, then the file, then the environment, then the flags.
+
+import Foundation
+import PSOptimization
+import Yams
+
+extension JobConfiguration {
+    /// The configuration of a job: flags win over the environment, the environment over the file, the file over the
+    /// defaults.
+    ///
+    /// - Parameters:
+    ///   - path: the YAML file, if any.
+    ///   - assignments: `KEY=VALUE` texts of `--set`, later ones winning.
+    package init(
+        path: String?, environment: [String: String], assignments: [String]
+    ) throws(ConfigurationError) {
+        self.init()
+        if let path { try read(yaml: JobConfiguration.text(ofFile: path), path: path) }
+        try read(environment: environment)
+        try read(assignments: assignments)
+        try validate()
+    }
+
+    /// The configuration that a complete or partial YAML text gives over the defaults.
+    ///
+    /// - Parameter path: what messages call the text.
+    package init(yaml: String, path: String) throws(ConfigurationError) {
+        self.init()
+        try read(yaml: yaml, path: path)
+        try validate()
+    }
+
+    private static func text(ofFile path: String) throws(ConfigurationError) -> String {
+        do {
+            return try String(contentsOfFile: path, encoding: .utf8)
+        } catch {
+            throw .unreadableFile(path: path, reason: error.localizedDescription)
+        }
+    }
+
+    /// Takes over what a YAML text sets: a mapping of settings, sections nested or keys dotted.
+    mutating func read(yaml: String, path: String) throws(ConfigurationError) {
+        let root: Node?
+        do {
+            root = try Yams.compose(yaml: yaml)
+        } catch {
+            throw ConfigurationError(yamsError: error, path: path)
+        }
+        // A file of comments sets nothing.
+        guard let root, !root.isEmptyScalar else { return }
+        guard case .mapping = root else {
+            throw .malformed(
+                origin: .file(path: path, line: root.mark?.line ?? 1),
+                problem: "expected settings such as 'seed: 7', found \(root.kindName)")
+        }
+        var seen: Set<String> = []
+        try read(root, prefix: "", path: path, seen: &seen)
+    }
+
+    private mutating func read(
+        _ node: Node, prefix: String, path: String, seen: inout Set<String>
+    ) throws(ConfigurationError) {
+        guard case .mapping(let mapping) = node else { return }
+        for (keyNode, value) in mapping {
+            let origin = SettingOrigin.file(path: path, line: keyNode.mark?.line ?? 1)
+            guard case .scalar(let keyScalar) = keyNode else {
+                throw .malformed(origin: origin, problem: "a setting's name must be a word, found \(keyNode.kindName)")
+            }
+            let key = prefix + keyScalar.string
+            if let setting = SettingsTable.byKey[key] {
+                guard seen.insert(key).inserted else { throw .givenTwice(key, origin: origin) }
+                guard case .scalar(let scalar) = value else {
+                    throw .wrongKind(key, origin: origin, found: value.kindName, expected: setting.kind.expectation)
+                }
+                try assign(setting, WrittenScalar(text: scalar.string, isQuoted: scalar.isQuoted), origin: origin)
+            } else if case .mapping = value {
+                try read(value, prefix: key + ".", path: path, seen: &seen)
+            } else if SettingsTable.sections.contains(key) {
+                // `train:` with all its settings commented out sets nothing.
+                guard value.isEmptyScalar else {
+                    throw .wrongKind(key, origin: origin, found: value.kindName, expected: "settings of the section")
+                }
+            } else {
+                throw .unknownSetting(key, origin: origin, nearest: SettingsTable.nearest(to: key).key)
+            }
+        }
+    }
+
+    /// Takes over the variables that begin with `PSCTL_`; one that names no setting is an error.
+    mutating func read(environment: [String: String]) throws(ConfigurationError) {
+        let prefix = "PSCTL_"
+        // Sorted, so that of several bad variables always the same one is reported.
+        for (variable, text) in environment.sorted(by: { $0.key < $1.key }) where variable.hasPrefix(prefix) {
+            let origin = SettingOrigin.environment(variable: variable)
+            guard let setting = SettingsTable.all.first(where: { $0.environmentVariable == variable }) else {
+                let nearest = SettingsTable.all.min {
+                    spellingDistance(variable, $0.environmentVariable)
+                        < spellingDistance(variable, $1.environmentVariable)
+                }!
+                throw .unknownSetting(variable, origin: origin, nearest: nearest.environmentVariable)
+            }
+            try assign(setting, WrittenScalar(text: text), origin: origin)
+        }
+    }
+
+    /// Takes over `KEY=VALUE` texts in their order.
+    package mutating func read(assignments: [String]) throws(ConfigurationError) {
+        for assignment in assignments {
+            let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2 else {
+                throw .malformed(origin: .flag, problem: "expected KEY=VALUE, found '\(assignment)'")
+            }
+            let key = String(parts[0])
+            guard let setting = SettingsTable.byKey[key] else {
+                throw .unknownSetting(key, origin: .flag, nearest: SettingsTable.nearest(to: key).key)
+            }
+            try assign(setting, WrittenScalar(text: String(parts[1])), origin: .flag)
+        }
+    }
+
+    /// Checks what the ranges of single settings do not say.
+    private func validate() throws(ConfigurationError) {
+        func check(_ section: String, _ body: () throws(InvalidSetting) -> Void) throws(ConfigurationError) {
+            do throws(InvalidSetting) {
+                try body()
+            } catch {
+                throw .unusable("\(section).\(error.key)", problem: error.message)
+            }
+        }
+        try check("optimizer", optimizer.validate)
+        try check("learningRate", learningRate.validate)
+        if data.path.isEmpty { throw .unusable("data.path", problem: "is empty; it must name a directory") }
+    }
+
+    private mutating func assign(
+        _ setting: Setting, _ scalar: WrittenScalar, origin: SettingOrigin
+    ) throws(ConfigurationError) {
+        do throws(SettingProblem) {
+            setting.write(&self, try setting.kind.parse(scalar))
+        } catch {
+            switch error {
+            case .wrongKind:
+                throw ConfigurationError.wrongKind(
+                    setting.key, origin: origin, found: scalar.description, expected: setting.kind.expectation)
+            case .outOfRange:
+                throw ConfigurationError.outOfRange(
+                    setting.key, origin: origin, found: "'\(scalar.text)'", allowed: setting.kind.range)
+            }
+        }
+    }
+}
+
+extension ConfigurationError {
+    /// Yams' own errors, each reduced to a line and a problem.
+    fileprivate init(yamsError: any Error, path: String) {
+        func malformed(_ line: Int, _ problem: String) -> ConfigurationError {
+            .malformed(origin: .file(path: path, line: line), problem: "not YAML: \(problem)")
+        }
+        switch yamsError as? YamlError {
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
+            self = malformed(mark.line, problem)
+        case .duplicatedKeysInMapping(let duplicates, let context):
+            self = .givenTwice(
+                duplicates.joined(separator: ", "), origin: .file(path: path, line: context.mark.line))
+        case .reader(let problem, _, _, _):
+            self = malformed(1, problem)
+        default:
+            self = malformed(1, "\(yamsError)")
+        }
+    }
+}
+
+extension Node {
+    /// "a list", for messages.
+    fileprivate var kindName: String {
+        switch self {
+        case .scalar(let scalar): WrittenScalar(text: scalar.string, isQuoted: scalar.isQuoted).description
+        case .mapping: "a section"
+        case .sequence: "a list"
+        case .alias: "an alias"
+        }
+    }
+
+    fileprivate var isEmptyScalar: Bool {
+        guard case .scalar(let scalar) = self, !scalar.isQuoted else { return false }
+        return ["", "~", "null"].contains(scalar.string)
+    }
+}
+
+extension Node.Scalar {
+    fileprivate var isQuoted: Bool { style != .plain && style != .any }
+}

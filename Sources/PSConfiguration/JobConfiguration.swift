@@ -1,0 +1,91 @@
+// The one value that says what a job is. The coordinator, the servers and the workers all receive the same text of it.
+
+import PSData
+import PSModel
+import PSOptimization
+
+/// Everything a person chooses about a job. A new value is the default job: the small Inception-v3 on Fashion-MNIST.
+///
+/// `SettingsTable` lists each member with its key, its range and its meaning.
+package struct JobConfiguration: Sendable, Hashable {
+    package var name = "fashion-mnist"
+    package var seed: UInt64 = 1
+    package var model: ModelSettings
+    package var optimizer = OptimizerSettings()
+    package var learningRate = LearningRateSchedule()
+    package var train = TrainSettings()
+    package var data = DataSettings()
+    package var cluster = ClusterSettings()
+    package var server = ServerSettings()
+    package var checkpoint = CheckpointSettings()
+    package var eval = EvaluationSettings()
+
+    package init() {
+        model = ModelSettings()
+        model.width = 0.25
+        model.classes = 10
+        model.stem = 79
+        model.imageSize = 32
+        model.auxiliary = false
+        learningRate.shape = .linear
+    }
+}
+
+/// How long to train, on what size of step, towards which loss.
+package struct TrainSettings: Sendable, Hashable, Codable {
+    /// Steps of the whole job, resumed parts included. Wins over `epochs`.
+    package var steps: Int?
+    package var epochs = 1.0
+    package var ticketsPerStep = 2
+    /// Images of one ticket.
+    package var batch = 32
+    package var labelSmoothing = 0.1
+    /// Weight of the auxiliary head's loss beside the main one's.
+    package var auxiliaryWeight = 0.4
+    /// Steps in a row with a gradient that is not finite before the job fails.
+    package var nonFiniteLimit = 10
+
+    package init() {}
+
+    /// Images of one step.
+    package var imagesPerStep: Int { ticketsPerStep * batch }
+}
+
+/// The local processes that `psctl train` starts.
+package struct ClusterSettings: Sendable, Hashable, Codable {
+    package var workers = 2
+    package var servers = 2
+    /// Compute threads of each worker.
+    package var threads = 1
+    /// Starts in place of one process that ended by itself, counted afresh whenever the job makes progress.
+    package var maxRestarts = 20
+
+    package init() {}
+}
+
+/// What one server may use.
+package struct ServerSettings: Sendable, Hashable, Codable {
+    /// Memory for gradient slices that arrive before their turn.
+    package var bufferBytes = 256 << 20
+
+    package init() {}
+}
+
+/// When the job's state is written, and how much of it is kept.
+package struct CheckpointSettings: Sendable, Hashable, Codable {
+    /// 0: not by steps.
+    package var everySteps = 0
+    /// 0: not by time.
+    package var everySeconds = 600.0
+    package var keep = 3
+
+    package init() {}
+}
+
+/// The measurement on the test images.
+package struct EvaluationSettings: Sendable, Hashable, Codable {
+    package var atEnd = true
+    package var batch = 100
+
+    package init() {}
+}

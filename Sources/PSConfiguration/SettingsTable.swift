@@ -1,0 +1,198 @@
+// All settings. Reading YAML, `--set`, the environment, `--print-config`, the lists people read and the error messages
+// follow from this one table.
+
+import PSData
+import PSModel
+import PSOptimization
+
+package enum SettingsTable {
+    /// All settings, in the order in which they are listed and written; settings of one section are neighbours.
+    package static let all: [Setting] =
+        job + model + optimizer + learningRate + train + data + cluster + checkpoint
+
+    private static let belowOne = 0...1.0.nextDown
+    private static let aboveZero = Double.leastNonzeroMagnitude
+
+    private static let job: [Setting] = [
+        .text("name", \.name, .identifier, "the job's name, part of its run directory's"),
+        .integer(
+            "seed", \.seed, 0...Int.max,
+            "the source of all randomness; the same seed and settings give the same weights"),
+    ]
+
+    private static let model: [Setting] = [
+        .text("model.name", \.model.name, .identifier, "the network"),
+        .number("model.width", \.model.width, 0.01...16, "multiplies the channels of every convolution (at least 16)"),
+        .integer("model.classes", \.model.classes, 2...1_000_000, "classes told apart"),
+        Setting(
+            "model.stem", \.model.stem, .integerChoice([299, 151, 79]),
+            "the first layers, by the input size they are made for",
+            wrap: { .integer($0) },
+            unwrap: { if case .integer(let value) = $0 { value } else { nil } }),
+        .integer("model.imageSize", \.model.imageSize, 1...8192, "rows and columns of an input image"),
+        .boolean("model.auxiliary", \.model.auxiliary, "train the auxiliary head"),
+        .number("model.dropout", \.model.dropout, belowOne, "share of elements dropped before the last layer"),
+        .choice("model.initialValues", \.model.initialValues, "whose distribution of initial weights"),
+        .choice("model.poolBorder", \.model.poolBorder, "whether average pools count their padding"),
+        .boolean("model.batchNormScale", \.model.batchNormScale, "learn a scale in each batch norm"),
+        .boolean(
+            "model.unbiasedVariance", \.model.unbiasedVariance, "fold the unbiased variance into running statistics"),
+    ]
+
+    private static let optimizer: [Setting] = [
+        .choice("optimizer.rule", \.optimizer.rule, "how a gradient becomes an update"),
+        .number("optimizer.decay", \.optimizer.decay, belowOne, "decay of RMSProp's mean square"),
+        .number("optimizer.momentum", \.optimizer.momentum, belowOne, "momentum of either rule"),
+        .number("optimizer.epsilon", \.optimizer.epsilon, 0...1e6, "added to RMSProp's mean square inside the root"),
+        .number("optimizer.clip", \.optimizer.clip, 0...1e30, "largest norm of a gradient; 0 turns the clip off"),
+        .choice("optimizer.clipScope", \.optimizer.clipScope, "whose norm is clipped: the step's or each ticket's"),
+        .choice("optimizer.reduction", \.optimizer.reduction, "how the tickets of a step are joined"),
+        .number(
+            "optimizer.weightDecay", \.optimizer.weightDecay, 0...1,
+            "times convolution and dense weights, added to their gradient before the clip"),
+        .number(
+            "optimizer.averageDecay", \.optimizer.averageDecay, belowOne,
+            "upper bound of the running average's decay, which is (1 + t) / (10 + t) at commit t"),
+        .number(
+            "optimizer.batchNormMomentum", \.optimizer.batchNormMomentum, 0...1,
+            "share of a new batch statistic in the running one"),
+    ]
+
+    private static let learningRate: [Setting] = [
+        .choice("learningRate.shape", \.learningRate.shape, "how the rate goes down"),
+        .number("learningRate.base", \.learningRate.base, 0...1e6, "rate at the first step"),
+        .number("learningRate.factor", \.learningRate.factor, aboveZero...1, "exponential: one decay"),
+        .number(
+            "learningRate.everyEpochs", \.learningRate.everyEpochs, aboveZero...1e9, "exponential: epochs to a decay"),
+        .boolean("learningRate.staircase", \.learningRate.staircase, "exponential: decay in whole periods"),
+        .integer(
+            "learningRate.warmupSteps", \.learningRate.warmupSteps, 0...Int.max, "steps of linear rise at the start"),
+    ]
+
+    private static let train: [Setting] = [
+        Setting(
+            "train.steps", \.train.steps, .optionalInteger(1...Int.max),
+            "steps of the whole job; wins over epochs; a resumed job with more goes on",
+            wrap: { $0.map { .integer($0) } ?? .none },
+            unwrap: {
+                switch $0 {
+                case .integer(let value): .some(value)
+                case .none: .some(nil)
+                default: nil
+                }
+            }),
+        .number("train.epochs", \.train.epochs, aboveZero...1e9, "passes over the training images"),
+        .integer("train.ticketsPerStep", \.train.ticketsPerStep, 1...100_000, "tickets of one step"),
+        .integer("train.batch", \.train.batch, 1...65_536, "images of one ticket"),
+        .number("train.labelSmoothing", \.train.labelSmoothing, 0...1, "share of the target spread over all classes"),
+        .number("train.auxiliaryWeight", \.train.auxiliaryWeight, 0...1e6, "weight of the auxiliary loss"),
+        .integer(
+            "train.nonFiniteLimit", \.train.nonFiniteLimit, 1...Int.max,
+            "steps in a row without a finite gradient before the job fails"),
+    ]
+
+    private static let data: [Setting] = [
+        .choice("data.kind", \.data.kind, "the data set's form"),
+        .text("data.path", \.data.path, .text, "the data set's directory"),
+        .choice("data.fit", \.data.fit, "how an image reaches the model's size: stretched, or framed in black"),
+        .boolean("data.flip", \.data.flip, "mirror half of the training images"),
+        .integer("data.cropPadding", \.data.cropPadding, 0...1024, "pixels by which training images are moved about"),
+    ]
+
+    private static let cluster: [Setting] = [
+        .integer("cluster.workers", \.cluster.workers, 1...10_000, "worker processes"),
+        .integer("cluster.servers", \.cluster.servers, 1...10_000, "server processes"),
+        .integer("cluster.threads", \.cluster.threads, 1...1024, "compute threads of each worker"),
+        .integer(
+            "cluster.maxRestarts", \.cluster.maxRestarts, 0...Int.max, "restarts of one process without progress"),
+        .integer(
+            "server.bufferBytes", \.server.bufferBytes, 1 << 20...Int.max,
+            "a server's memory for gradients ahead of their turn"),
+    ]
+
+    private static let checkpoint: [Setting] = [
+        .integer("checkpoint.everySteps", \.checkpoint.everySteps, 0...Int.max, "steps between checkpoints; 0: never"),
+        .number(
+            "checkpoint.everySeconds", \.checkpoint.everySeconds, 0...1e9, "seconds between checkpoints; 0: never"),
+        .integer("checkpoint.keep", \.checkpoint.keep, 2...Int.max, "newest checkpoints kept"),
+        .boolean("eval.atEnd", \.eval.atEnd, "measure the test images when training ends"),
+        .integer("eval.batch", \.eval.batch, 1...65_536, "test images computed at once"),
+    ]
+
+    static let byKey = Dictionary(uniqueKeysWithValues: all.map { ($0.key, $0) })
+
+    /// The sections: the parts of the keys before their dot.
+    static let sections = Set(all.compactMap { $0.key.split(separator: ".").dropLast().first.map(String.init) })
+
+    /// The setting whose key is the likeliest to have been meant by `name`.
+    static func nearest(to name: String) -> Setting {
+        func distance(_ setting: Setting) -> Int {
+            let whole = spellingDistance(name.lowercased(), setting.key.lowercased())
+            // A key without its section, or under a wrong one, is nearer than two unlike keys of one length.
+            guard let given = name.split(separator: ".").last, let own = setting.key.split(separator: ".").last else {
+                return whole
+            }
+            return min(whole, 1 + spellingDistance(given.lowercased(), own.lowercased()))
+        }
+        return all.min { distance($0) < distance($1) }!
+    }
+}
+
+/// A writable place in a configuration that may cross threads.
+private typealias Place<Value> = WritableKeyPath<JobConfiguration, Value> & Sendable
+
+extension Setting {
+    fileprivate init<Value>(
+        _ key: String, _ place: Place<Value>, _ kind: Kind, _ documentation: String,
+        wrap: @escaping @Sendable (Value) -> SettingValue, unwrap: @escaping @Sendable (SettingValue) -> Value?
+    ) {
+        self.key = key
+        self.kind = kind
+        self.documentation = documentation
+        read = { wrap($0[keyPath: place]) }
+        write = { configuration, value in
+            guard let value = unwrap(value) else { preconditionFailure("\(key) cannot be \(value)") }
+            configuration[keyPath: place] = value
+        }
+    }
+
+    fileprivate static func boolean(_ key: String, _ place: Place<Bool>, _ documentation: String) -> Setting {
+        Setting(
+            key, place, .boolean, documentation,
+            wrap: { .boolean($0) }, unwrap: { if case .boolean(let value) = $0 { value } else { nil } })
+    }
+
+    fileprivate static func integer<Value: FixedWidthInteger & Sendable>(
+        _ key: String, _ place: Place<Value>, _ range: ClosedRange<Int>, _ documentation: String
+    ) -> Setting {
+        Setting(
+            key, place, .integer(range), documentation,
+            wrap: { .integer(Int(clamping: $0)) },
+            unwrap: { if case .integer(let value) = $0 { Value(exactly: value) } else { nil } })
+    }
+
+    fileprivate static func number(
+        _ key: String, _ place: Place<Double>, _ range: ClosedRange<Double>, _ documentation: String
+    ) -> Setting {
+        Setting(
+            key, place, .number(range), documentation,
+            wrap: { .number($0) }, unwrap: { if case .number(let value) = $0 { value } else { nil } })
+    }
+
+    fileprivate static func text(
+        _ key: String, _ place: Place<String>, _ kind: Kind, _ documentation: String
+    ) -> Setting {
+        Setting(
+            key, place, kind, documentation,
+            wrap: { .text($0) }, unwrap: { if case .text(let value) = $0 { value } else { nil } })
+    }
+
+    fileprivate static func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(
+        _ key: String, _ place: Place<Value>, _ documentation: String
+    ) -> Setting {
+        Setting(
+            key, place, .choice(Value.allCases.map(\.rawValue)), documentation,
+            wrap: { .text($0.rawValue) },
+            unwrap: { if case .text(let value) = $0 { Value(rawValue: value) } else { nil } })
+    }
+}

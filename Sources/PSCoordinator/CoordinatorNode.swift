@@ -1,0 +1,347 @@
+// The coordinator process: socket, journal and files around `CoordinatorState`. Performs its effects; decides nothing.
+
+import Foundation
+import Logging
+import PSCheckpoint
+import PSConfiguration
+import PSData
+import PSMessages
+import PSModel
+import PSNode
+import PSOptimization
+import PSParameters
+import PSProtocol
+import PSTransport
+
+package struct CoordinatorOptions: Sendable {
+    package var configuration: JobConfiguration
+    package var runDirectory: RunDirectory
+    /// tcp://HOST:PORT; a port of `*` takes the one the job had before, else a free one.
+    package var bind: String
+    /// A checkpoint to start from instead of the job's last state.
+    package var resumeFrom: String?
+    /// Standard input is a pipe from who started this process; its end means that they are gone.
+    package var lifeline = false
+    package var timing = Timing()
+
+    package init(configuration: JobConfiguration, runDirectory: RunDirectory, bind: String) {
+        self.configuration = configuration
+        self.runDirectory = runDirectory
+        self.bind = bind
+    }
+}
+
+/// A start that cannot be, said so that a person can act.
+package struct CoordinatorError: Error, CustomStringConvertible {
+    package let description: String
+    init(_ description: String) { self.description = description }
+}
+
+package final class CoordinatorNode {
+    private let logger: Logger
+    private let options: CoordinatorOptions
+    private let layout: ParameterLayout
+    private let lock: RunDirectoryLock
+    private let journal: JobJournal
+    private let context = TransportContext()
+    private let link: Link
+    private let input: NodeInput<CoordinatorState.Event>
+    private let disk = SerialThread(name: "disk")
+    private let identity = ProcessIdentity(role: .coordinator)
+    private var state: CoordinatorState
+    private var routes: [Incarnation: RoutingID] = [:]
+    private var nextStatus = MonotonicTime.now
+    private let job: UInt64
+    /// Where workers and servers reach this process.
+    package let endpoint: String
+
+    package init(_ options: CoordinatorOptions, logger: Logger) throws {
+        self.logger = logger
+        self.options = options
+        let directory = options.runDirectory
+        let configuration = options.configuration
+        let description = try ModelDescription(configuration.model)
+        layout = description.layout
+        let images = try configuration.data.open(.train).count
+
+        input = NodeInput(lifeline: options.lifeline)
+        lock = try RunDirectoryLock(runDirectory: directory.path)
+        try directory.create()
+        journal = try JobJournal(path: directory.journal)
+        var replay = journal.replay
+        if journal.cutByteCount > 0 {
+            logger.warning("the journal's last record was torn: \(journal.cutByteCount) bytes cut")
+        }
+        if replay.job == 0 {
+            replay.apply(
+                .header(
+                    job: UInt64.random(in: 1...UInt64.max), seed: configuration.seed, layoutDigest: layout.digest))
+            try journal.append(
+                .header(job: replay.job, seed: replay.seed, layoutDigest: replay.layoutDigest), sync: true)
+        } else if replay.layoutDigest != layout.digest || replay.seed != configuration.seed {
+            throw CoordinatorError(
+                "\(directory.path) holds a job of another model or seed (seed \(replay.seed)): "
+                    + "resume it with its own settings, or choose another run directory")
+        }
+        job = replay.job
+
+        link = Link(try Socket(.router, context: context, largestMessage: 8 << 20))
+        endpoint = try CoordinatorNode.bind(link.socket, options.bind, former: replay.endpoint)
+        replay.apply(.term(replay.term + 1, endpoint: endpoint))
+        // Durable before the first word: no two starts ever speak in the same term.
+        try journal.append(.term(replay.term, endpoint: endpoint), sync: true)
+        try directory.replace(directory.configuration, with: Array(configuration.resolvedYAML().utf8))
+
+        var resume: CheckpointReference?
+        if let path = options.resumeFrom {
+            let reader = try CheckpointReader(path)
+            try reader.check(layout: layout)
+            resume = CheckpointReference(version: UInt64(reader.manifest.step), path: RunDirectory(path).path)
+        }
+        state = CoordinatorState(
+            settings: try CoordinatorNode.settings(options, layout: layout, images: images),
+            identity: Hello(role: .coordinator, host: identity.host, pid: identity.pid, rank: 0),
+            incarnation: identity.incarnation, replay: replay, resumeFrom: resume, at: .now)
+        try writeEndpoints()
+        logger.info("coordinator is up", metadata: ["endpoint": "\(endpoint)", "run": "\(directory.path)"])
+    }
+
+    /// A restarted coordinator listens where the others look for it.
+    private static func bind(_ socket: Socket, _ endpoint: String, former: String) throws(TransportError) -> String {
+        guard let wanted = Addresses.parse(endpoint), wanted.port == "*" || wanted.port == "0",
+            let old = Addresses.parse(former), old.host == wanted.host
+        else { return try Addresses.bind(socket, to: endpoint) }
+        do throws(TransportError) {
+            return try socket.bind(former)
+        } catch where error.isAddressInUse {
+            return try Addresses.bind(socket, to: endpoint)
+        }
+    }
+
+    private static func settings(
+        _ options: CoordinatorOptions, layout: ParameterLayout, images: Int
+    ) throws -> CoordinatorSettings {
+        let configuration = options.configuration
+        let train = configuration.train
+        let stepsPerEpoch = Double(images) / Double(train.imagesPerStep)
+        let steps = train.steps ?? Int((train.epochs * stepsPerEpoch).rounded(.up))
+        let optimizer = configuration.optimizer
+        let schedule = configuration.learningRate
+        // A clip by ticket is the workers'; the step's gradient is then taken as it is.
+        let threshold = optimizer.clipScope == .step ? optimizer.clip : 0
+        let rule = StepRule(
+            learningRate: { schedule.rate(step: Int($0), totalSteps: steps, stepsPerEpoch: stepsPerEpoch) },
+            averageDecay: { optimizer.averageDecay(commit: Int($0)) },
+            clip: { clipScale(threshold: threshold, squaredNorms: $0) })
+        var settings = CoordinatorSettings(
+            configuration: configuration.resolvedYAML(), runDirectory: options.runDirectory.path,
+            nonce: try options.runDirectory.writeNonce(), layoutDigest: layout.digest,
+            sliceCount: layout.slices.count, serverCount: configuration.cluster.servers,
+            ticketsPerStep: train.ticketsPerStep, samplesPerTicket: train.batch, steps: UInt64(steps),
+            stepsPerEpoch: stepsPerEpoch, checkpointEverySteps: UInt64(configuration.checkpoint.everySteps),
+            checkpointEverySeconds: Int(configuration.checkpoint.everySeconds.rounded(.up)),
+            nonFiniteLimit: train.nonFiniteLimit, rule: rule)
+        settings.timing = options.timing
+        return settings
+    }
+
+    /// Runs until the job is over. The summary is written when there is a checkpoint to sum up.
+    package func run() throws -> ExitStatus {
+        var nextTick = MonotonicTime.now
+        while true {
+            try input.wait([link], milliseconds: max(0, nextTick.since(.now)))
+            for event in input.mailbox.takeAll() {
+                if let status = try perform(state.receive(event, at: .now)) { return try leave(status) }
+            }
+            for _ in 0..<256 {
+                guard let received = try link.receive() else { break }
+                if let status = try take(received) { return try leave(status) }
+            }
+            if let signal = input.takeStop() {
+                let code = signal == SIGINT ? ExitStatus.interrupted : ExitStatus.preempted
+                _ = try perform(state.receive(.stop(exitCode: code, text: "stopped by a signal"), at: .now))
+            }
+            if input.takeParentGone() {
+                _ = try perform(
+                    state.receive(
+                        .stop(exitCode: ExitStatus.preempted, text: "the process that started the job is gone"), at: .now))
+            }
+            if MonotonicTime.now >= nextTick {
+                nextTick = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + 50)
+                if let status = try perform(state.receive(.tick, at: .now)) { return try leave(status) }
+                writeStatusIfDue()
+            }
+        }
+    }
+
+    private func take(_ received: Received) throws -> ExitStatus? {
+        guard let peer = received.peer else { return nil }
+        switch received.envelope {
+        case .failure(let error):
+            logger.warning("from an unknown sender: \(error)")
+            try link.send(state.envelope(.refusal(Refusal(of: error)), to: 0), to: peer)
+            return nil
+        case .success(let envelope):
+            routes[envelope.source] = peer
+            if case .statusRequest = envelope.message {
+                let json = String(decoding: jsonBytes(status()), as: UTF8.self)
+                try link.send(state.envelope(.status(json: json), to: envelope.source), to: peer)
+                return nil
+            }
+            return try perform(state.receive(.said(envelope), at: .now))
+        }
+    }
+
+    // MARK: Effects
+
+    private func perform(_ effects: [CoordinatorState.Effect]) throws -> ExitStatus? {
+        for effect in effects {
+            switch effect {
+            case .send(let envelope), .heartbeat(let envelope):
+                if let route = routes[envelope.destination], try !link.send(envelope, to: route) {
+                    routes[envelope.destination] = nil
+                }
+            case .journal(let record, let sync): append(record, sync: sync)
+            case .completeCheckpoint(let version, let generation, let files):
+                complete(version, generation, files)
+            case .stepDone(let report): appendMetrics(report)
+            case .warn(let text): logger.warning("\(text)")
+            case .exit(let status): return status
+            }
+        }
+        return nil
+    }
+
+    private func append(_ record: JournalRecord, sync: Bool) {
+        disk.run { [journal, mailbox = input.mailbox] in
+            do throws(CheckpointError) {
+                try journal.append(record, sync: sync)
+                if sync { mailbox.post(.durable(record)) }
+            } catch {
+                mailbox.post(.journalFailed("\(error)"))
+            }
+        }
+    }
+
+    private func complete(_ version: UInt64, _ generation: UInt32, _ files: [Int: [SavedFile]]) {
+        let configuration = options.configuration
+        let tickets = version * UInt64(configuration.train.ticketsPerStep)
+        let manifest = Manifest(
+            job: String(job, radix: 16), model: configuration.model.name, settings: configuration.resolvedYAML(),
+            step: Int(version), generation: Int(generation), seed: configuration.seed, ticketsConsumed: tickets,
+            layoutDigest: layout.digest, serverCount: configuration.cluster.servers,
+            files: files.sorted { $0.key < $1.key }.flatMap { server, files in
+                files.compactMap { file in
+                    Manifest.Role(rawValue: file.content).map {
+                        Manifest.File(
+                            path: file.name, bytes: Int(file.bytes), sha256: file.sha256, role: $0, server: server)
+                    }
+                }
+            })
+        let store = options.runDirectory.checkpoints
+        disk.run { [layout, mailbox = input.mailbox, logger] in
+            do throws(CheckpointError) {
+                let path = try store.complete(manifest, layout: layout)
+                mailbox.post(.checkpointCompleted(CheckpointReference(version: version, path: path)))
+            } catch {
+                mailbox.post(.checkpointFailed("the checkpoint of step \(version) cannot be completed: \(error)"))
+                return
+            }
+            do throws(CheckpointError) {
+                _ = try store.prune(keeping: configuration.checkpoint.keep)
+            } catch {
+                logger.warning("old checkpoints cannot be removed: \(error)")
+            }
+        }
+    }
+
+    private func appendMetrics(_ report: StepReport) {
+        let path = options.runDirectory.metrics
+        disk.run { [logger] in
+            guard var line = try? JSONEncoder().encode(report) else { return }
+            line.append(UInt8(ascii: "\n"))
+            if let file = fopen(path, "a") {
+                let written = line.withUnsafeBytes { fwrite($0.baseAddress!, 1, $0.count, file) }
+                if fclose(file) != 0 || written != line.count {
+                    logger.warning("cannot write \(path): \(String(cString: strerror(errno)))")
+                }
+            }
+        }
+    }
+
+    // MARK: Status
+
+    private func status() -> JobStatus {
+        state.status(at: .now, bytesSent: link.bytesSent, bytesReceived: link.bytesReceived)
+    }
+
+    private func writeStatusIfDue() {
+        guard MonotonicTime.now >= nextStatus else { return }
+        nextStatus = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + 1000)
+        write(status())
+    }
+
+    private func write(_ status: JobStatus) {
+        let directory = options.runDirectory
+        disk.run { [logger] in
+            do throws(CheckpointError) {
+                try directory.replaceQuickly(directory.status, with: jsonBytes(status))
+            } catch {
+                logger.warning("\(error)")
+            }
+        }
+    }
+
+    private func writeEndpoints() throws(CheckpointError) {
+        let directory = options.runDirectory
+        let endpoints = Endpoints(coordinator: endpoint, pid: identity.pid, host: identity.host)
+        try directory.replace(directory.endpoints, with: jsonBytes(endpoints))
+    }
+
+    // MARK: The end
+
+    private func leave(_ status: ExitStatus) throws -> ExitStatus {
+        link.socket.close(lingerMilliseconds: 500)
+        var last = self.status()
+        for index in last.processes.indices { last.processes[index].state = .down }
+        write(last)
+        disk.finish()
+        if status.code != ExitStatus.failed || state.checkpoints.last != nil { try writeSummary(status) }
+        return status
+    }
+
+    private func writeSummary(_ status: ExitStatus) throws(CheckpointError) {
+        guard let checkpoint = state.checkpoints.last else { return }
+        let configuration = options.configuration
+        let perStep = UInt64(configuration.train.imagesPerStep)
+        let reader = try CheckpointReader(checkpoint.path)
+        var seconds = 0.0
+        var images: UInt64 = 0
+        if let first = state.firstGrant, let last = state.lastCommit, state.version > first.version {
+            seconds = Double(last.since(first.at)) / 1000
+            images = (state.version - first.version) * perStep
+        }
+        let summary = RunSummary(
+            steps: checkpoint.version, samples: checkpoint.version * perStep, seconds: seconds,
+            imagesPerSecond: seconds > 0 ? Double(images) / seconds : 0, finalLoss: self.status().loss, eval: nil,
+            weightsSHA256: try Fingerprint.weightsSHA256(reader, layout: layout),
+            stateSHA256: try Fingerprint.stateSHA256(reader, layout: layout),
+            workers: configuration.cluster.workers, servers: configuration.cluster.servers,
+            ticketsByWorker: Dictionary(
+                uniqueKeysWithValues: state.ticketsByRank.map { ("\($0.key)", $0.value) }),
+            restarts: 0, exitCode: status.code, checkpoint: checkpoint.path)
+        try summary.write(to: options.runDirectory)
+    }
+}
+
+/// `endpoints.json`: where a person's commands find the job.
+package struct Endpoints: Sendable, Hashable, Codable {
+    package var coordinator: String
+    package var pid: Int
+    package var host: String
+    package init(coordinator: String, pid: Int, host: String) {
+        self.coordinator = coordinator
+        self.pid = pid
+        self.host = host
+    }
+}

@@ -1,0 +1,52 @@
+// Asking a running coordinator: one message out, one answer back, within a deadline.
+
+import Foundation
+import PSCheckpoint
+import PSCoordinator
+import PSMessages
+import PSNode
+import PSParameters
+import PSProtocol
+import PSTransport
+
+package struct CoordinatorClient {
+    private let link: Link
+    private let incarnation: Incarnation
+
+    package init(endpoint: String) throws(TransportError) {
+        incarnation = UInt64.random(in: 1...UInt64.max)
+        link = Link(try Socket(.dealer, context: TransportContext(), largestMessage: 8 << 20))
+        try link.socket.connect(endpoint)
+    }
+
+    /// The coordinator of the run, if its files name one.
+    package init?(run: RunDirectory) {
+        guard let bytes = try? run.read(run.endpoints),
+            let endpoints = try? JSONDecoder().decode(Endpoints.self, from: Data(bytes)),
+            let client = try? CoordinatorClient(endpoint: endpoints.coordinator)
+        else { return nil }
+        self = client
+    }
+
+    /// - Returns: the answer, or nil when none came in time.
+    package func ask(_ message: Message, milliseconds: Int) throws(TransportError) -> Message? {
+        // Answers to earlier questions that came too late.
+        while try link.receive() != nil {}
+        try link.send(
+            Envelope(job: 0, generation: 0, source: incarnation, destination: 0, message: message))
+        let deadline = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + milliseconds)
+        while MonotonicTime.now < deadline {
+            try Poller.wait(
+                sockets: [link.socket], descriptors: [], milliseconds: max(1, deadline.since(.now)))
+            if let received = try link.receive(), case .success(let envelope) = received.envelope {
+                return envelope.message
+            }
+        }
+        return nil
+    }
+
+    package func status(milliseconds: Int) throws(TransportError) -> JobStatus? {
+        guard case .status(let json)? = try ask(.statusRequest, milliseconds: milliseconds) else { return nil }
+        return try? JSONDecoder().decode(JobStatus.self, from: Data(json.utf8))
+    }
+}

@@ -1,0 +1,42 @@
+// What can be wrong with a command that its settings and files do not already say.
+
+package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
+    case noRunDirectory(path: String, isDefault: Bool)
+    case noCheckpoint(runDirectory: String, step: Int?, available: [Int])
+    /// A file of images and labels that is not what it should be.
+    case unusableBatch(path: String, problem: String)
+    case notTorchvision(reason: String)
+    /// A run whose coordinator has not written its first status.
+    case notStarted(runDirectory: String)
+    case cannotStart(program: String, reason: String)
+    /// A run directory that holds something, without --resume.
+    case notEmpty(runDirectory: String)
+    case nothingToResume(runDirectory: String)
+    case noAnswer(runDirectory: String)
+    /// The job failed; the text says why.
+    case jobFailed(String)
+
+    package var description: String {
+        switch self {
+        case .noRunDirectory(let path, let isDefault):
+            isDefault
+                ? "there is no run in \(path); name one with --run-dir, or train first"
+                : "\(path) is no run directory: it has no config.yaml"
+        case .noCheckpoint(let runDirectory, let step, let available):
+            if let step, !available.isEmpty {
+                "\(runDirectory) has no checkpoint of step \(step), only of: "
+                    + available.map(String.init).joined(separator: ", ")
+            } else {
+                "\(runDirectory) has no complete checkpoint"
+            }
+        case .unusableBatch(let path, let problem): "\(path): \(problem)"
+        case .notTorchvision(let reason): reason
+        case .notStarted(let path): "\(path): the job has not started yet; look at its logs directory if it does not"
+        case .cannotStart(let program, let reason): "cannot start \(program): \(reason); build it with: swift build -c release"
+        case .notEmpty(let path): "\(path) is not empty: go on with the job in it by --resume last, or choose another --run-dir"
+        case .nothingToResume(let path): "\(path) holds no job to resume; start one without --resume"
+        case .noAnswer(let path): "the coordinator of \(path) does not answer: psctl status --run-dir \(path) says more"
+        case .jobFailed(let text): text
+        }
+    }
+}

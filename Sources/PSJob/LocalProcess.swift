@@ -1,0 +1,111 @@
+// One daemon on this machine: started, watched, started again.
+
+import Foundation
+import Glibc
+import PSCheckpoint
+import PSMessages
+import PSProtocol
+
+/// How a process ended.
+enum ProcessEnd: Sendable, Hashable {
+    case exited(Int)
+    case killed(signal: Int)
+
+    var text: String {
+        switch self {
+        case .exited(let code): "exited with \(code)"
+        case .killed(let signal): "was ended by signal \(signal)"
+        }
+    }
+}
+
+final class LocalProcess {
+    let role: Role
+    let rank: Int
+    private let program: String
+    private let log: String
+    private(set) var pid: pid_t = 0
+    private(set) var isRunning = false
+    /// False once it has left as it was told to.
+    var isWanted = true
+    /// Starts in place of one that ended, since the job's last progress.
+    var restarts = 0
+    /// Not to be started before this time.
+    var notBefore = Date.distantPast
+    /// Where the log stood at the last start.
+    private var logStart = 0
+    /// The process stops when this closes: by us or by our death.
+    private var lifeline: Int32 = -1
+
+    init(role: Role, rank: Int, directory: String, run: RunDirectory) {
+        self.role = role
+        self.rank = rank
+        program = "\(directory)/ps-\(role.name)"
+        log = "\(run.logs)/\(role.name)-\(rank).log"
+    }
+
+    var name: String { role == .coordinator ? "the coordinator" : "\(role.name) \(rank)" }
+
+    /// Starts the program with its output appended to its log, in a process group of its own: a terminal's Ctrl-C is
+    /// for the supervisor, which ends the job in order.
+    func start(_ arguments: [String]) throws(JobError) {
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0 else { throw .cannotStart(program: program, reason: String(cString: strerror(errno))) }
+        _ = fcntl(ends[1], F_SETFD, FD_CLOEXEC)
+        var actions = posix_spawn_file_actions_t()
+        var attributes = posix_spawnattr_t()
+        posix_spawn_file_actions_init(&actions)
+        posix_spawnattr_init(&attributes)
+        defer {
+            posix_spawn_file_actions_destroy(&actions)
+            posix_spawnattr_destroy(&attributes)
+            close(ends[0])
+        }
+        posix_spawn_file_actions_adddup2(&actions, ends[0], STDIN_FILENO)
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND, 0o644)
+        posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
+        posix_spawnattr_setpgroup(&attributes, 0)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+        let all = [program] + arguments + ["--lifeline"]
+        var words = all.map { strdup($0) }
+        words.append(nil)
+        defer { words.forEach { free($0) } }
+        logStart = (try? FileManager.default.attributesOfItem(atPath: log)[.size] as? Int) ?? 0
+        let code = posix_spawn(&pid, program, &actions, &attributes, words, environ)
+        guard code == 0 else {
+            close(ends[1])
+            throw .cannotStart(program: program, reason: String(cString: strerror(code)))
+        }
+        if lifeline >= 0 { close(lifeline) }
+        lifeline = ends[1]
+        isRunning = true
+    }
+
+    /// How the process ended, once.
+    func reap() -> ProcessEnd? {
+        guard isRunning else { return nil }
+        var status: Int32 = 0
+        guard waitpid(pid, &status, WNOHANG) == pid else { return nil }
+        isRunning = false
+        let signal = status & 0x7F
+        return signal == 0 ? .exited(Int(status >> 8) & 0xFF) : .killed(signal: Int(signal))
+    }
+
+    func send(_ signal: Int32) {
+        if isRunning { kill(pid, signal) }
+    }
+
+    /// What the process said on its way out: its last error line since the start, else its last line.
+    var lastWords: String {
+        guard let file = FileHandle(forReadingAtPath: log) else { return "" }
+        try? file.seek(toOffset: UInt64(logStart))
+        let text = String(decoding: (try? file.readToEnd()) ?? Data(), as: UTF8.self)
+        let lines = text.split(separator: "\n")
+        let prefix = "ps-\(role.name): error: "
+        if let start = lines.lastIndex(where: { $0.hasPrefix(prefix) }) {
+            // A long error goes on in the lines that follow.
+            return String(lines[start].dropFirst(prefix.count)) + lines[(start + 1)...].map { "\n" + $0 }.joined()
+        }
+        return lines.last.map(String.init) ?? ""
+    }
+}

@@ -1,0 +1,36 @@
+// Logits in evaluation mode: running statistics, no dropout.
+
+import PSModel
+import PSNetwork
+
+/// The main head's output for any number of images.
+package struct Predictor {
+    private let network: InferenceNetwork
+
+    /// - Parameters:
+    ///   - values: the flat vector of the description's layout.
+    ///   - batch: images computed at once.
+    package init(description: ModelDescription, values: [Float], batch: Int, threads: Int) throws(NetworkError) {
+        network = try InferenceNetwork(description: description, batch: batch, threads: threads)
+        network.layout.eachSlice(of: values, network.load)
+    }
+
+    package var classes: Int { network.description.settings.classes }
+
+    /// - Parameter images: NHWC, `count` images.
+    /// - Returns: `count` x classes.
+    package func logits(images: [Float], count: Int) -> [Float] {
+        let imageElements = network.description.nodes[0].shape.elements
+        precondition(images.count == count * imageElements)
+        return [Float](unsafeUninitializedCapacity: count * classes) { output, initialized in
+            images.withUnsafeBufferPointer { images in
+                for first in stride(from: 0, to: count, by: network.batch) {
+                    network.logits(
+                        images: images.baseAddress! + first * imageElements, count: min(network.batch, count - first),
+                        into: output.baseAddress! + first * classes)
+                }
+            }
+            initialized = count * classes
+        }
+    }
+}

@@ -1,0 +1,92 @@
+// How a job's progress looks: a bar that is redrawn on a terminal, a line now and then elsewhere.
+
+import Foundation
+import PSProtocol
+
+package final class Progress {
+    private let isTerminal: Bool
+    private let lineInterval: TimeInterval
+    private var lastLine = Date.distantPast
+    private var lastStep: UInt64?
+    private var lastState: JobStatus.State?
+    private var barIsShown = false
+
+    /// Writes to standard error, which is free in every mode.
+    /// - Parameter lineInterval: seconds between two lines where there is no terminal.
+    package init(lineInterval: TimeInterval = 10) {
+        isTerminal = isatty(STDERR_FILENO) == 1
+        self.lineInterval = lineInterval
+    }
+
+    /// A line for a person; the bar gives way to it.
+    package func say(_ text: String) {
+        clearBar()
+        put(text + "\n")
+    }
+
+    package func show(_ status: JobStatus) {
+        if isTerminal {
+            put("\r\u{1B}[2K" + Progress.bar(status, columns: Progress.columns))
+            barIsShown = true
+            return
+        }
+        let isDue = Date.now.timeIntervalSince(lastLine) >= lineInterval && status.step != lastStep
+        guard isDue || status.state != lastState else { return }
+        lastLine = .now
+        lastStep = status.step
+        lastState = status.state
+        put(Progress.line(status) + "\n")
+    }
+
+    package func finish() { clearBar() }
+
+    private func clearBar() {
+        if barIsShown { put("\r\u{1B}[2K") }
+        barIsShown = false
+    }
+
+    private func put(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+
+    private static var columns: Int {
+        var size = winsize()
+        return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+    }
+
+    package static func line(_ status: JobStatus) -> String {
+        switch status.state {
+        case .running: "step \(status.step)/\(status.steps)  \(figures(status))"
+        default: "\(status.state.rawValue)  step \(status.step)/\(status.steps)"
+        }
+    }
+
+    package static func bar(_ status: JobStatus, columns: Int) -> String {
+        guard status.state == .running else { return line(status) }
+        let head = "step \(status.step)/\(status.steps) "
+        let tail = "  " + figures(status)
+        let width = min(40, columns - head.count - tail.count - 1)
+        guard width >= 5 else { return String((head + tail).prefix(max(0, columns - 1))) }
+        let full = status.steps == 0 ? width : Int(UInt64(width) * min(status.step, status.steps) / status.steps)
+        return head + String(repeating: "█", count: full) + String(repeating: "░", count: width - full) + tail
+    }
+
+    private static func figures(_ status: JobStatus) -> String {
+        var parts = ["\(Report.decimal(status.imagesPerSecond, places: status.imagesPerSecond < 10 ? 2 : 0)) images/s"]
+        if let loss = status.loss { parts.append("loss \(Report.decimal(loss, places: 3))") }
+        if let rate = status.learningRate { parts.append("lr \(String(format: "%.4g", rate))") }
+        if let left = timeLeft(status) { parts.append("\(left) left") }
+        return parts.joined(separator: "  ")
+    }
+
+    /// From the images per second of late, as 1:05 or 2:03:04.
+    static func timeLeft(_ status: JobStatus) -> String? {
+        guard status.imagesPerSecond > 0, status.steps > status.step, status.imagesPerStep > 0 else { return nil }
+        let images = Double((status.steps - status.step) * UInt64(status.imagesPerStep))
+        return duration(images / status.imagesPerSecond)
+    }
+
+    package static func duration(_ seconds: Double) -> String {
+        let all = Int(seconds.rounded())
+        let (hours, minutes, rest) = (all / 3600, all / 60 % 60, all % 60)
+        return hours > 0 ? String(format: "%d:%02d:%02d", hours, minutes, rest) : String(format: "%d:%02d", minutes, rest)
+    }
+}

@@ -1,0 +1,30 @@
+// A job's status as a person reads it.
+
+import Foundation
+import PSProtocol
+
+package enum StatusText {
+    package static func table(_ status: JobStatus, run: String) -> String {
+        var lines = ["\(run): \(status.state.rawValue)\(status.text.isEmpty ? "" : " (\(status.text))")"]
+        var figures = "step \(status.step) of \(status.steps), epoch \(Report.decimal(status.epoch, places: 2))"
+        if let loss = status.loss { figures += ", loss \(Report.decimal(loss, places: 3))" }
+        if status.state == .running {
+            figures += ", \(Report.decimal(status.imagesPerSecond, places: status.imagesPerSecond < 10 ? 2 : 0)) images/s"
+            if let left = Progress.timeLeft(status) { figures += ", \(left) left" }
+        }
+        if let checkpoint = status.checkpoint { figures += "; last checkpoint at step \(checkpoint)" }
+        if status.nonFiniteSteps > 0 { figures += "; \(status.nonFiniteSteps) steps in a row without finite gradient" }
+        lines.append(figures)
+        var rows = [["process", "pid", "host", "state", "heartbeat", "sent", "received", "tickets", "activity"]]
+        for process in status.processes {
+            rows.append([
+                process.role == "coordinator" ? process.role : "\(process.role) \(process.rank)", "\(process.pid)",
+                process.host, process.state.rawValue,
+                process.state == .up ? Report.decimal(process.heartbeatAgeSeconds, places: 1) + " s" : "-",
+                Report.bytes(Int(process.bytesSent)), Report.bytes(Int(process.bytesReceived)),
+                process.role == "worker" ? "\(process.tickets)" : "-", process.activity,
+            ])
+        }
+        return lines.joined(separator: "\n") + "\n" + Report.table(rows)
+    }
+}

@@ -1,0 +1,159 @@
+// The local processes of a job: starts them, starts again those that end by themselves, carries signals on.
+
+import Foundation
+import Glibc
+import PSCheckpoint
+import PSConfiguration
+import PSCoordinator
+import PSMessages
+import PSNode
+import PSProtocol
+
+/// Runs one coordinator and the configured numbers of servers and workers on this machine until the job ends.
+package final class Supervisor {
+    private let run: RunDirectory
+    private let configuration: JobConfiguration
+    private let coordinator: LocalProcess
+    private let others: [LocalProcess]
+    private let resumeFrom: String?
+    private let note: (String) -> Void
+    private var endpoint: String?
+    private var progress: UInt64 = 0
+    /// Starts in place of a process that ended, over the whole run.
+    package private(set) var restarts = 0
+
+    /// - Parameters:
+    ///   - programs: the directory of the daemons' programs.
+    ///   - note: told what a person should know, a line at a time.
+    package init(
+        run: RunDirectory, configuration: JobConfiguration, programs: String, resumeFrom: String?,
+        note: @escaping (String) -> Void
+    ) {
+        self.run = run
+        self.configuration = configuration
+        self.resumeFrom = resumeFrom
+        self.note = note
+        func process(_ role: Role, _ rank: Int) -> LocalProcess {
+            LocalProcess(role: role, rank: rank, directory: programs, run: run)
+        }
+        coordinator = process(.coordinator, 0)
+        others =
+            (0..<configuration.cluster.servers).map { process(.server, $0) }
+            + (0..<configuration.cluster.workers).map { process(.worker, $0) }
+    }
+
+    /// Runs the job to its end.
+    /// - Parameter watch: called about four times a second with the job's status, when there is one.
+    /// - Returns: the coordinator's exit code: 0, or 75 or 130 when the job was stopped and can be resumed.
+    /// - Throws: `JobError.jobFailed` with the reason.
+    package func supervise(watch: (JobStatus) -> Void) throws -> Int {
+        Signals.install()
+        try Supervision(pid: Int(getpid())).write(run)
+        try run.replace(run.configuration, with: Array(configuration.resolvedYAML().utf8))
+        // Endpoints of an earlier start would mislead.
+        unlink(run.endpoints)
+        defer { endAll() }
+        try startCoordinator()
+        var client: CoordinatorClient?
+        var forwarded = false
+        while true {
+            if let signal = Signals.received, !forwarded {
+                forwarded = true
+                note("stopping: the last step is saved first; once more to stop at once")
+                coordinator.send(signal)
+            }
+            if let end = coordinator.reap() {
+                if case .exited(let code) = end, let code = try outcome(code) { return code }
+                try restart(coordinator, after: end)
+                client = nil
+            }
+            if endpoint == nil { try findCoordinator() }
+            if let endpoint {
+                for process in others { try look(after: process, endpoint: endpoint) }
+                if client == nil { client = try CoordinatorClient(endpoint: endpoint) }
+                if let status = try client?.status(milliseconds: 200) {
+                    if status.step > progress {
+                        progress = status.step
+                        for process in others + [coordinator] { process.restarts = 0 }
+                    }
+                    watch(status)
+                }
+            }
+            usleep(endpoint == nil ? 10_000 : 100_000)
+        }
+    }
+
+    private func startCoordinator() throws {
+        var arguments = [
+            "--config", run.configuration, "--run-dir", run.path, "--bind", "tcp://127.0.0.1:*",
+        ]
+        // Only the first start goes back to a named checkpoint; a restarted one goes on.
+        if let resumeFrom, coordinator.restarts == 0 { arguments += ["--resume", resumeFrom] }
+        try coordinator.start(arguments)
+    }
+
+    /// Reads where the coordinator that runs now listens.
+    private func findCoordinator() throws {
+        guard coordinator.isRunning, let bytes = try? run.read(run.endpoints),
+            let found = try? JSONDecoder().decode(Endpoints.self, from: Data(bytes)),
+            found.pid == Int(coordinator.pid)
+        else { return }
+        endpoint = found.coordinator
+    }
+
+    /// The exit code of the job, or nil when the coordinator is to be started again.
+    private func outcome(_ code: Int) throws -> Int? {
+        switch code {
+        case 0, 75, 130: return code
+        case 1: throw JobError.jobFailed(coordinator.lastWords)
+        default: return nil
+        }
+    }
+
+    private func look(after process: LocalProcess, endpoint: String) throws {
+        if let end = process.reap() {
+            switch end {
+            // The coordinator told it to; its own end follows.
+            case .exited(0), .exited(75), .exited(130): process.isWanted = false
+            default: try restart(process, after: end)
+            }
+        }
+        guard process.isWanted, !process.isRunning, Date.now >= process.notBefore else { return }
+        try process.start(["--coordinator", endpoint, "--rank", "\(process.rank)"])
+    }
+
+    private func restart(_ process: LocalProcess, after end: ProcessEnd) throws {
+        let words = process.lastWords
+        let reason = if case .exited = end { "\(end.text): \(words)" } else { end.text }
+        guard process.restarts < configuration.cluster.maxRestarts else {
+            throw JobError.jobFailed(
+                "\(process.name) \(reason). It was started again \(process.restarts) times without progress; see \(run.logs)")
+        }
+        process.restarts += 1
+        restarts += 1
+        note("\(process.name) (pid \(process.pid)) \(reason); it is started again")
+        if process.role == .coordinator {
+            endpoint = nil
+            try startCoordinator()
+        } else {
+            // The first restart is at once; one that fails again and again is tried ever more slowly.
+            let wait = process.restarts == 1 ? 0 : min(5, 0.1 * pow(2, Double(process.restarts)))
+            process.notBefore = Date.now.addingTimeInterval(wait)
+        }
+    }
+
+    /// Gives everybody a moment to leave, then ends who is left.
+    private func endAll() {
+        let all = others + [coordinator]
+        coordinator.send(SIGTERM)
+        let deadline = Date.now.addingTimeInterval(6)
+        while all.contains(where: { $0.isRunning }), Date.now < deadline {
+            for process in all { _ = process.reap() }
+            usleep(20_000)
+        }
+        for process in all where process.isRunning {
+            process.send(SIGKILL)
+            while process.reap() == nil { usleep(10_000) }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+// Swift message -> protobuf bytes, less the payload.
+
+import CMessages
+
+/// Memory for one message's C structures, freed together by `free`, after their last use.
+private struct Arena: ~Copyable {
+    private var blocks: [UnsafeMutableRawPointer] = []
+
+    mutating func new<T>(_ initialize: (UnsafeMutablePointer<T>) -> Void) -> UnsafeMutablePointer<T> {
+        let pointer = allocate(T.self, 1)
+        initialize(pointer)
+        return pointer
+    }
+
+    mutating func allocate<T>(_: T.Type, _ count: Int) -> UnsafeMutablePointer<T> {
+        let raw = UnsafeMutableRawPointer.allocate(
+            byteCount: max(1, count * MemoryLayout<T>.stride), alignment: MemoryLayout<T>.alignment)
+        blocks.append(raw)
+        return raw.bindMemory(to: T.self, capacity: count)
+    }
+
+    mutating func string(_ text: String) -> UnsafeMutablePointer<CChar> {
+        let bytes = Array(text.utf8).filter { $0 != 0 }
+        let pointer = allocate(CChar.self, bytes.count + 1)
+        for (index, byte) in bytes.enumerated() { pointer[index] = CChar(bitPattern: byte) }
+        pointer[bytes.count] = 0
+        return pointer
+    }
+
+    mutating func array<S: Sequence, T>(_ values: S) -> (Int, UnsafeMutablePointer<T>) where S.Element == T {
+        let values = Array(values)
+        let pointer = allocate(T.self, values.count)
+        pointer.initialize(from: values, count: values.count)
+        return (values.count, pointer)
+    }
+
+    mutating func free() {
+        for block in blocks { block.deallocate() }
+        blocks = []
+    }
+}
+
+extension Envelope {
+    /// The serialized message. For a message that carries values, the bytes up to and including the length of
+    /// `Slice.values`; followed by `values` they are the whole serialization.
+    package func encoded(values: UnsafeRawBufferPointer = .init(start: nil, count: 0)) -> [UInt8] {
+        precondition(values.isEmpty || message.carriesValues, "this message carries no values")
+        var arena = Arena()
+        defer { arena.free() }
+        let envelope: UnsafeMutablePointer<Ps__Envelope> = arena.new(ps__envelope__init)
+        envelope.pointee.protocol = protocolVersion
+        envelope.pointee.job = job
+        envelope.pointee.generation = generation
+        envelope.pointee.term = term
+        envelope.pointee.source = source
+        envelope.pointee.destination = destination
+        message.fill(envelope, &arena, values)
+
+        let size = withBase(envelope) { protobuf_c_message_get_packed_size($0) } - values.count
+        return [UInt8](unsafeUninitializedCapacity: size) { bytes, count in
+            var buffer = PsHeadBuffer()
+            ps_head_buffer_init(
+                &buffer, bytes.baseAddress, size,
+                values.isEmpty ? nil : values.baseAddress?.assumingMemoryBound(to: UInt8.self))
+            _ = withUnsafeMutablePointer(to: &buffer) { pointer in
+                pointer.withMemoryRebound(to: ProtobufCBuffer.self, capacity: 1) { base in
+                    withBase(envelope) { protobuf_c_message_pack_to_buffer($0, base) }
+                }
+            }
+            precondition(buffer.count == size, "protobuf-c packed \(buffer.count) bytes, not \(size)")
+            count = size
+        }
+    }
+
+    private func withBase<R>(
+        _ envelope: UnsafeMutablePointer<Ps__Envelope>, _ body: (UnsafePointer<ProtobufCMessage>) -> R
+    ) -> R {
+        envelope.withMemoryRebound(to: ProtobufCMessage.self, capacity: 1) { body($0) }
+    }
+}
+
+extension Message {
+    // One case per member of the oneof; long because the wire has that many messages.
+    fileprivate func fill(
+        _ e: UnsafeMutablePointer<Ps__Envelope>, _ arena: inout Arena, _ values: UnsafeRawBufferPointer
+    ) {
+        switch self {
+        case .hello(let hello):
+            e.pointee.body_case = PS__ENVELOPE__BODY_HELLO
+            let m: UnsafeMutablePointer<Ps__Hello> = arena.new(ps__hello__init)
+            m.pointee.role = Ps__Role(hello.role.rawValue)
+            m.pointee.host = arena.string(hello.host)
+            m.pointee.pid = UInt32(hello.pid)
+            m.pointee.rank_plus_one = UInt32(hello.rank.map { $0 + 1 } ?? 0)
+            m.pointee.endpoint = arena.string(hello.endpoint)
+            m.pointee.kernel_core = arena.string(hello.kernelCore)
+            m.pointee.kernel_hash = hello.kernelHash
+            if let memory = hello.memory {
+                m.pointee.has_memory = 1
+                m.pointee.version = memory.version
+                m.pointee.last_commit = memory.lastCommit.map { arena.commit($0) }
+            }
+            e.pointee.hello = m
+        case .welcome(let welcome):
+            e.pointee.body_case = PS__ENVELOPE__BODY_WELCOME
+            let m: UnsafeMutablePointer<Ps__Welcome> = arena.new(ps__welcome__init)
+            m.pointee.rank = UInt32(welcome.rank)
+            m.pointee.configuration = arena.string(welcome.configuration)
+            m.pointee.run_directory = arena.string(welcome.runDirectory)
+            m.pointee.nonce = arena.string(welcome.nonce)
+            m.pointee.layout_digest = welcome.layoutDigest
+            e.pointee.welcome = m
+        case .refusal(let refusal):
+            e.pointee.body_case = PS__ENVELOPE__BODY_REFUSAL
+            let m: UnsafeMutablePointer<Ps__Refusal> = arena.new(ps__refusal__init)
+            m.pointee.reason = Ps__Refusal__Reason(refusal.reason.rawValue)
+            m.pointee.text = arena.string(refusal.text)
+            e.pointee.refusal = m
+        case .heartbeat(let heartbeat):
+            e.pointee.body_case = PS__ENVELOPE__BODY_HEARTBEAT
+            let m: UnsafeMutablePointer<Ps__Heartbeat> = arena.new(ps__heartbeat__init)
+            m.pointee.bytes_sent = heartbeat.bytesSent
+            m.pointee.bytes_received = heartbeat.bytesReceived
+            m.pointee.activity = arena.string(heartbeat.activity)
+            m.pointee.progress = heartbeat.progress
+            e.pointee.heartbeat = m
+        case .members(let servers):
+            e.pointee.body_case = PS__ENVELOPE__BODY_MEMBERS
+            let m: UnsafeMutablePointer<Ps__Members> = arena.new(ps__members__init)
+            var list: [UnsafeMutablePointer<Ps__Members__Server>?] = []
+            for server in servers {
+                let s: UnsafeMutablePointer<Ps__Members__Server> = arena.new(ps__members__server__init)
+                s.pointee.endpoint = arena.string(server.endpoint)
+                s.pointee.incarnation = server.incarnation
+                list.append(s)
+            }
+            (m.pointee.n_servers, m.pointee.servers) = arena.array(list)
+            e.pointee.members = m
+        case .want:
+            e.pointee.body_case = PS__ENVELOPE__BODY_WANT
+            e.pointee.want = arena.new(ps__want__init)
+        case .grant(let attempt, let version):
+            e.pointee.body_case = PS__ENVELOPE__BODY_GRANT
+            let m: UnsafeMutablePointer<Ps__Grant> = arena.new(ps__grant__init)
+            m.pointee.ticket = attempt.ticket
+            m.pointee.attempt = attempt.number
+            m.pointee.version = version
+            e.pointee.grant = m
+        case .contribution(let contribution):
+            e.pointee.body_case = PS__ENVELOPE__BODY_CONTRIBUTION
+            let m: UnsafeMutablePointer<Ps__Contribution> = arena.new(ps__contribution__init)
+            m.pointee.ticket = contribution.attempt.ticket
+            m.pointee.attempt = contribution.attempt.number
+            m.pointee.loss = contribution.loss
+            m.pointee.correct = UInt32(contribution.correct)
+            m.pointee.samples = UInt32(contribution.samples)
+            m.pointee.norm = contribution.norm
+            e.pointee.contribution = m
+        case .counted(let attempt):
+            e.pointee.body_case = PS__ENVELOPE__BODY_COUNTED
+            let m: UnsafeMutablePointer<Ps__Counted> = arena.new(ps__counted__init)
+            m.pointee.ticket = attempt.ticket
+            m.pointee.attempt = attempt.number
+            e.pointee.counted = m
+        case .pull(let version, let slices):
+            e.pointee.body_case = PS__ENVELOPE__BODY_PULL
+            let m: UnsafeMutablePointer<Ps__Pull> = arena.new(ps__pull__init)
+            m.pointee.version = version
+            (m.pointee.n_slices, m.pointee.slices) = arena.array(slices.map(UInt32.init))
+            e.pointee.pull = m
+        case .gone(let version, let slices):
+            e.pointee.body_case = PS__ENVELOPE__BODY_GONE
+            let m: UnsafeMutablePointer<Ps__Gone> = arena.new(ps__gone__init)
+            m.pointee.version = version
+            (m.pointee.n_slices, m.pointee.slices) = arena.array(slices.map(UInt32.init))
+            e.pointee.gone = m
+        case .took(let attempt, let slice):
+            e.pointee.body_case = PS__ENVELOPE__BODY_TOOK
+            let m: UnsafeMutablePointer<Ps__Took> = arena.new(ps__took__init)
+            m.pointee.ticket = attempt.ticket
+            m.pointee.attempt = attempt.number
+            m.pointee.slice = UInt32(slice)
+            e.pointee.took = m
+        case .held(let attempt):
+            e.pointee.body_case = PS__ENVELOPE__BODY_HELD
+            let m: UnsafeMutablePointer<Ps__Held> = arena.new(ps__held__init)
+            m.pointee.ticket = attempt.ticket
+            m.pointee.attempt = attempt.number
+            e.pointee.held = m
+        case .resend(let attempt, let slice):
+            e.pointee.body_case = PS__ENVELOPE__BODY_RESEND
+            let m: UnsafeMutablePointer<Ps__Resend> = arena.new(ps__resend__init)
+            m.pointee.ticket = attempt.ticket
+            m.pointee.attempt = attempt.number
+            m.pointee.slice = UInt32(slice)
+            e.pointee.resend = m
+        case .reset(let reset):
+            e.pointee.body_case = PS__ENVELOPE__BODY_RESET
+            let m: UnsafeMutablePointer<Ps__Reset> = arena.new(ps__reset__init)
+            m.pointee.version = reset.version
+            m.pointee.checkpoint = arena.string(reset.checkpoint)
+            m.pointee.rank = UInt32(reset.rank)
+            m.pointee.servers = UInt32(reset.servers)
+            e.pointee.reset = m
+        case .ready(let version):
+            e.pointee.body_case = PS__ENVELOPE__BODY_READY
+            let m: UnsafeMutablePointer<Ps__Ready> = arena.new(ps__ready__init)
+            m.pointee.version = version
+            e.pointee.ready = m
+        case .prepare(let step, let attempts):
+            e.pointee.body_case = PS__ENVELOPE__BODY_PREPARE
+            let m: UnsafeMutablePointer<Ps__Prepare> = arena.new(ps__prepare__init)
+            m.pointee.step = step
+            (m.pointee.n_tickets, m.pointee.tickets) = arena.array(attempts.map(\.ticket))
+            (m.pointee.n_attempts, m.pointee.attempts) = arena.array(attempts.map(\.number))
+            e.pointee.prepare = m
+        case .prepared(let prepared):
+            e.pointee.body_case = PS__ENVELOPE__BODY_PREPARED
+            let m: UnsafeMutablePointer<Ps__Prepared> = arena.new(ps__prepared__init)
+            m.pointee.step = prepared.step
+            m.pointee.finite = prepared.isFinite ? 1 : 0
+            (m.pointee.n_slices, m.pointee.slices) = arena.array(prepared.norms.map { UInt32($0.slice) })
+            (m.pointee.n_squared_norms, m.pointee.squared_norms) = arena.array(prepared.norms.map(\.squared))
+            e.pointee.prepared = m
+        case .commit(let commit):
+            e.pointee.body_case = PS__ENVELOPE__BODY_COMMIT
+            e.pointee.commit = arena.commit(commit)
+        case .applied(let step):
+            e.pointee.body_case = PS__ENVELOPE__BODY_APPLIED
+            let m: UnsafeMutablePointer<Ps__Applied> = arena.new(ps__applied__init)
+            m.pointee.step = step
+            e.pointee.applied = m
+        case .snapshot(let version):
+            e.pointee.body_case = PS__ENVELOPE__BODY_SNAPSHOT
+            let m: UnsafeMutablePointer<Ps__Snapshot> = arena.new(ps__snapshot__init)
+            m.pointee.version = version
+            e.pointee.snapshot = m
+        case .snapshotting(let version):
+            e.pointee.body_case = PS__ENVELOPE__BODY_SNAPSHOTTING
+            let m: UnsafeMutablePointer<Ps__Snapshotting> = arena.new(ps__snapshotting__init)
+            m.pointee.version = version
+            e.pointee.snapshotting = m
+        case .saved(let version, let files):
+            e.pointee.body_case = PS__ENVELOPE__BODY_SAVED
+            let m: UnsafeMutablePointer<Ps__Saved> = arena.new(ps__saved__init)
+            m.pointee.version = version
+            var list: [UnsafeMutablePointer<Ps__Saved__File>?] = []
+            for file in files {
+                let f: UnsafeMutablePointer<Ps__Saved__File> = arena.new(ps__saved__file__init)
+                f.pointee.name = arena.string(file.name)
+                f.pointee.content = arena.string(file.content)
+                f.pointee.bytes = file.bytes
+                f.pointee.sha256 = arena.string(file.sha256)
+                list.append(f)
+            }
+            (m.pointee.n_files, m.pointee.files) = arena.array(list)
+            e.pointee.saved = m
+        case .failed(let version, let text, let whileSaving):
+            e.pointee.body_case = PS__ENVELOPE__BODY_FAILED
+            let m: UnsafeMutablePointer<Ps__Failed> = arena.new(ps__failed__init)
+            m.pointee.version = version
+            m.pointee.text = arena.string(text)
+            m.pointee.while_saving = whileSaving ? 1 : 0
+            e.pointee.failed = m
+        case .finish(let exitCode, let text):
+            e.pointee.body_case = PS__ENVELOPE__BODY_FINISH
+            let m: UnsafeMutablePointer<Ps__Finish> = arena.new(ps__finish__init)
+            m.pointee.exit_code = UInt32(exitCode)
+            m.pointee.text = arena.string(text)
+            e.pointee.finish = m
+        case .leave(let text):
+            e.pointee.body_case = PS__ENVELOPE__BODY_LEAVE
+            let m: UnsafeMutablePointer<Ps__Leave> = arena.new(ps__leave__init)
+            m.pointee.text = arena.string(text)
+            e.pointee.leave = m
+        case .statusRequest:
+            e.pointee.body_case = PS__ENVELOPE__BODY_STATUS_REQUEST
+            e.pointee.status_request = arena.new(ps__status_request__init)
+        case .status(let json):
+            e.pointee.body_case = PS__ENVELOPE__BODY_STATUS
+            let m: UnsafeMutablePointer<Ps__Status> = arena.new(ps__status__init)
+            m.pointee.json = arena.string(json)
+            e.pointee.status = m
+        case .control(let control):
+            e.pointee.body_case = PS__ENVELOPE__BODY_CONTROL
+            let m: UnsafeMutablePointer<Ps__Control> = arena.new(ps__control__init)
+            switch control {
+            case .stop(let afterStep):
+                m.pointee.kind = PS__CONTROL__KIND__STOP
+                m.pointee.after_step = afterStep
+            case .checkpoint:
+                m.pointee.kind = PS__CONTROL__KIND__CHECKPOINT
+            }
+            e.pointee.control = m
+        case .controlReply(let ok, let text):
+            e.pointee.body_case = PS__ENVELOPE__BODY_CONTROL_REPLY
+            let m: UnsafeMutablePointer<Ps__ControlReply> = arena.new(ps__control_reply__init)
+            m.pointee.ok = ok ? 1 : 0
+            m.pointee.text = arena.string(text)
+            e.pointee.control_reply = m
+        case .push(let attempt, let slice):
+            e.pointee.body_case = PS__ENVELOPE__BODY_PUSH
+            let m: UnsafeMutablePointer<Ps__Push> = arena.new(ps__push__init)
+            m.pointee.ticket = attempt.ticket
+            m.pointee.attempt = attempt.number
+            m.pointee.slice = arena.slice(slice, values)
+            e.pointee.push = m
+        case .publish(let slice):
+            e.pointee.body_case = PS__ENVELOPE__BODY_PUBLISH
+            let m: UnsafeMutablePointer<Ps__Publish> = arena.new(ps__publish__init)
+            m.pointee.slice = arena.slice(slice, values)
+            e.pointee.publish = m
+        }
+    }
+}
+
+extension Arena {
+    fileprivate mutating func commit(_ commit: Commit) -> UnsafeMutablePointer<Ps__Commit> {
+        let m: UnsafeMutablePointer<Ps__Commit> = new(ps__commit__init)
+        m.pointee.step = commit.step
+        m.pointee.scale = commit.scale.bitPattern
+        m.pointee.learning_rate = commit.learningRate.bitPattern
+        m.pointee.average_decay = commit.averageDecay.bitPattern
+        m.pointee.skip = commit.skip ? 1 : 0
+        return m
+    }
+
+    fileprivate mutating func slice(
+        _ header: SliceHeader, _ values: UnsafeRawBufferPointer
+    ) -> UnsafeMutablePointer<Ps__Slice> {
+        let m: UnsafeMutablePointer<Ps__Slice> = new(ps__slice__init)
+        m.pointee.index = UInt32(header.index)
+        m.pointee.version = header.version
+        if !values.isEmpty {
+            m.pointee.values.len = values.count
+            // protobuf-c only reads it: the address tells the head buffer which bytes to leave out.
+            m.pointee.values.data = UnsafeMutablePointer(
+                mutating: values.baseAddress!.assumingMemoryBound(to: UInt8.self))
+        }
+        return m
+    }
+}

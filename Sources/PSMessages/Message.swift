@@ -1,0 +1,272 @@
+// The messages of a job as Swift values. `Proto/parameter_server.proto` says what each field means.
+
+import PSParameters
+
+/// The version of the messages' meaning; processes of different versions refuse one another.
+package let protocolVersion: UInt32 = 1
+
+/// A random name of one start of one process; 0 means "not known yet".
+package typealias Incarnation = UInt64
+
+package enum Role: UInt32, Sendable, Hashable, Codable, CaseIterable {
+    case coordinator = 1
+    case server = 2
+    case worker = 3
+
+    package var name: String {
+        switch self {
+        case .coordinator: "coordinator"
+        case .server: "server"
+        case .worker: "worker"
+        }
+    }
+}
+
+package struct Hello: Sendable, Hashable {
+    /// What a server that kept its memory still holds.
+    package struct Memory: Sendable, Hashable {
+        package var version: UInt64
+        package var lastCommit: Commit?
+        package init(version: UInt64, lastCommit: Commit?) {
+            self.version = version
+            self.lastCommit = lastCommit
+        }
+    }
+
+    package var role: Role
+    package var host: String
+    package var pid: Int
+    /// The rank this process had or was started for; nil when it takes any.
+    package var rank: Int?
+    package var endpoint = ""
+    package var kernelCore = ""
+    package var kernelHash: UInt64 = 0
+    package var memory: Memory?
+
+    package init(role: Role, host: String, pid: Int, rank: Int?) {
+        self.role = role
+        self.host = host
+        self.pid = pid
+        self.rank = rank
+    }
+}
+
+package struct Welcome: Sendable, Hashable {
+    package var rank: Int
+    package var configuration: String
+    package var runDirectory: String
+    package var nonce: String
+    package var layoutDigest: UInt64
+    package init(rank: Int, configuration: String, runDirectory: String, nonce: String, layoutDigest: UInt64) {
+        self.rank = rank
+        self.configuration = configuration
+        self.runDirectory = runDirectory
+        self.nonce = nonce
+        self.layoutDigest = layoutDigest
+    }
+}
+
+package struct Refusal: Sendable, Hashable {
+    package enum Reason: UInt32, Sendable, Hashable {
+        case unknown = 0
+        case protocolVersion, job, generation, incarnation, session, term, kernels, full, malformed, stale
+    }
+    package var reason: Reason
+    package var text: String
+    package init(_ reason: Reason, _ text: String) {
+        self.reason = reason
+        self.text = text
+    }
+}
+
+package struct Heartbeat: Sendable, Hashable {
+    package var bytesSent: UInt64 = 0
+    package var bytesReceived: UInt64 = 0
+    package var activity = ""
+    package var progress: UInt64 = 0
+    package init() {}
+}
+
+package struct ServerAddress: Sendable, Hashable {
+    package var endpoint: String
+    package var incarnation: Incarnation
+    package init(endpoint: String, incarnation: Incarnation) {
+        self.endpoint = endpoint
+        self.incarnation = incarnation
+    }
+}
+
+/// One grant of one ticket to one worker.
+package struct Attempt: Sendable, Hashable, Codable {
+    package var ticket: UInt64
+    package var number: UInt64
+    package init(ticket: UInt64, number: UInt64) {
+        self.ticket = ticket
+        self.number = number
+    }
+}
+
+package struct Contribution: Sendable, Hashable {
+    package var attempt: Attempt
+    package var loss: Double
+    package var correct: Int
+    package var samples: Int
+    package var norm: Double
+    package init(attempt: Attempt, loss: Double, correct: Int, samples: Int, norm: Double) {
+        self.attempt = attempt
+        self.loss = loss
+        self.correct = correct
+        self.samples = samples
+        self.norm = norm
+    }
+}
+
+/// A commit's numbers, all decided by the coordinator.
+package struct Commit: Sendable, Hashable, Codable {
+    package var step: UInt64
+    package var scale: Float
+    package var learningRate: Float
+    package var averageDecay: Float
+    package var skip: Bool
+    package init(step: UInt64, scale: Float, learningRate: Float, averageDecay: Float, skip: Bool) {
+        self.step = step
+        self.scale = scale
+        self.learningRate = learningRate
+        self.averageDecay = averageDecay
+        self.skip = skip
+    }
+}
+
+package struct Reset: Sendable, Hashable {
+    package var version: UInt64
+    /// Directory of the checkpoint, or empty for the initial values.
+    package var checkpoint: String
+    package var rank: Int
+    package var servers: Int
+    package init(version: UInt64, checkpoint: String, rank: Int, servers: Int) {
+        self.version = version
+        self.checkpoint = checkpoint
+        self.rank = rank
+        self.servers = servers
+    }
+}
+
+package struct Prepared: Sendable, Hashable {
+    package struct Norm: Sendable, Hashable {
+        package var slice: Int
+        package var squared: Double
+        package init(slice: Int, squared: Double) {
+            self.slice = slice
+            self.squared = squared
+        }
+    }
+    package var step: UInt64
+    package var isFinite: Bool
+    package var norms: [Norm]
+    package init(step: UInt64, isFinite: Bool, norms: [Norm]) {
+        self.step = step
+        self.isFinite = isFinite
+        self.norms = norms
+    }
+}
+
+package struct SavedFile: Sendable, Hashable, Codable {
+    package var name: String
+    package var content: String
+    package var bytes: UInt64
+    package var sha256: String
+    package init(name: String, content: String, bytes: UInt64, sha256: String) {
+        self.name = name
+        self.content = content
+        self.bytes = bytes
+        self.sha256 = sha256
+    }
+}
+
+/// What a person asks of a running job.
+package enum Control: Sendable, Hashable {
+    case stop(afterStep: UInt64)
+    case checkpoint
+}
+
+/// The place and version of a slice; its values travel beside the message, in a frame of their own.
+package struct SliceHeader: Sendable, Hashable {
+    package var index: Int
+    package var version: UInt64
+    package init(index: Int, version: UInt64) {
+        self.index = index
+        self.version = version
+    }
+}
+
+/// What an envelope says.
+package enum Message: Sendable, Hashable {
+    case hello(Hello)
+    case welcome(Welcome)
+    case refusal(Refusal)
+    case heartbeat(Heartbeat)
+    case members([ServerAddress])
+
+    case want
+    case grant(Attempt, version: UInt64)
+    case contribution(Contribution)
+    case counted(Attempt)
+
+    case pull(version: UInt64, slices: [Int])
+    case gone(version: UInt64, slices: [Int])
+    case took(Attempt, slice: Int)
+    case held(Attempt)
+    case resend(Attempt, slice: Int)
+
+    case reset(Reset)
+    case ready(version: UInt64)
+    case prepare(step: UInt64, attempts: [Attempt])
+    case prepared(Prepared)
+    case commit(Commit)
+    case applied(step: UInt64)
+    case snapshot(version: UInt64)
+    case snapshotting(version: UInt64)
+    case saved(version: UInt64, files: [SavedFile])
+    case failed(version: UInt64, text: String, whileSaving: Bool)
+
+    case finish(exitCode: Int, text: String)
+    case leave(text: String)
+
+    case statusRequest
+    case status(json: String)
+    case control(Control)
+    case controlReply(ok: Bool, text: String)
+
+    case push(Attempt, SliceHeader)
+    case publish(SliceHeader)
+
+    /// Whether a payload frame belongs to this message.
+    package var carriesValues: Bool {
+        switch self {
+        case .push, .publish: true
+        default: false
+        }
+    }
+}
+
+/// A message with the names it is checked against.
+package struct Envelope: Sendable, Hashable {
+    package var job: UInt64
+    package var generation: UInt32
+    package var term: UInt64
+    package var source: Incarnation
+    package var destination: Incarnation
+    package var message: Message
+
+    package init(
+        job: UInt64, generation: UInt32, term: UInt64 = 0, source: Incarnation, destination: Incarnation,
+        message: Message
+    ) {
+        self.job = job
+        self.generation = generation
+        self.term = term
+        self.source = source
+        self.destination = destination
+        self.message = message
+    }
+}

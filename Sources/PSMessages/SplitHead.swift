@@ -1,0 +1,97 @@
+// The head of a message whose payload travels in a second frame: found to be consistent with that payload, then
+// rewritten as a complete message without `values`, so that protobuf-c can unpack it.
+
+/// A reader of protobuf's wire format over untrusted bytes.
+private struct WireReader {
+    let bytes: UnsafeRawBufferPointer
+    var position: Int
+    let end: Int
+
+    mutating func varint() -> UInt64? {
+        var value: UInt64 = 0
+        var shift: UInt64 = 0
+        while position < end, shift < 64 {
+            let byte = bytes[position]
+            position += 1
+            value |= UInt64(byte & 0x7F) << shift
+            if byte < 0x80 { return value }
+            shift += 7
+        }
+        return nil
+    }
+
+    /// Skips a field's value; false when it runs past the end.
+    mutating func skip(wireType: UInt64) -> Bool {
+        switch wireType {
+        case 0: return varint() != nil
+        case 1: return advance(8)
+        case 2:
+            guard let length = varint(), length <= UInt64(end - position) else { return false }
+            return advance(Int(length))
+        case 5: return advance(4)
+        default: return false
+        }
+    }
+
+    private mutating func advance(_ count: Int) -> Bool {
+        guard count <= end - position else { return false }
+        position += count
+        return true
+    }
+}
+
+/// - Returns: the bytes of the same message without `values`, or what is wrong with the head.
+func headWithoutValues(_ head: UnsafeRawBufferPointer, payloadCount: Int) -> Result<[UInt8], MessageError> {
+    /// A level's start and the position of its tag, in `head`.
+    var openings: [(tag: Int, content: Int)] = []
+    var reader = WireReader(bytes: head, position: 0, end: head.count)
+    let total = UInt64(head.count) + UInt64(payloadCount)
+    // Envelope.push = 98 or .publish = 99, then slice = 15, then values = 15.
+    for fields in [98...99, 15...15, 15...15] as [ClosedRange<UInt64>] {
+        while true {
+            let tagPosition = reader.position
+            guard let tag = reader.varint() else {
+                return .failure(.malformed("the first of two frames does not end in a slice's values"))
+            }
+            if tag & 7 == 2, fields.contains(tag >> 3) {
+                guard let length = reader.varint(), UInt64(reader.position) + length == total,
+                    length <= UInt64(Int32.max)
+                else {
+                    return .failure(
+                        .malformed("a declared length does not end where the payload of \(payloadCount) bytes ends"))
+                }
+                openings.append((tagPosition, reader.position))
+                break
+            }
+            guard reader.skip(wireType: tag & 7) else {
+                return .failure(.malformed("a field of the first frame runs past its end"))
+            }
+        }
+    }
+    guard reader.position == head.count else {
+        return .failure(.malformed("bytes stand between a slice's length and its payload"))
+    }
+
+    // Innermost first: each level is the bytes of its own fields, then the level below.
+    let slice = Array(head[openings[1].content..<openings[2].tag])
+    let carrier = Array(head[openings[0].content..<openings[1].tag]) + field(15, slice)
+    let bodyField = head[openings[0].tag..<openings[0].content]
+    let number: UInt64 = bodyField.starts(with: tagBytes(98)) ? 98 : 99
+    return .success(Array(head[0..<openings[0].tag]) + field(number, carrier))
+}
+
+private func tagBytes(_ number: UInt64) -> [UInt8] { varintBytes(number << 3 | 2) }
+
+private func field(_ number: UInt64, _ content: [UInt8]) -> [UInt8] {
+    tagBytes(number) + varintBytes(UInt64(content.count)) + content
+}
+
+private func varintBytes(_ value: UInt64) -> [UInt8] {
+    var rest = value
+    var bytes: [UInt8] = []
+    while rest >= 0x80 {
+        bytes.append(UInt8(rest & 0x7F) | 0x80)
+        rest >>= 7
+    }
+    return bytes + [UInt8(rest)]
+}

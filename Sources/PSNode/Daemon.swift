@@ -1,0 +1,50 @@
+// The frame of the three daemons: logging, errors, exit codes.
+
+import Foundation
+import Logging
+
+/// A mistake in a daemon's arguments.
+package struct DaemonArgumentError: Error, CustomStringConvertible {
+    package let description: String
+}
+
+package enum DaemonArguments {
+    package static func validate(
+        coordinator: String? = nil, bind: String? = nil, rank: Int? = nil
+    ) throws(DaemonArgumentError) {
+        for (option, value) in [("--coordinator", coordinator), ("--bind", bind)] {
+            if let value, Addresses.parse(value) == nil {
+                throw DaemonArgumentError(description: "\(option) \(value): expected tcp://HOST:PORT")
+            }
+        }
+        if let coordinator, coordinator.hasSuffix(":*") {
+            throw DaemonArgumentError(
+                description: "--coordinator \(coordinator): expected the port that the coordinator printed")
+        }
+        if let rank, rank < 0 { throw DaemonArgumentError(description: "--rank \(rank): expected 0 or more") }
+    }
+}
+
+package enum Daemon {
+    /// Runs a daemon and ends the process with its exit code; what went wrong is one line on standard error.
+    package static func run(_ name: String, _ body: (Logger) throws -> (code: Int, text: String)) -> Never {
+        LoggingSystem.bootstrap(StreamLogHandler.standardError)
+        let logger = Logger(label: name)
+        let code: Int
+        do {
+            let status = try body(logger)
+            if !status.text.isEmpty { print(name, status.text, isError: status.code == 1) }
+            code = status.code
+        } catch {
+            print(name, "\(error)", isError: true)
+            code = 1
+        }
+        // Other threads may still compute or write to sockets that are closed; nothing of theirs matters any more.
+        fflush(nil)
+        _exit(Int32(code))
+    }
+
+    private static func print(_ name: String, _ text: String, isError: Bool) {
+        FileHandle.standardError.write(Data("\(name): \(isError ? "error: " : "")\(text)\n".utf8))
+    }
+}

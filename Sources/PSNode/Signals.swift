@@ -1,0 +1,32 @@
+// SIGTERM and SIGINT as something the event loop can read.
+
+import Glibc
+import Synchronization
+
+package enum Signals {
+    /// Number of stop signals so far; the low byte of `last` is the latest.
+    private static let count = Atomic<Int>(0)
+    private static let last = Atomic<Int32>(0)
+    package static let bell = Bell()
+
+    /// Stop signals ring `bell` from now on; a second one ends the process at once, as a person expects.
+    package static func install() {
+        _ = bell
+        signal(SIGPIPE, SIG_IGN)
+        for number in [SIGTERM, SIGINT] {
+            signal(number) { number in
+                if Signals.count.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue > 1 {
+                    _exit(128 + number)
+                }
+                Signals.last.store(number, ordering: .sequentiallyConsistent)
+                Signals.bell.ring()
+            }
+        }
+    }
+
+    /// The first stop signal received, if any.
+    package static var received: Int32? {
+        let number = last.load(ordering: .sequentiallyConsistent)
+        return number == 0 ? nil : number
+    }
+}

@@ -1,0 +1,62 @@
+// What the sequencer is told about the job.
+
+import PSParameters
+
+/// The step's arithmetic that is the coordinator's to decide, as functions of the step.
+package struct StepRule: Sendable {
+    package var learningRate: @Sendable (_ step: UInt64) -> Float
+    package var averageDecay: @Sendable (_ step: UInt64) -> Float
+    /// The gradient's norm and the factor that clips it, from the squared norms in slice order.
+    package var clip: @Sendable (_ squaredNorms: [Double]) -> (norm: Double, scale: Float)
+
+    package init(
+        learningRate: @escaping @Sendable (UInt64) -> Float, averageDecay: @escaping @Sendable (UInt64) -> Float,
+        clip: @escaping @Sendable ([Double]) -> (norm: Double, scale: Float)
+    ) {
+        self.learningRate = learningRate
+        self.averageDecay = averageDecay
+        self.clip = clip
+    }
+}
+
+package struct CoordinatorSettings: Sendable {
+    package var configuration: String
+    package var runDirectory: String
+    package var nonce: String
+    package var layoutDigest: UInt64
+    package var sliceCount: Int
+    package var serverCount: Int
+    package var ticketsPerStep: Int
+    package var samplesPerTicket: Int
+    /// Commits after which the job is done.
+    package var steps: UInt64
+    package var stepsPerEpoch: Double
+    /// 0: only at the end.
+    package var checkpointEverySteps: UInt64
+    package var checkpointEverySeconds: Int
+    /// This many steps in a row whose gradient is not finite stop the job.
+    package var nonFiniteLimit: Int
+    package var rule: StepRule
+    package var timing = Timing()
+
+    package init(
+        configuration: String, runDirectory: String, nonce: String, layoutDigest: UInt64, sliceCount: Int,
+        serverCount: Int, ticketsPerStep: Int, samplesPerTicket: Int, steps: UInt64, stepsPerEpoch: Double,
+        checkpointEverySteps: UInt64, checkpointEverySeconds: Int, nonFiniteLimit: Int, rule: StepRule
+    ) {
+        self.configuration = configuration
+        self.runDirectory = runDirectory
+        self.nonce = nonce
+        self.layoutDigest = layoutDigest
+        self.sliceCount = sliceCount
+        self.serverCount = serverCount
+        self.ticketsPerStep = ticketsPerStep
+        self.samplesPerTicket = samplesPerTicket
+        self.steps = steps
+        self.stepsPerEpoch = stepsPerEpoch
+        self.checkpointEverySteps = checkpointEverySteps
+        self.checkpointEverySeconds = checkpointEverySeconds
+        self.nonFiniteLimit = nonFiniteLimit
+        self.rule = rule
+    }
+}

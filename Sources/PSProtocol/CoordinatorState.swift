@@ -1,0 +1,270 @@
+// The coordinator's decisions: a pure state machine that sequences the job. It gathers servers, rolls them to a base,
+// grants tickets, closes steps, orders prepare and commit, has snapshots taken, and ends the job.
+//
+// This file has the state and the way in; `+Members`, `+Steps`, `+Recovery` and `+Ending` have the decisions by topic.
+
+import PSMessages
+import PSParameters
+
+package struct CoordinatorState: Sendable {
+    package enum Event: Sendable {
+        case said(Envelope)
+        /// The record of `.journal(_, sync: true)` is on the disk.
+        case durable(JournalRecord)
+        case journalFailed(String)
+        case checkpointCompleted(CheckpointReference)
+        case checkpointFailed(String)
+        /// Stop at once, with this exit code when all is saved.
+        case stop(exitCode: Int, text: String)
+        case tick
+    }
+
+    package enum Effect: Sendable {
+        case send(Envelope)
+        case heartbeat(Envelope)
+        case journal(JournalRecord, sync: Bool)
+        /// Every server saved its part: write the manifest and give it its final name.
+        case completeCheckpoint(version: UInt64, generation: UInt32, files: [Int: [SavedFile]])
+        case stepDone(StepReport)
+        case warn(String)
+        case exit(ExitStatus)
+    }
+
+    struct Member: Sendable {
+        var role: Role
+        var rank: Int
+        var incarnation: Incarnation
+        var hello: Hello
+        var helloGeneration: UInt32
+        var heard: MonotonicTime
+        var heartbeat = Heartbeat()
+        var state = JobStatus.ProcessState.up
+    }
+
+    enum Phase: Sendable {
+        /// Waiting for a server of every rank.
+        case gathering
+        /// The rollback is being journaled.
+        case rollingBack(base: CheckpointReference?)
+        case loading(base: CheckpointReference?)
+        case running
+        /// No more grants: the last snapshot, then the journal's last record.
+        case finalizing(ExitStatus)
+        case farewell(ExitStatus, since: MonotonicTime)
+    }
+
+    /// An order to all servers, repeated until each has answered. There is at most one.
+    struct Order: Sendable {
+        enum Kind: Sendable {
+            case reset(CheckpointReference?)
+            case prepare([Attempt])
+            case commit(Commit)
+            case snapshot
+        }
+        var kind: Kind
+        var awaiting: Set<Int>
+        var sent: MonotonicTime
+    }
+
+    /// A step whose tickets are all counted and whose commit is not decided yet.
+    struct Closing: Sendable {
+        var attempts: [Attempt]
+        var isDurable: Bool
+        var prepared: [Int: Prepared] = [:]
+        /// Of the tickets in order; empty for a step that a former coordinator closed.
+        var contributions: [Contribution]
+    }
+
+    struct Saving: Sendable {
+        var version: UInt64
+        var files: [Int: [SavedFile]] = [:]
+        var asked: MonotonicTime
+    }
+
+    let settings: CoordinatorSettings
+    let identity: Hello
+    let incarnation: Incarnation
+    let job: UInt64
+    let term: UInt64
+    var timing: Timing { settings.timing }
+
+    var phase = Phase.gathering
+    package internal(set) var generation: UInt32
+    /// Commits so far.
+    package internal(set) var version: UInt64
+    package internal(set) var checkpoints: [CheckpointReference]
+    var openClose: [Attempt]?
+    /// Where to start from when a person named a checkpoint.
+    var resumeFrom: CheckpointReference?
+    var kernels: Replay.Kernels?
+
+    var servers: [Member?]
+    var workers: [Incarnation: Member] = [:]
+    /// Processes whose rank a later start has taken over.
+    var replaced: Set<Incarnation> = []
+    /// Workers that want a ticket, first come first.
+    var idle: [Incarnation] = []
+    var attempts: UInt64 = 0
+    package internal(set) var ticketsByRank: [Int: Int] = [:]
+
+    var ledger: Ledger
+    var closing: Closing?
+    var order: Order?
+    var saving: Saving?
+    var checkpointWanted = false
+    var checkpointTime: MonotonicTime
+    var stopAfter: UInt64?
+
+    // For people.
+    var hasRun = false
+    var lastReport: StepReport?
+    var nonFinite = 0
+    var commitTimes: [(version: UInt64, at: MonotonicTime)] = []
+    package internal(set) var firstGrant: (version: UInt64, at: MonotonicTime)?
+    package internal(set) var lastCommit: MonotonicTime?
+    var lastHeartbeat: MonotonicTime?
+    var ended: ExitStatus?
+
+    package init(
+        settings: CoordinatorSettings, identity: Hello, incarnation: Incarnation, replay: Replay,
+        resumeFrom: CheckpointReference? = nil, at now: MonotonicTime
+    ) {
+        self.settings = settings
+        self.identity = identity
+        self.incarnation = incarnation
+        self.resumeFrom = resumeFrom
+        job = replay.job
+        term = replay.term
+        generation = replay.generation
+        version = replay.version
+        openClose = replay.openClose
+        checkpoints = replay.checkpoints
+        kernels = replay.kernels
+        servers = Array(repeating: nil, count: settings.serverCount)
+        ledger = Ledger(step: replay.version, ticketsPerStep: settings.ticketsPerStep)
+        checkpointTime = now
+    }
+
+    package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
+        if ended != nil { return [] }
+        switch event {
+        case .said(let envelope): return said(envelope, at: now)
+        case .durable(let record): return durable(record, at: now)
+        case .journalFailed(let text), .checkpointFailed(let text):
+            return end(ExitStatus(code: ExitStatus.failed, text: text), at: now)
+        case .checkpointCompleted(let reference): return completed(reference, at: now)
+        case .stop(let exitCode, let text):
+            return finalize(ExitStatus(code: exitCode, text: text), at: now)
+        case .tick: return tick(at: now)
+        }
+    }
+
+    private mutating func said(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
+        let source = envelope.source
+        switch envelope.message {
+        case .hello(let hello): return self.hello(hello, envelope, at: now)
+        case .statusRequest, .control: return person(envelope, at: now)
+        default: break
+        }
+        if envelope.job != job { return refuse(source, .job, "this coordinator runs another job") }
+        guard envelope.destination == incarnation else {
+            return refuse(source, .incarnation, "this coordinator was started anew; say hello")
+        }
+        if let worker = workers[source], worker.state == .up {
+            workers[source]!.heard = now
+            return workerSaid(envelope, at: now)
+        }
+        if let rank = servers.firstIndex(where: { $0?.incarnation == source }), servers[rank]!.state != .down {
+            servers[rank]!.heard = now
+            servers[rank]!.state = .up
+            return serverSaid(envelope, rank: rank, at: now)
+        }
+        if case .leave = envelope.message { return [] }
+        return refuse(source, .session, "this coordinator does not count the process among its members; say hello")
+    }
+
+    // MARK: Time
+
+    private mutating func tick(at now: MonotonicTime) -> [Effect] {
+        var effects: [Effect] = []
+        if case .farewell(let status, let since) = phase {
+            let remain = workers.values.contains { $0.state == .up } || servers.contains { $0?.state == .up }
+            return !remain || now.since(since) >= timing.farewell ? exit(status) : []
+        }
+        for worker in workers.values where worker.state == .up && now.since(worker.heard) >= timing.lost {
+            workers[worker.incarnation]!.state = .lost
+            effects.append(.warn("worker \(worker.rank) is silent: its ticket is granted anew"))
+            effects += forget(worker.incarnation, at: now)
+        }
+        for (rank, server) in servers.enumerated() {
+            guard let server, server.state == .up, now.since(server.heard) >= timing.lost else { continue }
+            servers[rank]!.state = .lost
+            effects.append(.warn("server \(rank) (pid \(server.hello.pid) on \(server.hello.host)) is silent"))
+        }
+        if let order, now.since(order.sent) >= timing.retry { effects += send(order, at: now) }
+        if let saving, self.order == nil, now.since(saving.asked) >= timing.retry {
+            self.saving!.asked = now
+            for rank in servers.indices where saving.files[rank] == nil {
+                effects += orderSnapshot(rank, version: saving.version)
+            }
+        }
+        if lastHeartbeat.map({ now.since($0) >= timing.heartbeat }) ?? true {
+            lastHeartbeat = now
+            for member in workers.values where member.state == .up {
+                effects.append(.heartbeat(envelope(.heartbeat(Heartbeat()), to: member.incarnation)))
+            }
+            for member in servers {
+                guard let member, member.state != .down else { continue }
+                effects.append(.heartbeat(envelope(.heartbeat(Heartbeat()), to: member.incarnation)))
+            }
+        }
+        if case .running = phase { effects += takeSnapshotIfDue(at: now) }
+        return effects + giveUpOnSilentServers(at: now)
+    }
+
+    // MARK: Envelopes
+
+    package func envelope(_ message: Message, to destination: Incarnation) -> Envelope {
+        Envelope(
+            job: job, generation: generation, term: term, source: incarnation, destination: destination,
+            message: message)
+    }
+
+    func refuse(_ destination: Incarnation, _ reason: Refusal.Reason, _ text: String) -> [Effect] {
+        [.send(envelope(.refusal(Refusal(reason, text)), to: destination))]
+    }
+
+    // MARK: Orders
+
+    mutating func issue(_ kind: Order.Kind, at now: MonotonicTime) -> [Effect] {
+        precondition(order == nil, "one order at a time")
+        let order = Order(kind: kind, awaiting: Set(servers.indices), sent: now)
+        self.order = order
+        return send(order, at: now)
+    }
+
+    private mutating func send(_ order: Order, at now: MonotonicTime) -> [Effect] {
+        self.order?.sent = now
+        return order.awaiting.sorted().flatMap { rank -> [Effect] in
+            guard let server = servers[rank] else { return [] }
+            switch order.kind {
+            case .reset(let base):
+                let reset = Reset(
+                    version: base?.version ?? 0, checkpoint: base?.path ?? "", rank: rank, servers: servers.count)
+                return [.send(envelope(.reset(reset), to: server.incarnation))]
+            case .prepare(let attempts):
+                return [.send(envelope(.prepare(step: version, attempts: attempts), to: server.incarnation))]
+            case .commit(let commit): return [.send(envelope(.commit(commit), to: server.incarnation))]
+            case .snapshot: return orderSnapshot(rank, version: saving!.version)
+            }
+        }
+    }
+
+    /// Removes a rank from those an order waits for; true when it was the last.
+    mutating func answered(_ rank: Int) -> Bool {
+        order?.awaiting.remove(rank)
+        guard let order, order.awaiting.isEmpty else { return false }
+        self.order = nil
+        return true
+    }
+}

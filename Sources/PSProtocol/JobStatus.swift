@@ -1,0 +1,103 @@
+// A job's state as a person or a program asks for it.
+
+package struct JobStatus: Sendable, Hashable, Codable {
+    package enum State: String, Sendable, Hashable, Codable {
+        case starting, running, recovering, finished, failed, stopped
+    }
+
+    package enum ProcessState: String, Sendable, Hashable, Codable {
+        case up
+        /// It left, or its process is gone.
+        case down
+        /// Silent past the deadline.
+        case lost
+    }
+
+    package struct Process: Sendable, Hashable, Codable {
+        package var role: String
+        package var rank: Int
+        package var pid: Int
+        package var host: String
+        package var state: ProcessState
+        package var heartbeatAgeSeconds: Double
+        package var bytesSent: UInt64
+        package var bytesReceived: UInt64
+        package var activity: String
+        /// Contributions counted; 0 for servers and the coordinator.
+        package var tickets: Int
+
+        enum CodingKeys: String, CodingKey {
+            case role, rank, pid, host, state, activity, tickets
+            case heartbeatAgeSeconds = "heartbeat_age_seconds"
+            case bytesSent = "bytes_sent"
+            case bytesReceived = "bytes_received"
+        }
+
+        package init(
+            role: String, rank: Int, pid: Int, host: String, state: ProcessState, heartbeatAgeSeconds: Double,
+            bytesSent: UInt64, bytesReceived: UInt64, activity: String, tickets: Int
+        ) {
+            self.role = role
+            self.rank = rank
+            self.pid = pid
+            self.host = host
+            self.state = state
+            self.heartbeatAgeSeconds = heartbeatAgeSeconds
+            self.bytesSent = bytesSent
+            self.bytesReceived = bytesReceived
+            self.activity = activity
+            self.tickets = tickets
+        }
+    }
+
+    package var state: State
+    /// Commits so far.
+    package var step: UInt64
+    package var steps: UInt64
+    package var epoch: Double
+    /// Mean loss of the last step; nil before the first.
+    package var loss: Double?
+    package var learningRate: Double?
+    package var imagesPerSecond: Double
+    package var imagesPerStep: Int
+    /// Why it failed or stopped; empty otherwise.
+    package var text: String
+    /// Step of the last complete checkpoint; nil before the first.
+    package var checkpoint: UInt64?
+    /// Steps in a row whose gradient was not finite.
+    package var nonFiniteSteps: Int
+    package var generation: UInt32
+    package var processes: [Process]
+
+    enum CodingKeys: String, CodingKey {
+        case state, step, steps, epoch, loss, text, checkpoint, generation, processes
+        case learningRate = "learning_rate"
+        case imagesPerSecond = "images_per_second"
+        case imagesPerStep = "images_per_step"
+        case nonFiniteSteps = "non_finite_steps"
+    }
+}
+
+/// One committed step, for progress and metrics.
+package struct StepReport: Sendable, Hashable, Codable {
+    /// Commits including this one.
+    package var step: UInt64
+    package var epoch: Double
+    package var loss: Double
+    /// Share of the step's training images classified right.
+    package var accuracy: Double
+    package var learningRate: Double
+    /// Norm of the aggregated gradient before the clip; nil where it is not finite.
+    package var gradientNorm: Double?
+    package var clipScale: Double
+    package var imagesPerSecond: Double
+    package var skipped: Bool
+
+    enum CodingKeys: String, CodingKey {
+        case step, epoch, loss, accuracy, skipped
+        case learningRate = "learning_rate"
+        case gradientNorm = "gradient_norm"
+        case clipScale = "clip_scale"
+        case imagesPerSecond = "images_per_second"
+    }
+}

@@ -1,0 +1,90 @@
+// What the coordinator writes to its journal: the job's truth.
+
+import PSMessages
+
+/// A complete checkpoint.
+package struct CheckpointReference: Sendable, Hashable, Codable {
+    package var version: UInt64
+    /// Absolute path of its directory.
+    package var path: String
+
+    package init(version: UInt64, path: String) {
+        self.version = version
+        self.path = path
+    }
+}
+
+package enum JournalRecord: Sendable, Hashable, Codable {
+    /// The first record.
+    case header(job: UInt64, seed: UInt64, layoutDigest: UInt64)
+    /// A coordinator started, listening at this endpoint.
+    case term(UInt64, endpoint: String)
+    /// The first worker's kernels; in exact mode others must have the same.
+    case kernels(core: String, hash: UInt64)
+    /// Servers load this version as this generation; closes and checkpoints after it are void.
+    case rollback(generation: UInt32, base: UInt64)
+    /// The step's contributions are decided.
+    case close(step: UInt64, attempts: [Attempt])
+    case commit(Commit)
+    case checkpoint(CheckpointReference)
+    case finished(step: UInt64, exitCode: Int)
+}
+
+/// What a journal says when read from its start.
+package struct Replay: Sendable, Hashable {
+    package var job: UInt64 = 0
+    package var seed: UInt64 = 0
+    package var layoutDigest: UInt64 = 0
+    package var term: UInt64 = 0
+    package var endpoint = ""
+    package var kernels: Kernels?
+    package var generation: UInt32 = 0
+    /// Commits so far on the live history.
+    package var version: UInt64 = 0
+    /// The last step that was closed, if it was not committed as far as the journal tells.
+    package var openClose: [Attempt]?
+    /// Ascending by version, on the live history.
+    package var checkpoints: [CheckpointReference] = []
+    package var finished: Int?
+
+    package struct Kernels: Sendable, Hashable, Codable {
+        package var core: String
+        package var hash: UInt64
+        package init(core: String, hash: UInt64) {
+            self.core = core
+            self.hash = hash
+        }
+    }
+
+    package init() {}
+
+    package mutating func apply(_ record: JournalRecord) {
+        switch record {
+        case .header(let job, let seed, let layoutDigest):
+            self.job = job
+            self.seed = seed
+            self.layoutDigest = layoutDigest
+        case .term(let term, let endpoint):
+            self.term = term
+            self.endpoint = endpoint
+            finished = nil
+        case .kernels(let core, let hash): kernels = Kernels(core: core, hash: hash)
+        case .rollback(let generation, let base):
+            self.generation = generation
+            version = base
+            openClose = nil
+            checkpoints.removeAll { $0.version > base }
+        case .close(let step, let attempts):
+            // A commit record may be missing (it is not synced); a later close proves it.
+            version = step
+            openClose = attempts
+        case .commit(let commit):
+            version = commit.step + 1
+            openClose = nil
+        case .checkpoint(let reference):
+            checkpoints.removeAll { $0.version >= reference.version }
+            checkpoints.append(reference)
+        case .finished(_, let exitCode): finished = exitCode
+        }
+    }
+}

@@ -1,0 +1,138 @@
+// What a server answers to workers: pulls of published versions, pushes of gradient slices.
+
+import PSMessages
+import PSParameters
+
+extension ServerState {
+    mutating func workerSaid(_ envelope: Envelope, payloadBytes: Int) -> [Effect] {
+        let worker = envelope.source
+        guard envelope.job == job, job != 0 else {
+            return refuse(worker, .job, "this server belongs to another job")
+        }
+        guard envelope.destination == incarnation else {
+            return refuse(worker, .incarnation, "the server that was meant is no more; another start of it runs here")
+        }
+        guard envelope.generation == generation, phase == .ready || phase == .joining else {
+            return refuse(
+                worker, .generation, "generation \(generation) is served, not \(envelope.generation)")
+        }
+        switch envelope.message {
+        case .pull(let version, let slices):
+            return slices.flatMap { pull($0, version: version, worker: worker) }
+        case .push(let attempt, let header):
+            return push(attempt, header, worker: worker, payloadBytes: payloadBytes)
+        default:
+            return refuse(worker, .malformed, "a server takes pulls and pushes from workers, nothing else")
+        }
+    }
+
+    private mutating func pull(_ slice: Int, version: UInt64, worker: Incarnation) -> [Effect] {
+        guard let current = published[slice] else {
+            return refuse(worker, .malformed, "slice \(slice) is not held here")
+        }
+        if version == current {
+            return [.publish(to: worker, to(worker, .publish(SliceHeader(index: slice, version: version))), slice: slice)]
+        }
+        if version > current {
+            parked[slice, default: [:]][worker] = version
+            return []
+        }
+        return [.sendToWorker(worker, to(worker, .gone(version: version, slices: [slice])))]
+    }
+
+    /// Sends a slice that was just published to those who waited for it.
+    mutating func serveParked(_ slice: Int) -> [Effect] {
+        guard let waiting = parked[slice], let current = published[slice] else { return [] }
+        var effects: [Effect] = []
+        for (worker, version) in waiting.sorted(by: { $0.key < $1.key }) where version <= current {
+            parked[slice]![worker] = nil
+            effects += pull(slice, version: version, worker: worker)
+        }
+        return effects
+    }
+
+    private mutating func push(
+        _ attempt: Attempt, _ header: SliceHeader, worker: Incarnation, payloadBytes: Int
+    ) -> [Effect] {
+        guard let layout, var fold = folds[header.index] else {
+            return refuse(worker, .malformed, "slice \(header.index) is not held here")
+        }
+        let bytes = layout.slices[header.index].byteCount
+        guard payloadBytes == bytes else {
+            return refuse(
+                worker, .malformed, "slice \(header.index) has \(bytes) bytes, not \(payloadBytes)")
+        }
+        guard attempt.ticket / UInt64(ticketsPerStep) == version, header.version == version else {
+            return refuse(worker, .stale, "ticket \(attempt.ticket) is not of the step that is open here, \(version)")
+        }
+        let place = Int(attempt.ticket % UInt64(ticketsPerStep))
+        let took = Effect.sendToWorker(worker, to(worker, .took(attempt, slice: header.index)))
+        if fold.has(place) { return [took] + held(attempt, place: place, worker: worker) }
+        guard place == fold.folded || storedBytes + bytes <= bufferBytes else {
+            folds[header.index]!.declined[place] = SliceFold.Declined(worker: worker, attempt: attempt)
+            return []
+        }
+        fold.stored.insert(place)
+        fold.declined[place] = nil
+        folds[header.index] = fold
+        storedBytes += bytes
+        taken[place, default: 0] += 1
+        return [.store(slice: header.index, place: place), took] + held(attempt, place: place, worker: worker)
+            + foldNext(header.index)
+    }
+
+    /// Tells the sender when every slice of its ticket is here.
+    private func held(_ attempt: Attempt, place: Int, worker: Incarnation) -> [Effect] {
+        taken[place] == owned.count ? [.sendToWorker(worker, to(worker, .held(attempt)))] : []
+    }
+
+    private mutating func foldNext(_ slice: Int) -> [Effect] {
+        guard let fold = folds[slice], !fold.isFolding, fold.stored.contains(fold.folded) else { return [] }
+        folds[slice]!.isFolding = true
+        return [
+            .fold(
+                generation: generation, slice: slice, place: fold.folded, isLast: fold.folded + 1 == ticketsPerStep)
+        ]
+    }
+
+    mutating func folded(_ slice: Int, squaredNorm: Double, isFinite: Bool) -> [Effect] {
+        guard var fold = folds[slice], let layout else { return [] }
+        fold.stored.remove(fold.folded)
+        fold.folded += 1
+        fold.isFolding = false
+        storedBytes -= layout.slices[slice].byteCount
+        if fold.folded == ticketsPerStep {
+            fold.squaredNorm = squaredNorm
+            fold.isFinite = isFinite
+        }
+        folds[slice] = fold
+        return foldNext(slice) + askAgain(slice) + answerPrepareIfComplete()
+    }
+
+    /// Room has come: the declined contribution that is next in order, and those that fit besides, are asked for.
+    private mutating func askAgain(_ slice: Int) -> [Effect] {
+        guard let fold = folds[slice], let layout else { return [] }
+        var room = bufferBytes - storedBytes
+        var effects: [Effect] = []
+        for (place, declined) in fold.declined.sorted(by: { $0.key < $1.key }) {
+            guard place == fold.folded || room >= layout.slices[slice].byteCount else { break }
+            room -= layout.slices[slice].byteCount
+            folds[slice]!.declined[place] = nil
+            effects.append(
+                .sendToWorker(declined.worker, to(declined.worker, .resend(declined.attempt, slice: slice))))
+        }
+        return effects
+    }
+
+    private mutating func answerPrepareIfComplete() -> [Effect] { pendingPrepare == nil ? [] : answerPrepare() }
+
+    private func refuse(_ worker: Incarnation, _ reason: Refusal.Reason, _ text: String) -> [Effect] {
+        [.sendToWorker(worker, to(worker, .refusal(Refusal(reason, text))))]
+    }
+
+    /// An envelope to a worker; 0 where the sender is not known.
+    package func to(_ worker: Incarnation, _ message: Message) -> Envelope {
+        Envelope(
+            job: job, generation: generation, term: term, source: incarnation, destination: worker, message: message)
+    }
+}

@@ -1,0 +1,365 @@
+// The parameter server's decisions: a pure state machine. Events go in, effects come out; the node performs them in
+// order. No clock, no socket, no tensor.
+
+import PSMessages
+import PSParameters
+
+package struct ServerState: Sendable {
+    package enum Event: Sendable {
+        case coordinatorSaid(Envelope)
+        case workerSaid(Envelope, payloadBytes: Int)
+        /// The configuration of `.configure` was read.
+        case configured(ParameterLayout, ticketsPerStep: Int, bufferBytes: Int)
+        case configurationFailed(String)
+        case loaded(generation: UInt32)
+        case loadFailed(generation: UInt32, String)
+        /// `.fold` is done. The norm is that of the aggregated gradient after the last fold, else 0.
+        case folded(generation: UInt32, slice: Int, squaredNorm: Double, isFinite: Bool)
+        case updated(generation: UInt32, slice: Int)
+        case saved(generation: UInt32, version: UInt64, [SavedFile])
+        case saveFailed(generation: UInt32, version: UInt64, String)
+        /// A person asked this process to stop.
+        case stopSignal
+        /// Who started this process is gone: without a coordinator nobody will start one again.
+        case parentGone
+        case tick
+    }
+
+    package enum Effect: Sendable {
+        case sendToCoordinator(Envelope)
+        case sendToWorker(Incarnation, Envelope)
+        /// The heartbeat's counters are the node's to fill in.
+        case heartbeat(Envelope)
+        case configure(Welcome)
+        case load(generation: UInt32, Reset, slices: [Int])
+        /// Keep the frame of the push at hand.
+        case store(slice: Int, place: Int)
+        case fold(generation: UInt32, slice: Int, place: Int, isLast: Bool)
+        case update(generation: UInt32, slice: Int, Commit)
+        /// Send the slice's published values, which are those of this version.
+        case publish(to: Incarnation, Envelope, slice: Int)
+        /// Write the current version to the part directory of this generation.
+        case save(generation: UInt32, version: UInt64)
+        /// Forget stored frames.
+        case dropFrames
+        case exit(ExitStatus)
+    }
+
+    enum Phase: Sendable, Hashable {
+        case joining
+        case configuring(Welcome)
+        /// Welcome, waiting for the order to load.
+        case waiting
+        case loading(Reset)
+        case ready
+    }
+
+    var timing: Timing
+    let incarnation: Incarnation
+    var hello: Hello
+    var phase = Phase.joining
+    var job: UInt64 = 0
+    var term: UInt64 = 0
+    var coordinator: Incarnation = 0
+    package internal(set) var generation: UInt32 = 0
+    package internal(set) var version: UInt64 = 0
+    var heardCoordinator: MonotonicTime
+    var lastHello: MonotonicTime?
+    var lastHeartbeat: MonotonicTime?
+    var stopAsked: MonotonicTime?
+
+    // The job.
+    package internal(set) var layout: ParameterLayout?
+    var ticketsPerStep = 0
+    var bufferBytes = 0
+    /// A reset that came before the configuration was read.
+    var earlyReset: (order: Reset, generation: UInt32)?
+    /// Slices held here, ascending.
+    package internal(set) var owned: [Int] = []
+
+    // The step at hand.
+    var folds: [Int: SliceFold] = [:]
+    var storedBytes = 0
+    /// Slices taken so far, by place in the step.
+    var taken: [Int: Int] = [:]
+    var pendingPrepare: UInt64?
+    var committing: Commit?
+    var updatesLeft = 0
+    var lastCommit: Commit?
+
+    // Readers.
+    /// The version of each slice that is published.
+    var published: [Int: UInt64] = [:]
+    /// Readers of versions not published yet.
+    var parked: [Int: [Incarnation: UInt64]] = [:]
+
+    // Snapshots.
+    var saving: UInt64?
+    var savedVersion: UInt64?
+    var savedFiles: [SavedFile] = []
+
+    package init(hello: Hello, incarnation: Incarnation, timing: Timing = Timing(), at now: MonotonicTime) {
+        self.hello = hello
+        self.incarnation = incarnation
+        self.timing = timing
+        heardCoordinator = now
+    }
+
+    /// What the process is doing, for a person.
+    package var activity: String {
+        switch phase {
+        case .joining: "looking for the coordinator"
+        case .configuring, .waiting: "waiting for the job"
+        case .loading: "loading version \(version)"
+        case .ready: committing != nil ? "updating" : saving.map { "saving step \($0)" } ?? "serving"
+        }
+    }
+
+    package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
+        switch event {
+        case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
+        case .workerSaid(let envelope, let bytes): return workerSaid(envelope, payloadBytes: bytes)
+        case .configured(let layout, let ticketsPerStep, let bufferBytes):
+            guard case .configuring(let welcome) = phase else { return [] }
+            guard layout.digest == welcome.layoutDigest else {
+                return leave(
+                    "the coordinator's model has another layout than this release's: install the same release on every host"
+                )
+            }
+            self.layout = layout
+            self.ticketsPerStep = ticketsPerStep
+            self.bufferBytes = bufferBytes
+            phase = .waiting
+            guard let earlyReset else { return [] }
+            return reset(earlyReset.order, generation: earlyReset.generation)
+        case .configurationFailed(let text): return leave(text)
+        case .loaded(let generation):
+            guard case .loading(let reset) = phase, generation == self.generation else { return [] }
+            phase = .ready
+            version = reset.version
+            for slice in owned { published[slice] = version }
+            return [.sendToCoordinator(envelope(.ready(version: version)))] + owned.flatMap { serveParked($0) }
+        case .loadFailed(let generation, let text):
+            guard case .loading(let reset) = phase, generation == self.generation else { return [] }
+            phase = .waiting
+            return [
+                .sendToCoordinator(envelope(.failed(version: reset.version, text: text, whileSaving: false)))
+            ]
+        case .folded(let generation, let slice, let norm, let isFinite):
+            guard generation == self.generation else { return [] }
+            return folded(slice, squaredNorm: norm, isFinite: isFinite)
+        case .updated(let generation, let slice):
+            guard generation == self.generation else { return [] }
+            return updated(slice)
+        case .saved(let generation, let version, let files):
+            guard generation == self.generation, saving == version else { return [] }
+            saving = nil
+            savedVersion = version
+            savedFiles = files
+            return [.sendToCoordinator(envelope(.saved(version: version, files: files)))]
+        case .saveFailed(let generation, let version, let text):
+            guard generation == self.generation, saving == version else { return [] }
+            saving = nil
+            return [.sendToCoordinator(envelope(.failed(version: version, text: text, whileSaving: true)))]
+        case .stopSignal:
+            stopAsked = stopAsked ?? now
+            return []
+        case .parentGone:
+            timing.orphan = timing.farewell
+            return []
+        case .tick: return tick(at: now)
+        }
+    }
+
+    // MARK: The coordinator
+
+    private mutating func coordinatorSaid(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
+        guard envelope.destination == incarnation else { return [] }
+        if job != 0, envelope.job != job {
+            return leave("the coordinator runs another job than the one this server belongs to")
+        }
+        guard envelope.term >= term else {
+            return [.sendToCoordinator(self.envelope(.refusal(Refusal(.term, "this server obeys term \(term)"))))]
+        }
+        heardCoordinator = now
+        if case .welcome(let welcome) = envelope.message {
+            job = envelope.job
+            term = envelope.term
+            coordinator = envelope.source
+            hello.rank = welcome.rank
+            guard case .joining = phase else { return [] }
+            if layout != nil {
+                phase = hello.memory == nil ? .waiting : .ready
+                return []
+            }
+            phase = .configuring(welcome)
+            return [.configure(welcome)]
+        }
+        guard envelope.source == coordinator else { return [] }
+        switch envelope.message {
+        case .refusal(let refusal): return refused(refusal)
+        case .reset(let reset): return self.reset(reset, generation: envelope.generation)
+        case .finish(let code, let text):
+            return [
+                .sendToCoordinator(self.envelope(.leave(text: ""))), .exit(ExitStatus(code: code, text: text)),
+            ]
+        default: break
+        }
+        guard envelope.generation == generation, case .ready = phase else { return [] }
+        switch envelope.message {
+        case .prepare(let step, _):
+            guard step == version, committing == nil else { return [] }
+            pendingPrepare = step
+            return answerPrepare()
+        case .commit(let commit): return self.commit(commit)
+        case .snapshot(let version): return snapshot(version)
+        default: return []
+        }
+    }
+
+    private mutating func refused(_ refusal: Refusal) -> [Effect] {
+        switch refusal.reason {
+        case .incarnation, .session:
+            // The coordinator was started anew, or lost sight of us: introduce ourselves with what we hold.
+            if case .ready = phase { hello.memory = Hello.Memory(version: version, lastCommit: lastCommit) }
+            if layout != nil { phase = .joining }
+            lastHello = nil
+            return []
+        default:
+            return leave("the coordinator refuses this server: \(refusal.text)")
+        }
+    }
+
+    private mutating func reset(_ reset: Reset, generation: UInt32) -> [Effect] {
+        guard let layout else {
+            earlyReset = (reset, generation)
+            return []
+        }
+        if generation == self.generation, phase == .ready {
+            return [.sendToCoordinator(envelope(.ready(version: version)))]
+        }
+        // The same generation again after a failed load is another try.
+        guard generation > self.generation || (generation == self.generation && phase == .waiting) else { return [] }
+        self.generation = generation
+        return begin(reset, layout: layout)
+    }
+
+    private mutating func begin(_ reset: Reset, layout: ParameterLayout) -> [Effect] {
+        phase = .loading(reset)
+        version = reset.version
+        hello.rank = reset.rank
+        hello.memory = nil
+        owned = ShardMap(layout: layout, serverCount: reset.servers).slices(of: reset.rank)
+        clearStep()
+        lastCommit = nil
+        committing = nil
+        published = [:]
+        parked = [:]
+        saving = nil
+        savedVersion = nil
+        return [.dropFrames, .load(generation: generation, reset, slices: owned)]
+    }
+
+    private mutating func clearStep() {
+        folds = Dictionary(uniqueKeysWithValues: owned.map { ($0, SliceFold()) })
+        storedBytes = 0
+        taken = [:]
+        pendingPrepare = nil
+    }
+
+    /// Answers a prepare once every slice has every contribution.
+    mutating func answerPrepare() -> [Effect] {
+        guard let step = pendingPrepare, owned.allSatisfy({ folds[$0]!.folded == ticketsPerStep }) else { return [] }
+        let prepared = Prepared(
+            step: step, isFinite: owned.allSatisfy { folds[$0]!.isFinite },
+            norms: owned.map { Prepared.Norm(slice: $0, squared: folds[$0]!.squaredNorm) })
+        return [.sendToCoordinator(envelope(.prepared(prepared)))]
+    }
+
+    private mutating func commit(_ commit: Commit) -> [Effect] {
+        if commit.step < version {
+            return commit == lastCommit || commit.step + 1 < version
+                ? [.sendToCoordinator(envelope(.applied(step: commit.step)))] : []
+        }
+        guard commit.step == version, committing == nil,
+            owned.allSatisfy({ folds[$0]!.folded == ticketsPerStep })
+        else { return [] }
+        committing = commit
+        updatesLeft = owned.count
+        if owned.isEmpty { return finishCommit(commit) }
+        return owned.map { .update(generation: generation, slice: $0, commit) }
+    }
+
+    private mutating func updated(_ slice: Int) -> [Effect] {
+        guard let commit = committing else { return [] }
+        published[slice] = version + 1
+        updatesLeft -= 1
+        return serveParked(slice) + (updatesLeft == 0 ? finishCommit(commit) : [])
+    }
+
+    private mutating func finishCommit(_ commit: Commit) -> [Effect] {
+        version += 1
+        lastCommit = commit
+        committing = nil
+        clearStep()
+        return [.sendToCoordinator(envelope(.applied(step: commit.step)))]
+    }
+
+    private mutating func snapshot(_ version: UInt64) -> [Effect] {
+        if savedVersion == version {
+            return [.sendToCoordinator(envelope(.saved(version: version, files: savedFiles)))]
+        }
+        let acknowledge = Effect.sendToCoordinator(envelope(.snapshotting(version: version)))
+        if saving == version { return [acknowledge] }
+        guard version == self.version, committing == nil, saving == nil else {
+            return [
+                .sendToCoordinator(
+                    envelope(.refusal(Refusal(.stale, "version \(self.version) is here, not \(version)"))))
+            ]
+        }
+        saving = version
+        return [.save(generation: generation, version: version), acknowledge]
+    }
+
+    private mutating func tick(at now: MonotonicTime) -> [Effect] {
+        if now.since(heardCoordinator) >= timing.orphan {
+            return [
+                .exit(
+                    ExitStatus(
+                        code: job == 0 ? ExitStatus.failed : ExitStatus.preempted,
+                        text: "no word from the coordinator for \(timing.orphan / 1000) s: "
+                            + "check that it runs and that its address is right"))
+            ]
+        }
+        // A stop often comes to all processes at once: the coordinator then needs this one's part of the last checkpoint.
+        if let stopAsked, now.since(stopAsked) >= timing.stopGrace {
+            return leave("stopped by a signal", code: ExitStatus.preempted)
+        }
+        if case .joining = phase {
+            guard lastHello.map({ now.since($0) >= timing.retry }) ?? true else { return [] }
+            lastHello = now
+            return [
+                .sendToCoordinator(
+                    Envelope(
+                        job: job, generation: generation, term: term, source: incarnation, destination: 0,
+                        message: .hello(hello)))
+            ]
+        }
+        guard lastHeartbeat.map({ now.since($0) >= timing.heartbeat }) ?? true else { return [] }
+        lastHeartbeat = now
+        var heartbeat = Heartbeat()
+        heartbeat.activity = activity
+        heartbeat.progress = version
+        return [.heartbeat(envelope(.heartbeat(heartbeat)))]
+    }
+
+    private func leave(_ text: String, code: Int = ExitStatus.failed) -> [Effect] {
+        [.sendToCoordinator(envelope(.leave(text: text))), .exit(ExitStatus(code: code, text: text))]
+    }
+
+    func envelope(_ message: Message) -> Envelope {
+        Envelope(
+            job: job, generation: generation, term: term, source: incarnation, destination: coordinator,
+            message: message)
+    }
+}

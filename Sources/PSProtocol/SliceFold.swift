@@ -1,0 +1,26 @@
+// How far the contributions to one slice have been added up, in ticket order.
+
+import PSMessages
+
+/// One slice's part of the step at hand, on the server that holds the slice.
+///
+/// Contributions are added in ticket order whatever order they arrive in. The next one in order is always admitted;
+/// others wait in memory while there is room, else their sender is asked again later.
+struct SliceFold: Sendable, Hashable {
+    /// Contributions added; also the place in the step of the next one to add.
+    var folded = 0
+    /// Places of contributions held but not yet added, the one being added included.
+    var stored: Set<Int> = []
+    /// Contributions that came when there was no room, by place.
+    var declined: [Int: Declined] = [:]
+    var isFolding = false
+    var squaredNorm = 0.0
+    var isFinite = true
+
+    struct Declined: Sendable, Hashable {
+        var worker: Incarnation
+        var attempt: Attempt
+    }
+
+    func has(_ place: Int) -> Bool { place < folded || stored.contains(place) }
+}

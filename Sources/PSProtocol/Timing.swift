@@ -1,0 +1,38 @@
+// The deadlines of the protocol, in milliseconds, in one place.
+
+package struct Timing: Sendable, Hashable {
+    /// Between two heartbeats, both ways.
+    package var heartbeat = 500
+    /// Between two attempts at a request that is not answered.
+    package var retry = 1000
+    /// Without any sign of life from a worker its tickets are granted anew; a server is reported silent.
+    package var lost = 8000
+    /// A bulk transfer without any progress for this long is asked for again, then after twice as long, and so on.
+    package var bulkRetry = 5000
+    /// Without any sign of life from the coordinator a process gives up, resumable.
+    package var orphan = 60_000
+    /// How long a leaving coordinator waits for the others to say that they leave.
+    package var farewell = 3000
+
+    /// How long a server that was asked to stop waits for the coordinator to end the job in order.
+    package var stopGrace = 8000
+
+    package init() {}
+}
+
+/// How a process ends.
+package struct ExitStatus: Sendable, Hashable {
+    package var code: Int
+    /// Said on the way out; empty when all is well.
+    package var text: String
+
+    package init(code: Int, text: String) {
+        self.code = code
+        self.text = text
+    }
+
+    package static let failed = 1
+    /// Stopped before the end, can be resumed.
+    package static let preempted = 75
+    package static let interrupted = 130
+}

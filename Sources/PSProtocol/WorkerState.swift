@@ -1,0 +1,416 @@
+// The worker's decisions: a pure state machine. It wants a ticket, pulls the weights, computes, pushes, contributes.
+
+import PSMessages
+import PSParameters
+
+package struct WorkerState: Sendable {
+    package enum Event: Sendable {
+        case coordinatorSaid(Envelope)
+        case serverSaid(Envelope)
+        /// The configuration of `.configure` was read and the network built.
+        case configured(ParameterLayout, ticketsPerStep: Int)
+        case configurationFailed(String)
+        /// The gradient of this slice is final.
+        case gradientReady(Attempt, slice: Int)
+        case computed(Contribution)
+        case computeFailed(Attempt, String)
+        /// A person asked this process to stop.
+        case stopSignal
+        /// Who started this process is gone: without a coordinator nobody will start one again.
+        case parentGone
+        case tick
+    }
+
+    package enum Effect: Sendable {
+        case sendToCoordinator(Envelope)
+        case sendToServer(Int, Envelope)
+        case heartbeat(Envelope)
+        case configure(Welcome)
+        /// Reach the servers anew, in rank order; connections to others are closed.
+        case connect([ServerAddress])
+        /// Hand the values of the publish at hand to the network.
+        case load(slice: Int)
+        /// Compute the ticket with the slices loaded so far.
+        case compute(Attempt)
+        /// Send a slice of the ticket's gradient.
+        case push(server: Int, Envelope, slice: Int)
+        case exit(ExitStatus)
+    }
+
+    enum Phase: Sendable, Hashable {
+        case joining
+        case configuring(Welcome)
+        case idle
+        case pulling(Attempt, version: UInt64)
+        case computing(Attempt, abandoned: Bool)
+        /// Computed; waiting until every server holds the ticket.
+        case pushing(Contribution)
+        case contributing(Contribution)
+    }
+
+    var timing: Timing
+    let incarnation: Incarnation
+    var hello: Hello
+    var phase = Phase.joining
+    var job: UInt64 = 0
+    var term: UInt64 = 0
+    var coordinator: Incarnation = 0
+    package internal(set) var generation: UInt32 = 0
+    var heardCoordinator: MonotonicTime
+    var lastAsked: MonotonicTime?
+    var lastHeartbeat: MonotonicTime?
+    /// Tickets contributed and counted.
+    package internal(set) var ticketsDone: UInt64 = 0
+
+    // The job.
+    package internal(set) var layout: ParameterLayout?
+    var servers: [ServerAddress] = []
+    var shardMap: ShardMap?
+
+    // Weights.
+    /// The version whose slices are all in the network.
+    var loadedVersion: UInt64?
+    var missing: Set<Int> = []
+
+    // The ticket at hand.
+    var granted: UInt64 = 0
+    /// Slices ready but not taken yet, by server.
+    var untaken: [Int: Set<Int>] = [:]
+    /// Servers that do not hold the whole ticket yet.
+    var notHolding: Set<Int> = []
+    /// Per server: last progress and how long a silence means loss.
+    var progress: [Int: (at: MonotonicTime, patience: Int)] = [:]
+
+    package init(hello: Hello, incarnation: Incarnation, timing: Timing = Timing(), at now: MonotonicTime) {
+        self.hello = hello
+        self.incarnation = incarnation
+        self.timing = timing
+        heardCoordinator = now
+    }
+
+    /// What the process is doing, for a person.
+    package var activity: String {
+        switch phase {
+        case .joining: "looking for the coordinator"
+        case .configuring: "building the network"
+        case .idle: "waiting for a ticket"
+        case .pulling(let attempt, let version): "ticket \(attempt.ticket): pulling version \(version)"
+        case .computing(let attempt, _): "ticket \(attempt.ticket): computing"
+        case .pushing(let contribution), .contributing(let contribution):
+            "ticket \(contribution.attempt.ticket): pushing"
+        }
+    }
+
+    package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
+        switch event {
+        case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
+        case .serverSaid(let envelope): return serverSaid(envelope, at: now)
+        case .configured(let layout, _):
+            guard case .configuring(let welcome) = phase else { return [] }
+            guard layout.digest == welcome.layoutDigest else {
+                return leave(
+                    "the coordinator's model has another layout than this release's: install the same release on every host"
+                )
+            }
+            self.layout = layout
+            return connect() + becomeIdle(at: now)
+        case .configurationFailed(let text): return leave(text)
+        case .gradientReady(let attempt, let slice):
+            guard case .computing(attempt, abandoned: false) = phase else { return [] }
+            return pushNew(attempt, slice, at: now)
+        case .computed(let contribution):
+            guard case .computing(contribution.attempt, let abandoned) = phase else { return [] }
+            if abandoned { return becomeIdle(at: now) }
+            phase = .pushing(contribution)
+            for server in notHolding { progress[server] = (now, timing.bulkRetry) }
+            return contributeIfHeld(at: now)
+        case .computeFailed(let attempt, let text):
+            return leave("ticket \(attempt.ticket) cannot be computed: \(text)")
+        case .stopSignal: return leave("stopped by a signal", code: ExitStatus.preempted)
+        case .parentGone:
+            timing.orphan = timing.farewell
+            return []
+        case .tick: return tick(at: now)
+        }
+    }
+
+    // MARK: The coordinator
+
+    private mutating func coordinatorSaid(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
+        guard envelope.destination == incarnation else { return [] }
+        if job != 0, envelope.job != job {
+            return leave("the coordinator runs another job than the one this worker belongs to")
+        }
+        guard envelope.term >= term else {
+            return [.sendToCoordinator(self.envelope(.refusal(Refusal(.term, "this worker obeys term \(term)"))))]
+        }
+        heardCoordinator = now
+        if case .welcome(let welcome) = envelope.message {
+            job = envelope.job
+            term = envelope.term
+            coordinator = envelope.source
+            hello.rank = welcome.rank
+            guard case .joining = phase else { return [] }
+            if layout != nil { return becomeIdle(at: now) }
+            phase = .configuring(welcome)
+            return [.configure(welcome)]
+        }
+        guard envelope.source == coordinator else { return [] }
+        switch envelope.message {
+        case .refusal(let refusal): return refused(refusal, at: now)
+        case .finish(let code, let text):
+            return [
+                .sendToCoordinator(self.envelope(.leave(text: ""))), .exit(ExitStatus(code: code, text: text)),
+            ]
+        case .members(let servers):
+            guard envelope.generation >= generation else { return [] }
+            return members(servers, generation: envelope.generation, at: now)
+        default: break
+        }
+        guard envelope.generation == generation else { return [] }
+        switch envelope.message {
+        case .grant(let attempt, let version):
+            guard case .idle = phase, shardMap != nil else { return [] }
+            return begin(attempt, version: version, at: now)
+        case .counted(let attempt):
+            guard case .contributing(let contribution) = phase, contribution.attempt == attempt else { return [] }
+            ticketsDone += 1
+            return becomeIdle(at: now)
+        default: return []
+        }
+    }
+
+    private mutating func refused(_ refusal: Refusal, at now: MonotonicTime) -> [Effect] {
+        switch refusal.reason {
+        case .incarnation, .session:
+            // The coordinator was started anew, or lost sight of us. What is being computed goes on to its end.
+            lastAsked = nil
+            switch phase {
+            case .configuring: break
+            case .computing(let attempt, _): phase = .computing(attempt, abandoned: true)
+            default: phase = .joining
+            }
+            return []
+        case .stale, .generation:
+            switch phase {
+            case .pushing, .contributing, .pulling: return becomeIdle(at: now)
+            default: return []
+            }
+        default: return leave("the coordinator refuses this worker: \(refusal.text)")
+        }
+    }
+
+    private mutating func members(
+        _ servers: [ServerAddress], generation: UInt32, at now: MonotonicTime
+    ) -> [Effect] {
+        guard generation != self.generation || servers != self.servers else { return [] }
+        self.generation = generation
+        self.servers = servers
+        loadedVersion = nil
+        missing = []
+        // Work of the former generation is void.
+        var effects: [Effect] = []
+        switch phase {
+        case .idle, .pulling, .pushing, .contributing: effects = becomeIdle(at: now)
+        case .computing(let attempt, _): phase = .computing(attempt, abandoned: true)
+        default: break
+        }
+        return connect() + effects
+    }
+
+    private mutating func connect() -> [Effect] {
+        guard let layout, !servers.isEmpty else { return [] }
+        shardMap = ShardMap(layout: layout, serverCount: servers.count)
+        return [.connect(servers)]
+    }
+
+    private mutating func becomeIdle(at now: MonotonicTime) -> [Effect] {
+        phase = .idle
+        missing = []
+        untaken = [:]
+        notHolding = []
+        lastAsked = now
+        return [.sendToCoordinator(envelope(.want))]
+    }
+
+    // MARK: The ticket
+
+    private mutating func begin(_ attempt: Attempt, version: UInt64, at now: MonotonicTime) -> [Effect] {
+        guard loadedVersion != version, let layout, let shardMap else { return compute(attempt, version: version) }
+        phase = .pulling(attempt, version: version)
+        loadedVersion = nil
+        missing = Set(layout.slices.indices.filter { layout.slices[$0].kind == .weight })
+        var effects: [Effect] = []
+        for server in servers.indices {
+            progress[server] = (now, timing.bulkRetry)
+            let wanted = missingSlices(of: server, shardMap)
+            if !wanted.isEmpty { effects.append(toServer(server, .pull(version: version, slices: wanted))) }
+        }
+        return effects
+    }
+
+    /// In the order of the flat vector, which is the order in which forward needs them.
+    private func missingSlices(of server: Int, _ map: ShardMap) -> [Int] {
+        missing.filter { map.serverOfSlice[$0] == server }.sorted()
+    }
+
+    private mutating func compute(_ attempt: Attempt, version: UInt64) -> [Effect] {
+        phase = .computing(attempt, abandoned: false)
+        loadedVersion = version
+        granted = version
+        untaken = [:]
+        notHolding = Set(shardMap?.serverOfSlice ?? [])
+        return [.compute(attempt)]
+    }
+
+    private mutating func pushNew(_ attempt: Attempt, _ slice: Int, at now: MonotonicTime) -> [Effect] {
+        guard let server = shardMap?.serverOfSlice[slice] else { return [] }
+        untaken[server, default: []].insert(slice)
+        progress[server] = (now, timing.bulkRetry)
+        return [pushEffect(attempt, slice, server: server)]
+    }
+
+    private func pushEffect(_ attempt: Attempt, _ slice: Int, server: Int) -> Effect {
+        .push(
+            server: server,
+            envelopeToServer(server, .push(attempt, SliceHeader(index: slice, version: granted))), slice: slice)
+    }
+
+    private mutating func contributeIfHeld(at now: MonotonicTime) -> [Effect] {
+        guard case .pushing(let contribution) = phase, notHolding.isEmpty else { return [] }
+        phase = .contributing(contribution)
+        lastAsked = now
+        return [.sendToCoordinator(envelope(.contribution(contribution)))]
+    }
+
+    /// The ticket whose slices are on their way, if any.
+    private var pushedAttempt: Attempt? {
+        switch phase {
+        case .computing(let attempt, abandoned: false): attempt
+        case .pushing(let contribution): contribution.attempt
+        default: nil
+        }
+    }
+
+    // MARK: The servers
+
+    private mutating func serverSaid(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
+        guard envelope.destination == incarnation, envelope.job == job, envelope.generation == generation,
+            let server = servers.firstIndex(where: { $0.incarnation == envelope.source })
+        else { return [] }
+        progress[server] = (now, timing.bulkRetry)
+        switch envelope.message {
+        case .publish(let header):
+            guard case .pulling(let attempt, let version) = phase, header.version == version,
+                missing.remove(header.index) != nil
+            else { return [] }
+            return [.load(slice: header.index)] + (missing.isEmpty ? compute(attempt, version: version) : [])
+        case .took(let attempt, let slice):
+            if attempt == pushedAttempt { untaken[server]?.remove(slice) }
+            return []
+        case .held(let attempt):
+            guard attempt == pushedAttempt else { return [] }
+            notHolding.remove(server)
+            untaken[server] = []
+            return contributeIfHeld(at: now)
+        case .resend(let attempt, let slice):
+            guard attempt == pushedAttempt, layout?.slices.indices.contains(slice) == true else { return [] }
+            return [pushEffect(attempt, slice, server: server)]
+        case .gone, .refusal:
+            // The step is over, or the server is not the one that was meant: the coordinator will say what is next.
+            switch phase {
+            case .pulling, .pushing: return becomeIdle(at: now)
+            case .computing(let attempt, _):
+                phase = .computing(attempt, abandoned: true)
+                return []
+            default: return []
+            }
+        default: return []
+        }
+    }
+
+    // MARK: Time
+
+    private mutating func tick(at now: MonotonicTime) -> [Effect] {
+        if now.since(heardCoordinator) >= timing.orphan {
+            return [
+                .exit(
+                    ExitStatus(
+                        code: job == 0 ? ExitStatus.failed : ExitStatus.preempted,
+                        text: "no word from the coordinator for \(timing.orphan / 1000) s: "
+                            + "check that it runs and that its address is right"))
+            ]
+        }
+        var effects: [Effect] = []
+        let ask = lastAsked.map { now.since($0) >= timing.retry } ?? true
+        switch phase {
+        case .joining where ask:
+            lastAsked = now
+            return [
+                .sendToCoordinator(
+                    Envelope(
+                        job: job, generation: generation, term: term, source: incarnation, destination: 0,
+                        message: .hello(hello)))
+            ]
+        case .idle where ask:
+            lastAsked = now
+            effects.append(.sendToCoordinator(envelope(.want)))
+        case .contributing(let contribution) where ask:
+            lastAsked = now
+            effects.append(.sendToCoordinator(envelope(.contribution(contribution))))
+        case .pulling(_, let version):
+            for server in silentServers(servers.indices, at: now) {
+                guard let shardMap else { break }
+                let wanted = missingSlices(of: server, shardMap)
+                if !wanted.isEmpty { effects.append(toServer(server, .pull(version: version, slices: wanted))) }
+            }
+        case .pushing(let contribution):
+            for server in silentServers(notHolding.sorted(), at: now) {
+                // When every slice was taken, the word that the ticket is held got lost: one slice again brings it back.
+                let lacking = untaken[server, default: []].sorted()
+                let again = lacking.isEmpty ? shardMap?.serverOfSlice.firstIndex(of: server).map { [$0] } ?? [] : lacking
+                effects += again.map { pushEffect(contribution.attempt, $0, server: server) }
+            }
+        default: break
+        }
+        if case .joining = phase { return effects }
+        if lastHeartbeat.map({ now.since($0) >= timing.heartbeat }) ?? true {
+            lastHeartbeat = now
+            var heartbeat = Heartbeat()
+            heartbeat.activity = activity
+            heartbeat.progress = ticketsDone
+            effects.append(.heartbeat(envelope(.heartbeat(heartbeat))))
+        }
+        return effects
+    }
+
+    /// Those that made no progress within their patience, which then doubles.
+    private mutating func silentServers(_ candidates: some Sequence<Int>, at now: MonotonicTime) -> [Int] {
+        candidates.filter { server in
+            let (at, patience) = progress[server] ?? (now, timing.bulkRetry)
+            guard now.since(at) >= patience else { return false }
+            progress[server] = (now, min(2 * patience, 60_000))
+            return true
+        }
+    }
+
+    private func leave(_ text: String, code: Int = ExitStatus.failed) -> [Effect] {
+        [.sendToCoordinator(envelope(.leave(text: text))), .exit(ExitStatus(code: code, text: text))]
+    }
+
+    private func envelope(_ message: Message) -> Envelope {
+        Envelope(
+            job: job, generation: generation, term: term, source: incarnation, destination: coordinator,
+            message: message)
+    }
+
+    private func envelopeToServer(_ server: Int, _ message: Message) -> Envelope {
+        Envelope(
+            job: job, generation: generation, term: term, source: incarnation,
+            destination: servers[server].incarnation, message: message)
+    }
+
+    private func toServer(_ server: Int, _ message: Message) -> Effect {
+        .sendToServer(server, envelopeToServer(server, message))
+    }
+}

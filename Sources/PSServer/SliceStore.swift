@@ -1,0 +1,243 @@
+// A server's memory: for each slice it holds, the weights, the optimizer's slots, the running average and the sum of
+// the step's contributions.
+
+import PSCheckpoint
+import PSConfiguration
+import PSMessages
+import PSOptimization
+import PSParameters
+import PSTransport
+
+/// The slices of one server. Used by the server's compute thread only.
+///
+/// Buffers are reference-counted and never written while anybody else holds them: an update writes the next version of
+/// the weights to a spare buffer while sends of the former one go on, and copies a slot that a snapshot still reads.
+final class SliceStore: @unchecked Sendable {
+    // Sendable: handed to the compute thread once, used only there.
+
+    private final class StoredSlice {
+        var weights: SharedBuffer
+        var average: SharedBuffer
+        /// RMSProp only.
+        var meanSquare: SharedBuffer?
+        var momentum: SharedBuffer?
+        /// Sum of the contributions, then the gradient.
+        let sum: SharedBuffer
+        var spares: [SharedBuffer] = []
+
+        init(byteCount: Int, isWeight: Bool, rule: OptimizerSettings.Rule) {
+            func buffer() -> SharedBuffer { SharedBuffer(byteCount: byteCount) }
+            weights = buffer()
+            average = buffer()
+            sum = buffer()
+            if isWeight {
+                momentum = buffer()
+                if rule == .rmsprop { meanSquare = buffer() }
+            }
+        }
+
+        /// A buffer that nobody refers to: an old version whose readers are done, or a new one.
+        func takeSpare(byteCount: Int) -> SharedBuffer {
+            for index in spares.indices where isKnownUniquelyReferenced(&spares[index]) {
+                return spares.remove(at: index)
+            }
+            return SharedBuffer(byteCount: byteCount)
+        }
+    }
+
+    /// References to one version of everything, for a writer on another thread.
+    struct Snapshot: Sendable {
+        let tensors: [Int]
+        let values: [StoredValue: [Int: SharedBuffer]]
+    }
+
+    private let layout: ParameterLayout
+    private let configuration: JobConfiguration
+    private let seed: UInt64
+    /// By slice index.
+    private var slices: [Int: StoredSlice] = [:]
+
+    init(layout: ParameterLayout, configuration: JobConfiguration) {
+        self.layout = layout
+        self.configuration = configuration
+        seed = configuration.seed
+    }
+
+    // MARK: Loading
+
+    /// Fills the slices from a checkpoint, or with the values of step 0, and gives what is to be published.
+    func load(_ owned: [Int], checkpoint: String) throws(CheckpointError) -> [Int: SharedBuffer] {
+        let reader: CheckpointReader?
+        if checkpoint.isEmpty {
+            reader = nil
+        } else {
+            reader = try CheckpointReader(checkpoint)
+            try reader!.check(layout: layout)
+        }
+        slices = [:]
+        for index in owned {
+            let slice = layout.slices[index]
+            let stored = StoredSlice(
+                byteCount: slice.byteCount, isWeight: slice.kind == .weight, rule: configuration.optimizer.rule)
+            for piece in slice.pieces {
+                let offset = piece.range.lowerBound - slice.range.lowerBound
+                let first = piece.range.lowerBound - layout.offsets[piece.tensor]
+                let elements = first..<first + piece.range.count
+                if let reader {
+                    try fill(stored, from: reader, tensor: layout.tensors[piece.tensor].name, elements, at: offset)
+                } else {
+                    initialize(stored, layout.tensors[piece.tensor], elements, at: offset)
+                }
+            }
+            slices[index] = stored
+        }
+        return slices.mapValues(\.weights)
+    }
+
+    private func initialize(
+        _ stored: StoredSlice, _ tensor: TensorSpecification, _ elements: Range<Int>, at offset: Int
+    ) {
+        tensor.initialize(
+            seed: seed, elements: elements,
+            into: UnsafeMutableBufferPointer(start: stored.weights.floats + offset, count: elements.count))
+        (stored.average.floats + offset).update(from: stored.weights.floats + offset, count: elements.count)
+        (stored.momentum.map { $0.floats + offset })?.update(repeating: 0, count: elements.count)
+        (stored.meanSquare.map { $0.floats + offset })?
+            .update(repeating: RMSProp.initialMeanSquare, count: elements.count)
+    }
+
+    private func fill(
+        _ stored: StoredSlice, from reader: CheckpointReader, tensor: String, _ elements: Range<Int>, at offset: Int
+    ) throws(CheckpointError) {
+        try reader.read(.current, tensor: tensor, elements: elements, into: stored.weights.floats + offset)
+        try reader.read(.average, tensor: tensor, elements: elements, into: stored.average.floats + offset)
+        if let momentum = stored.momentum {
+            try reader.read(.momentum, tensor: tensor, elements: elements, into: momentum.floats + offset)
+        }
+        if let meanSquare = stored.meanSquare {
+            try reader.read(.meanSquare, tensor: tensor, elements: elements, into: meanSquare.floats + offset)
+        }
+    }
+
+    // MARK: A step
+
+    /// Adds the contribution in its turn. After the last one the sum is the step's gradient, weight decay included, and
+    /// its squared norm is returned (0 for statistics, which stay outside the norm).
+    func fold(_ index: Int, values: UnsafePointer<Float>, isFirst: Bool, isLast: Bool) -> (Double, isFinite: Bool) {
+        let slice = layout.slices[index]
+        guard let stored = slices[index] else { preconditionFailure("slice \(index) is not held here") }
+        let sum = stored.sum.floats
+        guard isLast else {
+            if isFirst {
+                Aggregate.start(sum, from: values, count: slice.range.count)
+            } else {
+                Aggregate.add(sum, values, count: slice.range.count)
+            }
+            return (0, true)
+        }
+        let isWeight = slice.kind == .weight
+        let isMean = configuration.optimizer.reduction == .mean || !isWeight
+        let scale = isMean ? 1 / Float(configuration.train.ticketsPerStep) : 1
+        var squaredNorm = 0.0
+        // Piece by piece: a slice may hold tensors that decay beside tensors that do not.
+        for piece in slice.pieces {
+            let offset = piece.range.lowerBound - slice.range.lowerBound
+            let decays = configuration.optimizer.weightDecay > 0 && layout.tensors[piece.tensor].decays
+            let weights = decays ? UnsafePointer(stored.weights.floats + offset) : nil
+            let decay = Float(configuration.optimizer.weightDecay)
+            let norm =
+                isFirst
+                ? Aggregate.startAndFinish(
+                    sum + offset, from: values + offset, weights: weights, scale: scale, weightDecay: decay,
+                    count: piece.range.count)
+                : Aggregate.addAndFinish(
+                    sum + offset, values + offset, weights: weights, scale: scale, weightDecay: decay,
+                    count: piece.range.count)
+            squaredNorm += norm.squaredNorm
+        }
+        return (isWeight ? squaredNorm : 0, squaredNorm.isFinite)
+    }
+
+    /// Applies a commit to one slice; returns the buffer of the new version, which is to be published.
+    func update(_ index: Int, _ commit: Commit) -> SharedBuffer {
+        let slice = layout.slices[index]
+        guard let stored = slices[index] else { preconditionFailure("slice \(index) is not held here") }
+        if commit.skip { return stored.weights }
+        let next = stored.takeSpare(byteCount: slice.byteCount)
+        makeUnique(&stored.average)
+        let count = slice.range.count
+        if slice.kind == .statistic {
+            Statistic.fold(
+                next.floats, running: stored.weights.floats, mean: stored.sum.floats, average: stored.average.floats,
+                batchNormMomentum: Float(configuration.optimizer.batchNormMomentum), averageDecay: commit.averageDecay,
+                count: count)
+        } else {
+            let rates = UpdateRates(
+                settings: configuration.optimizer, clipScale: commit.scale, learningRate: commit.learningRate,
+                averageDecay: commit.averageDecay)
+            makeUnique(&stored.momentum!)
+            if stored.meanSquare != nil {
+                makeUnique(&stored.meanSquare!)
+                RMSProp.update(
+                    next.floats, weights: stored.weights.floats, gradient: stored.sum.floats,
+                    meanSquare: stored.meanSquare!.floats, momentum: stored.momentum!.floats,
+                    average: stored.average.floats, rates: rates, count: count)
+            } else {
+                Momentum.update(
+                    next.floats, weights: stored.weights.floats, gradient: stored.sum.floats,
+                    momentum: stored.momentum!.floats, average: stored.average.floats, rates: rates, count: count)
+            }
+        }
+        stored.spares.append(stored.weights)
+        stored.weights = next
+        return next
+    }
+
+    /// Copies the buffer if a snapshot still refers to it.
+    private func makeUnique(_ buffer: inout SharedBuffer) {
+        if isKnownUniquelyReferenced(&buffer) { return }
+        let copy = SharedBuffer(byteCount: buffer.bytes.count)
+        copy.bytes.copyMemory(from: UnsafeRawBufferPointer(buffer.bytes))
+        buffer = copy
+    }
+
+    // MARK: Snapshots
+
+    func snapshot() -> Snapshot {
+        var values: [StoredValue: [Int: SharedBuffer]] = [:]
+        for (index, stored) in slices {
+            values[.current, default: [:]][index] = stored.weights
+            values[.average, default: [:]][index] = stored.average
+            if let momentum = stored.momentum { values[.momentum, default: [:]][index] = momentum }
+            if let meanSquare = stored.meanSquare { values[.meanSquare, default: [:]][index] = meanSquare }
+        }
+        let units = Set(slices.keys.map { layout.slices[$0].unit })
+        return Snapshot(tensors: units.flatMap { layout.units[$0].tensors }, values: values)
+    }
+}
+
+extension SliceStore.Snapshot {
+    /// Writes the snapshot as this server's part of a checkpoint.
+    func write(
+        runDirectory: String, version: UInt64, generation: UInt32, server: Int, serverCount: Int,
+        layout: ParameterLayout
+    ) throws(CheckpointError) -> [SavedFile] {
+        let directory = try CheckpointStore(runDirectory: runDirectory)
+            .createPartDirectory(step: Int(version), generation: Int(generation))
+        let stored = StoredValue.allCases.filter { values[$0] != nil }
+        let writer = ShardWriter(
+            directory: directory, server: server, serverCount: serverCount, layout: layout, values: stored)
+        let files = try writer.write(tensors: tensors) { (value, tensor, emit) throws(CheckpointError) in
+            let range = layout.range(ofTensor: tensor)
+            for slice in layout.slices where slice.range.overlaps(range) {
+                guard let buffer = values[value]?[slice.index] else { continue }
+                let part = slice.range.clamped(to: range)
+                let bytes = (part.lowerBound - slice.range.lowerBound) * 4..<(part.upperBound - slice.range.lowerBound) * 4
+                try emit(UnsafeRawBufferPointer(rebasing: buffer.bytes[bytes]))
+            }
+        }
+        return files.map {
+            SavedFile(name: $0.path, content: $0.role.rawValue, bytes: UInt64($0.bytes), sha256: $0.sha256)
+        }
+    }
+}

@@ -1,0 +1,30 @@
+// The one error of this module: a ZeroMQ call that failed, said so that a person can act.
+
+import CZeroMQ
+
+package struct TransportError: Error, CustomStringConvertible {
+    /// What was attempted, with the endpoint where there is one.
+    package let attempt: String
+    package let code: Int32
+
+    init(_ attempt: String, code: Int32 = zmq_errno()) {
+        self.attempt = attempt
+        self.code = code
+    }
+
+    package var isAddressInUse: Bool { code == EADDRINUSE }
+
+    package var description: String {
+        let reason = String(cString: zmq_strerror(code))
+        let advice =
+            switch code {
+            case EADDRINUSE: ": another process listens there; stop it or choose another port"
+            case EADDRNOTAVAIL, ENODEV: ": this machine has no such address; use one of its own, or 127.0.0.1"
+            case EINVAL: ": expected tcp://HOST:PORT"
+            case EACCES: ": this user may not use that port; choose one above 1023"
+            case EMFILE: ": too many open files; raise the limit with ulimit -n"
+            default: ""
+            }
+        return "cannot \(attempt): \(reason)\(advice)"
+    }
+}

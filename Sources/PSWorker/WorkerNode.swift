@@ -1,0 +1,200 @@
+// The worker process: sockets and the compute thread around `WorkerState`. Performs its effects; decides nothing.
+
+import Foundation
+import Logging
+import PSCheckpoint
+import PSConfiguration
+import PSMessages
+import PSNetwork
+import PSNode
+import PSParameters
+import PSProtocol
+import PSTransport
+
+package struct WorkerOptions: Sendable {
+    /// tcp://HOST:PORT
+    package var coordinator: String
+    package var rank: Int?
+    /// Standard input is a pipe from who started this process; its end means that they are gone.
+    package var lifeline = false
+    package var timing = Timing()
+
+    package init(coordinator: String) { self.coordinator = coordinator }
+}
+
+package final class WorkerNode {
+    /// What other threads tell the loop.
+    private enum Internal: Sendable {
+        case event(WorkerState.Event)
+        case built(TicketComputer, ticketsPerStep: Int)
+    }
+
+    private let logger: Logger
+    private let context = TransportContext()
+    private let control: Link
+    private let input: NodeInput<Internal>
+    private let compute = SerialThread(name: "compute")
+    private var state: WorkerState
+    private var computer: TicketComputer?
+
+    /// In rank order.
+    private var servers: [Link] = []
+    /// Counters of links that are closed.
+    private var closedBytes: (sent: UInt64, received: UInt64) = (0, 0)
+    private var arriving: Frame?
+    /// The contribution being computed or sent.
+    private var gradients = SharedBuffer(byteCount: 0)
+
+    package init(_ options: WorkerOptions, logger: Logger) throws(TransportError) {
+        self.logger = logger
+        input = NodeInput(lifeline: options.lifeline)
+        let identity = ProcessIdentity(role: .worker)
+        control = Link(try Socket(.dealer, context: context, largestMessage: 8 << 20))
+        try control.socket.connect(options.coordinator)
+        var hello = Hello(role: .worker, host: identity.host, pid: identity.pid, rank: options.rank)
+        (hello.kernelCore, hello.kernelHash) = KernelProbe.identity()
+        state = WorkerState(hello: hello, incarnation: identity.incarnation, timing: options.timing, at: .now)
+        logger.info(
+            "worker is up", metadata: ["coordinator": "\(options.coordinator)", "core": "\(hello.kernelCore)"])
+    }
+
+    /// Runs until the job is over for this process.
+    package func run() throws(TransportError) -> ExitStatus {
+        var nextTick = MonotonicTime.now
+        while true {
+            try input.wait([control] + servers, milliseconds: max(0, nextTick.since(.now)))
+            for event in input.mailbox.takeAll() {
+                if let status = try take(event) { return leave(status) }
+            }
+            for _ in 0..<64 {
+                guard let received = try control.receive() else { break }
+                guard case .success(let envelope) = received.envelope else {
+                    logger.warning("a frame from the coordinator's address: \(received.problem)")
+                    continue
+                }
+                if let status = try perform(state.receive(.coordinatorSaid(envelope), at: .now)) {
+                    return leave(status)
+                }
+            }
+            for link in servers {
+                for _ in 0..<64 {
+                    guard let received = try link.receive() else { break }
+                    guard case .success(let envelope) = received.envelope else {
+                        logger.warning("a frame from a server's address: \(received.problem)")
+                        continue
+                    }
+                    arriving = received.values
+                    defer { arriving = nil }
+                    if let status = try perform(state.receive(.serverSaid(envelope), at: .now)) {
+                        return leave(status)
+                    }
+                }
+            }
+            if input.takeStop() != nil, let status = try perform(state.receive(.stopSignal, at: .now)) {
+                return leave(status)
+            }
+            if input.takeParentGone() { _ = try perform(state.receive(.parentGone, at: .now)) }
+            if MonotonicTime.now >= nextTick {
+                nextTick = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + 100)
+                if let status = try perform(state.receive(.tick, at: .now)) { return leave(status) }
+            }
+        }
+    }
+
+    private func leave(_ status: ExitStatus) -> ExitStatus {
+        control.socket.close(lingerMilliseconds: 500)
+        for link in servers { link.socket.close(lingerMilliseconds: 0) }
+        return status
+    }
+
+    private func take(_ event: Internal) throws(TransportError) -> ExitStatus? {
+        switch event {
+        case .event(let event): return try perform(state.receive(event, at: .now))
+        case .built(let computer, let ticketsPerStep):
+            self.computer = computer
+            return try perform(
+                state.receive(.configured(computer.layout, ticketsPerStep: ticketsPerStep), at: .now))
+        }
+    }
+
+    // MARK: Effects
+
+    private func perform(_ effects: [WorkerState.Effect]) throws(TransportError) -> ExitStatus? {
+        for effect in effects {
+            switch effect {
+            case .sendToCoordinator(let envelope): try control.send(envelope)
+            case .sendToServer(let rank, let envelope): try servers[rank].send(envelope)
+            case .heartbeat(var envelope):
+                if case .heartbeat(var heartbeat) = envelope.message {
+                    heartbeat.bytesSent = servers.reduce(control.bytesSent + closedBytes.sent) { $0 + $1.bytesSent }
+                    heartbeat.bytesReceived =
+                        servers.reduce(control.bytesReceived + closedBytes.received) { $0 + $1.bytesReceived }
+                    envelope.message = .heartbeat(heartbeat)
+                }
+                try control.send(envelope)
+            case .configure(let welcome): configure(welcome)
+            case .connect(let addresses): try connect(addresses)
+            case .load(let slice):
+                guard let computer, let arriving else { break }
+                compute.run { computer.load(slice: slice, values: arriving) }
+            case .compute(let attempt): compute(attempt)
+            case .push(let server, let envelope, let slice):
+                guard let range = state.layout?.slices[slice].range else { break }
+                let bytes = range.lowerBound * 4..<range.upperBound * 4
+                try servers[server].send(envelope, values: Payload(buffer: gradients, range: bytes))
+            case .exit(let status): return status
+            }
+        }
+        return nil
+    }
+
+    /// Building the network takes memory and time; heartbeats go on meanwhile.
+    private func configure(_ welcome: Welcome) {
+        logger.info("joined", metadata: ["rank": "\(welcome.rank)", "run": "\(welcome.runDirectory)"])
+        compute.run { [mailbox = input.mailbox] in
+            do {
+                let configuration = try JobConfiguration(
+                    yaml: welcome.configuration, path: "the coordinator's configuration")
+                try RunDirectory(welcome.runDirectory).check(nonce: welcome.nonce)
+                let computer = try TicketComputer(configuration: configuration)
+                mailbox.post(.built(computer, ticketsPerStep: configuration.train.ticketsPerStep))
+            } catch {
+                mailbox.post(.event(.configurationFailed("\(error)")))
+            }
+        }
+    }
+
+    /// A connection to a server that is not a member any more is closed: nothing that was queued for it arrives late.
+    private func connect(_ addresses: [ServerAddress]) throws(TransportError) {
+        for link in servers {
+            closedBytes.sent += link.bytesSent
+            closedBytes.received += link.bytesReceived
+            link.socket.close(lingerMilliseconds: 0)
+        }
+        servers = []
+        for address in addresses {
+            let socket = try Socket(.dealer, context: context, largestMessage: largestSliceMessage)
+            try socket.connect(address.endpoint)
+            servers.append(Link(socket))
+        }
+    }
+
+    private func compute(_ attempt: Attempt) {
+        guard let computer else { return }
+        // A slice of an earlier contribution may still be on its way out: then this one gets memory of its own.
+        let byteCount = computer.layout.count * MemoryLayout<Float>.stride
+        if gradients.bytes.count < byteCount || !isKnownUniquelyReferenced(&gradients) {
+            gradients = SharedBuffer(byteCount: byteCount)
+        }
+        compute.run { [mailbox = input.mailbox, gradients] in
+            do {
+                let contribution = try computer.compute(attempt, into: gradients) { slice in
+                    mailbox.post(.event(.gradientReady(attempt, slice: slice)))
+                }
+                mailbox.post(.event(.computed(contribution)))
+            } catch {
+                mailbox.post(.event(.computeFailed(attempt, "\(error)")))
+            }
+        }
+    }
+}

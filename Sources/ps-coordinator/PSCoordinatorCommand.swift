@@ -1,0 +1,47 @@
+// ps-coordinator: sequences one job.
+
+import ArgumentParser
+import PSCheckpoint
+import PSConfiguration
+import PSCoordinator
+import PSNode
+
+@main
+struct PSCoordinatorCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ps-coordinator",
+        abstract: "The coordinator: grants tickets, decides commits, keeps the journal of one job.",
+        discussion: """
+            A run directory that holds a job is taken up where its journal ends.
+            Exit codes: 0 done, 1 failed, 64 usage, 75 stopped and resumable, 130 interrupted and resumable.
+            """)
+
+    @Option(help: "The job's settings, a YAML file.")
+    var config: String
+
+    @Option(help: "The job's directory, on storage that all its hosts share; created if it is not there.")
+    var runDir: String
+
+    @Option(help: "Where servers and workers reach the coordinator: tcp://HOST:PORT; a port of * is chosen free.")
+    var bind: String = "tcp://127.0.0.1:*"
+
+    @Option(help: "A checkpoint directory to start from instead of the job's last state.")
+    var resume: String?
+
+    @Flag(help: "Stop when standard input ends (for a process that starts this one).")
+    var lifeline = false
+
+    func validate() throws { try DaemonArguments.validate(bind: bind) }
+
+    func run() throws {
+        Daemon.run("ps-coordinator") { logger in
+            let configuration = try JobConfiguration(path: config, environment: [:], assignments: [])
+            var options = CoordinatorOptions(
+                configuration: configuration, runDirectory: RunDirectory(runDir), bind: bind)
+            options.resumeFrom = resume
+            options.lifeline = lifeline
+            let status = try CoordinatorNode(options, logger: logger).run()
+            return (status.code, status.text)
+        }
+    }
+}

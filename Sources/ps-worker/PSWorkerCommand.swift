@@ -1,0 +1,34 @@
+// ps-worker: one worker of a job.
+
+import ArgumentParser
+import PSNode
+import PSWorker
+
+@main
+struct PSWorkerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ps-worker",
+        abstract: "A worker: takes tickets, pulls the weights, computes gradients, pushes them.",
+        discussion: "Exit codes: 0 done, 1 failed, 64 usage, 75 stopped and resumable.")
+
+    @Option(help: "Where the coordinator listens: tcp://HOST:PORT.")
+    var coordinator: String
+
+    @Option(help: "The rank to take; default: any that is free.")
+    var rank: Int?
+
+    @Flag(help: "Stop when standard input ends (for a process that starts this one).")
+    var lifeline = false
+
+    func validate() throws { try DaemonArguments.validate(coordinator: coordinator, rank: rank) }
+
+    func run() throws {
+        var options = WorkerOptions(coordinator: coordinator)
+        options.rank = rank
+        options.lifeline = lifeline
+        Daemon.run("ps-worker") { logger in
+            let status = try WorkerNode(options, logger: logger).run()
+            return (status.code, status.text)
+        }
+    }
+}

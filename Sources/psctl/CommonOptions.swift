@@ -1,0 +1,57 @@
+// Options that several commands share.
+
+import ArgumentParser
+import Foundation
+import PSConfiguration
+import PSJob
+
+/// `--json`.
+struct JSONOption: ParsableArguments {
+    @Flag(name: .customLong("json"), help: "Print exactly one JSON value on standard output.")
+    var isOn = false
+}
+
+/// `--config` and `--set`: the settings of a job.
+struct ConfigurationOptions: ParsableArguments {
+    @Option(name: .customLong("config"), help: "A job file (YAML); without one the default job's settings hold.")
+    var path: String?
+
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp(
+            "Gives a setting its value, for example train.steps=100; may be repeated.", valueName: "key=value"))
+    var assignments: [String] = []
+
+    /// Flags over environment over file over defaults.
+    func configuration() throws(ConfigurationError) -> JobConfiguration {
+        try JobConfiguration(
+            path: path, environment: ProcessInfo.processInfo.environment, assignments: assignments)
+    }
+}
+
+/// `--run-dir` of a run that exists.
+struct RunDirectoryOption: ParsableArguments {
+    @Option(name: .customLong("run-dir"), help: "The run's directory (default: runs/last).")
+    var path: String?
+
+    func existing() throws(JobError) -> RunDirectory { try RunDirectory.existing(path) }
+}
+
+/// `--threads` of a command that computes in its own process.
+struct ThreadsOption: ParsableArguments {
+    @Option(name: .customLong("threads"), help: "Compute threads (default: one for each processor).")
+    var requested: Int?
+
+    var count: Int { requested ?? ProcessInfo.processInfo.activeProcessorCount }
+
+    func validate() throws {
+        if let requested, !(1...1024).contains(requested) {
+            throw ValidationError("--threads is \(requested), allowed is from 1 to 1024")
+        }
+    }
+}
+
+/// Writes to standard output without a newline of its own.
+func write(_ text: String) {
+    FileHandle.standardOutput.write(Data(text.utf8))
+}

@@ -1,0 +1,49 @@
+// `psctl gradients`: one batch's loss, logits and gradients, for comparison with any other framework.
+
+import ArgumentParser
+import PSJob
+
+struct GradientsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "gradients",
+        abstract: "Writes loss, logits and all gradients of one batch.",
+        discussion: """
+            Dropout off, label smoothing 0.1, auxiliary weight 0.4, batch statistics. The number of classes and the \
+            auxiliary head are the weight file's.
+            """)
+
+    @OptionGroup var input: WeightedInput
+
+    @Option(help: "Safetensors file to write: loss, logits, aux_logits, grad.NAME.")
+    var out: String
+
+    @OptionGroup var threads: ThreadsOption
+
+    func run() throws {
+        let (model, batch) = try input.read()
+        try GradientReport(model: model, batch: batch, path: input.batch, threads: threads.count).write(to: out)
+    }
+}
+
+/// `--model`, `--weights`, `--batch`: a network with weights, and images for it.
+struct WeightedInput: ParsableArguments {
+    @Option(help: "The network.")
+    var model = "inception-v3"
+
+    @Option(help: "Safetensors file of weights in torchvision's names.")
+    var weights: String
+
+    @Option(help: "Safetensors file with 'images' (N, 3, H, W; F32) and, where needed, 'labels' (N; I64).")
+    var batch: String
+
+    @Option(name: .customLong("set"), help: "A model setting that the weights do not tell, for example model.stem=79.")
+    var assignments: [String] = []
+
+    func read() throws -> (ModelWithWeights, ImageBatch) {
+        let batch = try ImageBatch(path: batch)
+        let model = try ModelWithWeights(
+            model: model, weights: weights, assignments: assignments, imageHeight: batch.height,
+            imageWidth: batch.width)
+        return (model, batch)
+    }
+}

@@ -1,0 +1,57 @@
+// The settings table and the texts that follow from it.
+
+import Foundation
+import PSConfiguration
+import Testing
+
+@Suite struct SettingsTableTests {
+    @Test func keysAndVariablesAreUnique() {
+        #expect(Set(SettingsTable.all.map(\.key)).count == SettingsTable.all.count)
+        #expect(Set(SettingsTable.all.map(\.environmentVariable)).count == SettingsTable.all.count)
+        #expect(
+            SettingsTable.all.map(\.environmentVariable).contains("PSCTL_TRAIN_TICKETS_PER_STEP"))
+    }
+
+    @Test func defaultsAreAllowed() {
+        let defaults = JobConfiguration()
+        for setting in SettingsTable.all {
+            #expect(setting.kind.problem(with: setting.read(defaults)) == nil, "\(setting.key)")
+        }
+    }
+
+    /// Each setting is changed alone and must change the configuration, and the text must carry the change.
+    @Test func everySettingRoundTrips() throws {
+        for setting in SettingsTable.all {
+            var configuration = JobConfiguration()
+            for value in otherValues(of: setting, than: setting.read(configuration)) {
+                setting.write(&configuration, value)
+                #expect(setting.read(configuration) == value, "\(setting.key)")
+                let text = configuration.resolvedYAML()
+                #expect(try JobConfiguration(yaml: text, path: "f") == configuration, "\(setting.key): \(text)")
+            }
+        }
+    }
+
+    @Test func hardTextsRoundTrip() throws {
+        for text in [
+            " ", "null", "7", "a: b", "# no", "\"quoted\"", "back\\slash", "tab\tline\n", "\u{1}\u{85}é😀\u{FEFF}",
+        ] {
+            var configuration = JobConfiguration()
+            configuration.data.path = text
+            #expect(try JobConfiguration(yaml: configuration.resolvedYAML(), path: "f") == configuration, "\(text)")
+        }
+    }
+
+    private func otherValues(of setting: Setting, than value: SettingValue) -> [SettingValue] {
+        switch setting.kind {
+        case .boolean: [.boolean(value == .boolean(false))]
+        case .integer(let range): [.integer(range.lowerBound), .integer(range.upperBound)]
+        case .optionalInteger(let range): [.integer(range.lowerBound), .none]
+        case .number(let range): [.number(range.upperBound), .number(min(range.lowerBound + 1 / 3, range.upperBound))]
+        case .choice(let names): names.map { .text($0) }
+        case .integerChoice(let numbers): numbers.map { .integer($0) }
+        case .text: [.text("/some where/ü")]
+        case .identifier: [.text("a-b_c.1")]
+        }
+    }
+}

@@ -1,0 +1,148 @@
+// Every message survives its encoding; a slice's two frames joined are plain protobuf; hostile bytes are errors.
+
+import Foundation
+import PSMessages
+import PSParameters
+import Testing
+
+private let commit = Commit(step: 9, scale: 0.25, learningRate: 0.045, averageDecay: 0.9, skip: true)
+
+private let messages: [Message] = {
+    var server = Hello(role: .server, host: "a.example", pid: 4242, rank: 3)
+    server.endpoint = "tcp://10.0.0.1:23456"
+    server.memory = Hello.Memory(version: 10, lastCommit: commit)
+    var worker = Hello(role: .worker, host: "b", pid: 1, rank: nil)
+    worker.kernelCore = "SkylakeX"
+    worker.kernelHash = .max
+    var heartbeat = Heartbeat()
+    heartbeat.bytesSent = 1 << 40
+    heartbeat.activity = "ticket 7: computing"
+    let attempt = Attempt(ticket: 1 << 33, number: 2)
+    return [
+        .hello(server), .hello(worker),
+        .welcome(
+            Welcome(rank: 1, configuration: "seed: 7\nname: 'ü'\n", runDirectory: "/r", nonce: "n", layoutDigest: 5)),
+        .refusal(Refusal(.kernels, "other bits")), .heartbeat(heartbeat),
+        .members([ServerAddress(endpoint: "tcp://h:1", incarnation: 1), ServerAddress(endpoint: "", incarnation: 0)]),
+        .members([]), .want, .grant(attempt, version: 3),
+        .contribution(Contribution(attempt: attempt, loss: .infinity, correct: 3, samples: 32, norm: 0.5)),
+        .counted(attempt), .pull(version: 0, slices: [0, 5, 300]), .gone(version: 1, slices: []),
+        .took(attempt, slice: 2), .held(attempt), .resend(attempt, slice: 0),
+        .reset(Reset(version: 7, checkpoint: "/r/checkpoints/step-7", rank: 0, servers: 2)), .ready(version: 0),
+        .prepare(step: 4, attempts: [attempt, Attempt(ticket: 0, number: 0)]),
+        .prepared(Prepared(step: 4, isFinite: false, norms: [.init(slice: 1, squared: 1e300)])),
+        .commit(commit), .applied(step: 4), .snapshot(version: 6), .snapshotting(version: 6),
+        .saved(version: 6, files: [SavedFile(name: "a", content: "weights", bytes: 5, sha256: "00")]),
+        .failed(version: 2, text: "disk full", whileSaving: true), .finish(exitCode: 130, text: "by a signal"),
+        .leave(text: "stopped by a signal"), .statusRequest, .status(json: "{}"), .control(.stop(afterStep: 5)),
+        .control(.checkpoint), .controlReply(ok: true, text: ""),
+    ]
+}()
+
+private func envelope(_ message: Message, seed: UInt64) -> Envelope {
+    let random = CounterRandom(key: seed)
+    return Envelope(
+        job: random.bits(0), generation: UInt32(random.integer(1, below: 1000)), term: UInt64(random.integer(2, below: 300)),
+        source: random.bits(3), destination: seed % 3 == 0 ? 0 : random.bits(4), message: message)
+}
+
+@Test(arguments: messages.indices)
+func roundTrip(index: Int) throws {
+    for seed in 0..<UInt64(50) {
+        let sent = envelope(messages[index], seed: seed)
+        let bytes = sent.encoded()
+        #expect(try bytes.withUnsafeBytes { try Envelope.decode($0) } == sent)
+    }
+}
+
+private func slice(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) } }
+
+private func push(seed: UInt64, index: Int = 7) -> Envelope {
+    envelope(.push(Attempt(ticket: seed, number: seed << 40), SliceHeader(index: index, version: seed % 2)), seed: seed)
+}
+
+@Test(arguments: [0, 4, 100, 127, 128, 16_384, 4 << 20])
+func aSliceTravelsBesideItsHead(count: Int) throws {
+    let values = slice(count)
+    for seed in 0..<UInt64(count > 1 << 20 ? 3 : 40) {
+        for sent in [push(seed: seed), envelope(.publish(SliceHeader(index: 0, version: seed)), seed: seed)] {
+            let head = values.withUnsafeBytes { sent.encoded(values: $0) }
+            #expect(head.count < 120)
+            #expect(try head.withUnsafeBytes { try Envelope.decode($0, payloadCount: count) } == sent)
+        }
+    }
+}
+
+/// `protoc --decode` reads the joined frames: the two frames are the protobuf serialization, nothing else.
+@Test func protocReadsTheJoinedFrames() throws {
+    let values = slice(24)
+    let sent = push(seed: 5)
+    let joined = values.withUnsafeBytes { sent.encoded(values: $0) } + values
+    let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    let protoc = Process()
+    protoc.executableURL = URL(filePath: "/usr/bin/env")
+    protoc.arguments = [
+        "protoc", "--proto_path=\(root.path)/Proto", "--decode=ps.Envelope", "parameter_server.proto",
+    ]
+    let input = Pipe()
+    let output = Pipe()
+    protoc.standardInput = input
+    protoc.standardOutput = output
+    try protoc.run()
+    try input.fileHandleForWriting.write(contentsOf: Data(joined))
+    try input.fileHandleForWriting.close()
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    protoc.waitUntilExit()
+    #expect(protoc.terminationStatus == 0)
+    #expect(text.contains("ticket: 5"))
+    #expect(text.contains("index: 7"))
+    #expect(text.contains("source: \(sent.source)"))
+    // The values as protoc prints bytes: octal escapes, so count the bytes it shows.
+    #expect(text.contains("values: \"\\000\\037>]|"))
+}
+
+@Test func aHeadThatDeclaresAnotherLengthIsRefused() {
+    let values = slice(400)
+    let head = values.withUnsafeBytes { push(seed: 1).encoded(values: $0) }
+    for count in [1, 399, 401, 1 << 30] {
+        #expect(throws: MessageError.self) {
+            try head.withUnsafeBytes { try Envelope.decode($0, payloadCount: count) }
+        }
+    }
+    // The whole message as one frame and something else as the second.
+    #expect(throws: MessageError.self) {
+        try (head + values).withUnsafeBytes { try Envelope.decode($0, payloadCount: 4) }
+    }
+    // Values inside the only frame: not how a slice travels.
+    #expect(throws: MessageError.self) { try (head + values).withUnsafeBytes { try Envelope.decode($0) } }
+}
+
+@Test func anotherProtocolVersionIsNamed() throws {
+    // Field 1, varint 99.
+    let bytes: [UInt8] = [0x08, 99]
+    #expect(throws: MessageError.protocolVersion(99)) { try bytes.withUnsafeBytes { try Envelope.decode($0) } }
+}
+
+/// Flipped bits, cut ends and noise give a message or an error, never a trap.
+@Test func hostileBytes() {
+    let random = CounterRandom(seed: 11, name: "hostile")
+    var counter: UInt64 = 0
+    func draw(_ bound: Int) -> Int {
+        counter += 1
+        return random.integer(counter, below: bound)
+    }
+    let values = slice(300)
+    for round in 0..<20_000 {
+        var bytes: [UInt8]
+        switch round % 3 {
+        case 0: bytes = envelope(messages[draw(messages.count)], seed: UInt64(round)).encoded()
+        case 1: bytes = values.withUnsafeBytes { push(seed: UInt64(round)).encoded(values: $0) }
+        default: bytes = (0..<draw(80)).map { _ in UInt8(draw(256)) }
+        }
+        for _ in 0..<draw(6) where !bytes.isEmpty { bytes[draw(bytes.count)] ^= 1 << UInt8(draw(8)) }
+        if draw(3) == 0 { bytes.removeLast(draw(bytes.count + 1)) }
+        for payload in [0, 300] {
+            _ = bytes.withUnsafeBytes { raw in try? Envelope.decode(raw, payloadCount: payload) }
+        }
+    }
+}
