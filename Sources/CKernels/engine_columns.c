@@ -8,6 +8,14 @@ ENGINE_INLINE void clear_run(float *to, size_t count) {
     for (; i < count; i++) to[i] = 0.0f;
 }
 
+/// Copies a run of floats, mostly a few dozen: too short for memcpy to be worth a call.
+ENGINE_INLINE void copy_run(float *to, const float *from, size_t count) {
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) *(lanes16 *)(to + i) = *(const lanes16 *)(from + i);
+    for (; i + 4 <= count; i += 4) *(lanes4 *)(to + i) = *(const lanes4 *)(from + i);
+    for (; i < count; i++) to[i] = from[i];
+}
+
 ENGINE_CLONES
 void engine_gather(const engine_window *window, int channels, const float *input, ptrdiff_t input_stride,
                    size_t first_pixel, size_t pixels, size_t first_column, size_t columns, float *out) {
