@@ -80,7 +80,7 @@ let package = Package(
             "PSJob",
             [
                 "PSConfiguration", "PSCheckpoint", "PSCoordinator", "PSData", "PSNetwork", "PSNode", "PSOptimization",
-                "PSMessages", "PSModel", "PSProtocol", "PSTransport",
+                "PSMessages", "PSModel", "PSProtocol", "PSTransport", "PSWorker",
                 "CCrypto", "COpenBLAS", "CProtobufC", "CZeroMQ", "CZlib",
             ]),
 
@@ -89,7 +89,7 @@ let package = Package(
         executable("ps-worker", ["PSWorker", "PSNode", argumentParser]),
         executable(
             "ps-coordinator", ["PSCoordinator", "PSCheckpoint", "PSConfiguration", "PSNode", argumentParser]),
-        executable("psctl", ["PSJob", argumentParser]),
+        executable("psctl", ["PSJob", "PSCheckpoint", "PSConfiguration", "PSMessages", "PSProtocol", argumentParser]),
 
         // Tests.
         tests("PSParametersTests", ["PSParameters"]),
@@ -102,6 +102,6 @@ let package = Package(
         tests("PSConfigurationTests", ["PSConfiguration"]),
         tests("PSMessagesTests", ["PSMessages", "PSTransport"]),
         tests("PSProtocolTests", ["PSProtocol"]),
-        tests("JobTests", ["PSJob", "PSCheckpoint"]),
+        tests("JobTests", ["PSJob", "PSCheckpoint", "PSConfiguration", "PSModel", "PSParameters"]),
     ]
 )

@@ -20,8 +20,9 @@ package enum CheckpointError: Error, Sendable, Hashable, CustomStringConvertible
         case .damaged(let path, let problem):
             return "\(path): \(problem)"
         case .mismatch(let path, let problems):
-            return problems.count == 1
-                ? "\(path): \(problems[0])" : "\(path):\n" + problems.map { "  \($0)" }.joined(separator: "\n")
+            // One line, whatever the file: a wholly different model would differ in hundreds of tensors.
+            let shown = problems.prefix(5).joined(separator: "; ")
+            return "\(path): \(shown)" + (problems.count > 5 ? "; and \(problems.count - 5) problems more" : "")
         case .inUse(let path, let process):
             return "run directory in use by \(process): \(path); stop that job or choose another --run-dir"
         }

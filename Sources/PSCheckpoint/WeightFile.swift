@@ -8,9 +8,14 @@ package enum WeightFile {
 
     /// Reads weights and statistics into a new flat vector of `layout`.
     ///
-    /// `num_batches_tracked` entries may be there or not. Any other difference from the model (a tensor missing,
-    /// unknown, of another shape or type) is an error that names them all.
-    package static func load(_ path: String, layout: ParameterLayout) throws(CheckpointError) -> [Float] {
+    /// `num_batches_tracked` entries may be there or not. Any other difference from the model (a tensor missing, unknown,
+    /// of another shape or type) is an error that names them all.
+    ///
+    /// - Parameter ignoredPrefix: tensors of the file whose names begin so are passed over if the layout has none of
+    ///   them: the auxiliary head, say, where only the main one is computed.
+    package static func load(
+        _ path: String, layout: ParameterLayout, ignoredPrefix: String? = nil
+    ) throws(CheckpointError) -> [Float] {
         let file = try SafetensorsFile(path)
         var problems: [String] = []
         for tensor in layout.tensors {
@@ -24,6 +29,7 @@ package enum WeightFile {
         }
         for found in file.tensors
         where layout.index(ofTensor: found.name) == nil && !found.name.hasSuffix(batchCounter) {
+            if let ignoredPrefix, found.name.hasPrefix(ignoredPrefix) { continue }
             problems.append("\(found.name) (\(found.summary)) is no tensor of the model")
         }
         if !problems.isEmpty { throw .mismatch(path: path, problems: problems) }

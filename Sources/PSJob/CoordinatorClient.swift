@@ -50,3 +50,17 @@ package struct CoordinatorClient {
         return try? JSONDecoder().decode(JobStatus.self, from: Data(json.utf8))
     }
 }
+
+/// A job that runs, as a person commands it.
+package struct RunningJob {
+    private let run: RunDirectory
+
+    package init(run: RunDirectory) { self.run = run }
+
+    /// - Returns: what the coordinator says it will do.
+    package func request(_ control: Control) throws -> String {
+        guard case .controlReply(_, let text)? = try CoordinatorClient(run: run)?.ask(.control(control), milliseconds: 3000)
+        else { throw JobError.noAnswer(runDirectory: run.path) }
+        return text
+    }
+}

@@ -5,7 +5,6 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
     case noCheckpoint(runDirectory: String, step: Int?, available: [Int])
     /// A file of images and labels that is not what it should be.
     case unusableBatch(path: String, problem: String)
-    case notTorchvision(reason: String)
     /// A run whose coordinator has not written its first status.
     case notStarted(runDirectory: String)
     case cannotStart(program: String, reason: String)
@@ -15,6 +14,7 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
     case noAnswer(runDirectory: String)
     /// The job failed; the text says why.
     case jobFailed(String)
+    case tooFewClasses(model: Int, data: Int)
 
     package var description: String {
         switch self {
@@ -30,13 +30,14 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
                 "\(runDirectory) has no complete checkpoint"
             }
         case .unusableBatch(let path, let problem): "\(path): \(problem)"
-        case .notTorchvision(let reason): reason
         case .notStarted(let path): "\(path): the job has not started yet; look at its logs directory if it does not"
         case .cannotStart(let program, let reason): "cannot start \(program): \(reason); build it with: swift build -c release"
         case .notEmpty(let path): "\(path) is not empty: go on with the job in it by --resume last, or choose another --run-dir"
         case .nothingToResume(let path): "\(path) holds no job to resume; start one without --resume"
         case .noAnswer(let path): "the coordinator of \(path) does not answer: psctl status --run-dir \(path) says more"
         case .jobFailed(let text): text
+        case .tooFewClasses(let model, let data):
+            "model.classes is \(model), but the data set has \(data) classes; set model.classes to \(data) or more"
         }
     }
 }

@@ -14,8 +14,10 @@ package struct ModelWithWeights: Sendable {
     ///   - assignments: `--set` texts for what the file cannot say, such as `model.stem=79`.
     ///   - imageHeight: rows of the images to come.
     ///   - imageWidth: columns of the images to come.
+    ///   - withoutAuxiliary: leaves the auxiliary head out, whatever the file holds of it.
     package init(
-        model: String, weights: String, assignments: [String], imageHeight: Int, imageWidth: Int
+        model: String, weights: String, assignments: [String], imageHeight: Int, imageWidth: Int,
+        withoutAuxiliary: Bool = false
     ) throws {
         var job = JobConfiguration()
         job.model = ModelSettings()
@@ -26,8 +28,10 @@ package struct ModelWithWeights: Sendable {
         if let head = file.tensor(named: "fc.weight"), let classes = head.shape.first, classes > 0 {
             job.model.classes = classes
         }
-        job.model.auxiliary = file.tensors.contains { $0.name.hasPrefix("AuxLogits.") }
+        let auxiliaryPrefix = "AuxLogits."
+        job.model.auxiliary = !withoutAuxiliary && file.tensors.contains { $0.name.hasPrefix(auxiliaryPrefix) }
         description = try ModelDescription(job.model, image: Extent(imageHeight, imageWidth))
-        values = try WeightFile.load(weights, layout: description.layout)
+        values = try WeightFile.load(
+            weights, layout: description.layout, ignoredPrefix: withoutAuxiliary ? auxiliaryPrefix : nil)
     }
 }

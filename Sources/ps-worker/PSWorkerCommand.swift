@@ -20,12 +20,16 @@ struct PSWorkerCommand: ParsableCommand {
     @Flag(help: "Stop when standard input ends (for a process that starts this one).")
     var lifeline = false
 
+    @Flag(help: .hidden)
+    var exchangeBenchmark = false
+
     func validate() throws { try DaemonArguments.validate(coordinator: coordinator, rank: rank) }
 
     func run() throws {
         var options = WorkerOptions(coordinator: coordinator)
         options.rank = rank
         options.lifeline = lifeline
+        options.isExchangeBenchmark = exchangeBenchmark
         Daemon.run("ps-worker") { logger in
             let status = try WorkerNode(options, logger: logger).run()
             return (status.code, status.text)

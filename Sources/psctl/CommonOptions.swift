@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import PSConfiguration
+import PSCheckpoint
 import PSJob
 
 /// `--json`.
@@ -23,7 +24,10 @@ struct ConfigurationOptions: ParsableArguments {
     var assignments: [String] = []
 
     /// Flags over environment over file over defaults.
-    func configuration() throws(ConfigurationError) -> JobConfiguration {
+    func configuration() throws(ConfigurationError) -> JobConfiguration { try configuration(over: path) }
+
+    /// Flags over environment over this file over defaults.
+    func configuration(over path: String?) throws(ConfigurationError) -> JobConfiguration {
         try JobConfiguration(
             path: path, environment: ProcessInfo.processInfo.environment, assignments: assignments)
     }
@@ -34,7 +38,9 @@ struct RunDirectoryOption: ParsableArguments {
     @Option(name: .customLong("run-dir"), help: "The run's directory (default: runs/last).")
     var path: String?
 
-    func existing() throws(JobError) -> RunDirectory { try RunDirectory.existing(path) }
+    func existing() throws(JobError) -> RunDirectory { try Self.existing(path) }
+
+    static func existing(_ path: String?) throws(JobError) -> RunDirectory { try RunDirectory.existing(path) }
 }
 
 /// `--threads` of a command that computes in its own process.
@@ -54,4 +60,11 @@ struct ThreadsOption: ParsableArguments {
 /// Writes to standard output without a newline of its own.
 func write(_ text: String) {
     FileHandle.standardOutput.write(Data(text.utf8))
+}
+
+/// The daemons' programs lie beside this one.
+enum Programs {
+    static var directory: String {
+        Bundle.main.executableURL?.resolvingSymlinksInPath().deletingLastPathComponent().path ?? "."
+    }
 }

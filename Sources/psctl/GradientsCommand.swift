@@ -20,7 +20,7 @@ struct GradientsCommand: ParsableCommand {
     @OptionGroup var threads: ThreadsOption
 
     func run() throws {
-        let (model, batch) = try input.read()
+        let (model, batch) = try input.read(withoutAuxiliary: false)
         try GradientReport(model: model, batch: batch, path: input.batch, threads: threads.count).write(to: out)
     }
 }
@@ -39,11 +39,12 @@ struct WeightedInput: ParsableArguments {
     @Option(name: .customLong("set"), help: "A model setting that the weights do not tell, for example model.stem=79.")
     var assignments: [String] = []
 
-    func read() throws -> (ModelWithWeights, ImageBatch) {
+    /// - Parameter withoutAuxiliary: leaves the auxiliary head out, whose shape would tie the images to one size.
+    func read(withoutAuxiliary: Bool) throws -> (ModelWithWeights, ImageBatch) {
         let batch = try ImageBatch(path: batch)
         let model = try ModelWithWeights(
             model: model, weights: weights, assignments: assignments, imageHeight: batch.height,
-            imageWidth: batch.width)
+            imageWidth: batch.width, withoutAuxiliary: withoutAuxiliary)
         return (model, batch)
     }
 }

@@ -18,7 +18,7 @@ struct PredictCommand: ParsableCommand {
     @OptionGroup var threads: ThreadsOption
 
     func run() throws {
-        let (model, batch) = try input.read()
+        let (model, batch) = try input.read(withoutAuxiliary: true)
         // More images than this gain no speed, only memory.
         let predictor = try Predictor(
             description: model.description, values: model.values, batch: min(batch.count, 32), threads: threads.count)

@@ -14,7 +14,11 @@ struct Psctl: ParsableCommand {
             'psctl stop' after a checkpoint, can be resumed; 130 the same after SIGINT.
             With --json, standard output is exactly one JSON value and everything else goes to standard error.
             """,
-        subcommands: [GradientsCommand.self, PredictCommand.self, ModelCommand.self, BenchCommand.self])
+        subcommands: [
+            TrainCommand.self, StatusCommand.self, WatchCommand.self, StopCommand.self, CheckpointCommand.self,
+            EvaluateCommand.self, PredictCommand.self, ExportCommand.self, GradientsCommand.self, ModelCommand.self,
+            BenchCommand.self, DoctorCommand.self,
+        ])
 
     static func main() {
         do {

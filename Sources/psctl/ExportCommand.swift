@@ -1,0 +1,29 @@
+// `psctl export`: a checkpoint as one weight file.
+
+import ArgumentParser
+import PSJob
+
+struct ExportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export",
+        abstract: "Writes a checkpoint's weights as one safetensors file in torchvision's names.",
+        discussion: """
+            torchvision's inception_v3 takes the file where width is 1, stem 299 and imageSize at least 299; elsewhere \
+            the command says why not.
+            """)
+
+    @OptionGroup var checkpoint: CheckpointOptions
+
+    @Option(help: "The file to write.")
+    var out: String
+
+    @OptionGroup var json: JSONOption
+
+    func run() throws {
+        let run = try checkpoint.run.existing()
+        let export = try Export(
+            checkpoint: run.checkpoint(step: checkpoint.step), configuration: run.readConfiguration(),
+            weights: checkpoint.weights, to: out)
+        write(json.isOn ? Report.json(export) : export.text)
+    }
+}

@@ -1,0 +1,111 @@
+// A checkpoint measured and exported.
+
+import Foundation
+import PSCheckpoint
+import PSConfiguration
+import PSJob
+import PSModel
+import PSParameters
+import Testing
+
+@Suite struct EvaluationTests {
+    @Test func ranksCountTiesAndBrokenValues() {
+        var tally = Tally(classes: 7)
+        tally.add(label: 0, logits: [9, 1, 1, 1, 1, 1, 1])
+        tally.add(label: 1, logits: [9, 9, 1, 1, 1, 1, 1])  // A tie goes to the lower class: rank 1.
+        tally.add(label: 2, logits: [1, 2, 0, 3, 4, 5, 6])  // Rank 6.
+        tally.add(label: 0, logits: ArraySlice(repeating: .nan, count: 7))
+        #expect(tally.share(withRankBelow: 1) == 0.25)
+        #expect(tally.share(withRankBelow: 5) == 0.5)
+        let worst = tally.worst(names: ["zero", "one"], count: 2)
+        #expect(worst.map(\.name) == ["one", "class 2"])
+        #expect(worst.map(\.top1) == [0, 0])
+        #expect(tally.worst(names: ["zero"], count: 5).last?.top1 == 0.5)
+    }
+
+    /// The running average and the raw weights differ, each is evaluated and exported as what it is.
+    @Test func evaluatesAndExportsACheckpoint() throws {
+        let directory = FileManager.default.temporaryDirectory.appending(path: "run-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        var job = JobConfiguration()
+        job.model.width = 0.1
+        let layout = try ModelDescription(job.model).layout
+        // Untrained, but each set of weights sure of a class of its own.
+        func values(seed: UInt64, favourite: Int) throws -> [Float] {
+            var values = layout.initialValues(seed: seed)
+            values[layout.range(ofTensor: try #require(layout.index(ofTensor: "fc.bias"))).lowerBound + favourite] = 1e6
+            return values
+        }
+        let values = try [
+            StoredValue.current: values(seed: 1, favourite: 1), .average: values(seed: 2, favourite: 3),
+        ]
+        try writeRun(directory, job: job, layout: layout, step: 3, values: values)
+
+        let run = try RunDirectory.existing(directory)
+        #expect(try run.readConfiguration() == job)
+        let checkpoint = try run.checkpoint(step: nil)
+        #expect(try checkpoint.values(.average, layout: layout) == values[.average])
+        for weights in WeightChoice.allCases {
+            let file = "\(directory)/\(weights).safetensors"
+            let export = try Export(checkpoint: checkpoint, configuration: job, weights: weights, to: file)
+            #expect(export.notTorchvision?.contains("model.width is 0.1") == true)
+            #expect(try WeightFile.load(file, layout: layout) == values[weights.storedValue])
+        }
+        let evaluations = try WeightChoice.allCases.map {
+            try Evaluation(checkpoint: checkpoint, configuration: job, weights: $0, threads: 2)
+        }
+        for evaluation in evaluations {
+            #expect(evaluation.step == 3)
+            #expect(evaluation.images == 10_000)
+            #expect(evaluation.worstClasses.count == 5)
+            #expect(evaluation.top1 == 0.1)
+        }
+        #expect(evaluations[0].worstClasses.map(\.label) == [0, 1, 2, 4, 5])
+        #expect(evaluations[1].worstClasses.map(\.label) == [0, 2, 3, 4, 5])
+    }
+
+    @Test func missingRunsAndCheckpointsAreNamed() throws {
+        #expect { _ = try RunDirectory.existing("/nonexistent/run") } throws: {
+            "\($0)" == "/nonexistent/run is no run directory: it has no config.yaml"
+        }
+        let run = RunDirectory("/nonexistent/run")
+        #expect { _ = try run.checkpoint(step: 5) } throws: {
+            "\($0)" == "/nonexistent/run has no complete checkpoint"
+        }
+    }
+
+    @Test func torchvisionsLimitsAreNamed() {
+        var settings = ModelSettings()
+        #expect(Export.difference(from: settings) == nil)
+        settings.imageSize = 298
+        #expect(Export.difference(from: settings)?.contains("model.imageSize is 298") == true)
+        settings.auxiliary = false
+        #expect(Export.difference(from: settings) == nil)
+        settings.stem = 79
+        #expect(Export.difference(from: settings)?.contains("model.stem is 79") == true)
+    }
+}
+
+/// A run directory with one complete checkpoint, as one server would have written it.
+private func writeRun(
+    _ directory: String, job: JobConfiguration, layout: ParameterLayout, step: Int, values: [StoredValue: [Float]]
+) throws {
+    let store = CheckpointStore(runDirectory: directory)
+    let part = try store.createPartDirectory(step: step, generation: 0)
+    let writer = ShardWriter(directory: part, server: 0, serverCount: 1, layout: layout, values: Array(values.keys))
+    let files = try writer.write(tensors: Array(layout.tensors.indices)) {
+        (value, tensor, emit) throws(CheckpointError) in
+        let piece = Array(values[value]![layout.range(ofTensor: tensor)])
+        var failure: CheckpointError?
+        piece.withUnsafeBytes { bytes in
+            do throws(CheckpointError) { try emit(bytes) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+    let manifest = Manifest(
+        job: "test", model: job.model.name, settings: "{}", step: step, generation: 0, seed: job.seed,
+        ticketsConsumed: 0, layoutDigest: layout.digest, serverCount: 1, files: files)
+    _ = try store.complete(manifest, layout: layout)
+    try job.resolvedYAML().write(
+        toFile: RunDirectory(directory).configuration, atomically: true, encoding: .utf8)
+}

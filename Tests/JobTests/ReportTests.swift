@@ -1,0 +1,45 @@
+// The forms of what commands print.
+
+import Foundation
+import PSJob
+import PSModel
+import Testing
+
+@Suite struct ReportTests {
+    @Test func numbersAsPeopleReadThem() {
+        #expect(Report.grouped(27_161_264) == "27,161,264")
+        #expect([0, 7, 999, 1000, -1234].map(Report.grouped) == ["0", "7", "999", "1,000", "-1,234"])
+        #expect(Report.bytes(1023) == "1023 bytes")
+        #expect(Report.bytes(3 << 29) == "1.5 GiB")
+        #expect(Report.percent(0.8675) == "86.75%")
+    }
+
+    @Test func columnsAreAligned() {
+        #expect(Report.table([["a", "10"], ["long", "5"]]) == "a     10\nlong   5\n")
+    }
+
+    @Test func jsonHasSnakeCaseKeysAndNoBareInfinity() throws {
+        struct Value: Encodable {
+            let imagesPerSecond = Double.infinity
+            let file = "a/b"
+        }
+        let text = Report.json(Value())
+        #expect(text.contains("\"images_per_second\" : \"inf\""))
+        #expect(text.contains("a/b"))
+        #expect(text.hasSuffix("}\n"))
+    }
+
+    @Test func modelSummaryHasTheKnownTotals() throws {
+        let summary = ModelSummary(try ModelDescription(ModelSettings()))
+        let parsed = try JSONSerialization.jsonObject(with: Data(Report.json(summary).utf8)) as? [String: Any]
+        let json = try #require(parsed)
+        #expect(json["parameters"] as? Int == 27_161_264)
+        #expect(json["parameters_without_aux"] as? Int == 23_834_568)
+        #expect(json["macs"] as? Int == 5_713_216_096)
+        let rows = try #require(json["rows"] as? [[String: Any]])
+        #expect(rows[0]["name"] as? String == "Conv2d_1a_3x3")
+        #expect(rows[0]["output_shape"] as? [Int] == [149, 149, 32])
+        #expect(rows.compactMap { $0["parameters"] as? Int }.reduce(0, +) == 27_161_264)
+        #expect(summary.text.contains("27,161,264"))
+    }
+}
