@@ -6,9 +6,9 @@ import PSJob
 import PSProtocol
 import Testing
 
-/// Twelve steps of three tickets of a small network on Fashion-MNIST.
+/// Twelve steps of three tickets of the default network on Fashion-MNIST.
 private let settings = [
-    "train.steps=12", "train.ticketsPerStep=3", "train.batch=8", "eval.atEnd=false", "model.width=0.1",
+    "train.steps=12", "train.ticketsPerStep=3", "train.batch=16", "eval.atEnd=false",
     "optimizer.averageDecay=0.9", "checkpoint.everySteps=4",
 ]
 
@@ -41,7 +41,7 @@ private func status(_ run: String) throws -> JobStatus {
 /// Waits for a step, then gives a process of the run.
 private func pid(_ role: String, of run: String, afterStep step: UInt64) throws -> pid_t {
     var found: Int?
-    try eventually("no \(role) is up at step \(step)") {
+    eventually("no \(role) is up at step \(step)") {
         guard let now = try? status(run), now.state == .running, now.step >= step else { return false }
         found = now.processes.first { $0.role == role && $0.state == .up }?.pid
         return found != nil
@@ -88,7 +88,7 @@ struct ProcessTests {
     @Test func daemonsStartedByHand() throws {
         let calm = try ProcessTests.calm.get()
         #expect(calm.steps == 12)
-        #expect(calm.samples == 288)
+        #expect(calm.samples == 576)
         #expect(calm.ticketsByWorker == ["0": 36])
     }
 
@@ -153,7 +153,7 @@ struct ProcessTests {
         _ = try pid("server", of: run, afterStep: 1)
         let before = try status(run)
         kill(pid_t(job.pid), SIGKILL)
-        try eventually(within: 10, "children are still there") {
+        eventually(within: 10, "children are still there") {
             before.processes.allSatisfy { !Processes.isAlive($0.pid) }
         }
         let after = try status(run)

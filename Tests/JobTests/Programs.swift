@@ -11,6 +11,10 @@ struct Finished {
     let output: String
     let errors: String
 
+    func json() throws -> [String: Any] {
+        try #require(JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any])
+    }
+
     func json<T: Decodable>(_ type: T.Type) throws -> T { try JSONDecoder().decode(type, from: Data(output.utf8)) }
 }
 
@@ -22,8 +26,8 @@ final class Running {
 
     static let directory = Bundle.main.executableURL!.resolvingSymlinksInPath().deletingLastPathComponent()
 
-    convenience init(_ program: String, _ arguments: [String]) throws {
-        try self.init(Running.directory.appending(path: program), arguments)
+    convenience init(_ program: String, _ arguments: [String], environment: [String: String] = [:]) throws {
+        try self.init(Running.directory.appending(path: program), arguments, environment: environment)
     }
 
     convenience init(shell command: String) throws {
@@ -37,13 +41,14 @@ final class Running {
             .finish(within: 10).code == 0
     }
 
-    private init(_ program: URL, _ arguments: [String]) throws {
+    private init(_ program: URL, _ arguments: [String], environment: [String: String] = [:]) throws {
         let scratch = FileManager.default.temporaryDirectory
         outputFile = scratch.appending(path: UUID().uuidString)
         errorFile = scratch.appending(path: UUID().uuidString)
-        for file in [outputFile, errorFile] { FileManager.default.createFile(atPath: file.path, contents: nil) }
+        for file in [outputFile, errorFile] { try Data().write(to: file) }
         process.executableURL = program
         process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = try FileHandle(forWritingTo: outputFile)
         process.standardError = try FileHandle(forWritingTo: errorFile)
