@@ -233,7 +233,7 @@ extension SliceStore.Snapshot {
                 guard let buffer = values[value]?[slice.index] else { continue }
                 let part = slice.range.clamped(to: range)
                 let bytes = (part.lowerBound - slice.range.lowerBound) * 4..<(part.upperBound - slice.range.lowerBound) * 4
-                try emit(UnsafeRawBufferPointer(rebasing: buffer.bytes[bytes]))
+                try buffer.withBytes(bytes, emit)
             }
         }
         return files.map {
