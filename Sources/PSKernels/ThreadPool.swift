@@ -8,15 +8,16 @@ import Synchronization
 /// Items are dealt in arrival order, so a kernel may let neither the item's thread nor the order of items show in its
 /// result: every item writes memory of its own, and sums across items are taken afterwards in item order.
 package final class ThreadPool {
-    package let threadCount: Int
+    /// The caller's thread included.
+    package var threadCount: Int { threads.count + 1 }
     private let crew: Crew
     private var threads: [pthread_t] = []
 
-    package init(threads threadCount: Int) {
-        precondition(threadCount > 0, "a pool needs a thread")
-        self.threadCount = threadCount
+    /// - Parameter wanted: at least 1, the caller's included.
+    package init(threads wanted: Int) throws(KernelError) {
+        precondition(wanted > 0, "a pool needs a thread")
         crew = Crew()
-        for index in 1..<max(threadCount, 1) {
+        for index in 1..<max(wanted, 1) {
             let start = Unmanaged.passRetained(Start(crew: crew, index: index))
             var thread = pthread_t()
             let code = pthread_create(
@@ -26,7 +27,11 @@ package final class ThreadPool {
                     start.crew.work(index: start.index)
                     return nil
                 }, start.toOpaque())
-            precondition(code == 0, "pthread_create failed with code \(code)")
+            guard code == 0 else {
+                start.release()
+                // All members are set, so `deinit` sends the threads already started home.
+                throw .threadsRefused(wanted: wanted, started: threads.count + 1, code: code)
+            }
             threads.append(thread)
         }
     }

@@ -4,13 +4,13 @@ import Foundation
 import Testing
 
 @Suite struct CommandTests {
-    private func psctl(_ arguments: String..., environment: [String: String] = [:]) throws -> CommandRun {
-        try CommandRun("psctl", arguments, environment: environment)
+    private func psctl(_ arguments: String..., environment: [String: String] = [:]) throws -> Finished {
+        try Running("psctl", arguments, environment: environment).finish()
     }
 
     @Test func jsonIsAloneOnStandardOutput() throws {
         let run = try psctl("model", "summary", "inception-v3", "--json")
-        #expect(run.exitCode == 0)
+        #expect(run.code == 0)
         #expect(run.errors.isEmpty)
         #expect(try run.json()["parameters"] as? Int == 27_161_264)
     }
@@ -39,8 +39,8 @@ import Testing
             ),
         ])
     func mistakesAreOneLineOnStandardError(arguments: [String], exitCode: Int32, line: String) throws {
-        let run = try CommandRun("psctl", arguments)
-        #expect(run.exitCode == exitCode)
+        let run = try Running("psctl", arguments).finish()
+        #expect(run.code == exitCode)
         #expect(run.output.isEmpty)
         #expect(run.errors.hasPrefix(line), "\(run.errors)")
         #expect(run.errors.split(separator: "\n").count == 1)
@@ -48,14 +48,14 @@ import Testing
 
     @Test func environmentIsRead() throws {
         let run = try psctl("doctor", "--json", environment: ["PSCTL_MODEL_CLASSES": "5"])
-        #expect(run.exitCode == 1)
+        #expect(run.code == 1)
         #expect(run.output.contains("set model.classes to 10"))
-        #expect(try psctl("doctor", environment: ["PSCTL_MODEL_CLASES": "5"]).exitCode == 64)
+        #expect(try psctl("doctor", environment: ["PSCTL_MODEL_CLASES": "5"]).code == 64)
     }
 
     @Test func doctorFindsThisMachineFit() throws {
         let run = try psctl("doctor", "--json")
-        #expect(run.exitCode == 0, "\(run.output)")
+        #expect(run.code == 0, "\(run.output)")
         #expect(try run.json()["healthy"] as? Bool == true)
     }
 

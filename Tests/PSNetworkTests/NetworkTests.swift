@@ -277,6 +277,7 @@ private func sameBits(_ first: [Float], _ second: [Float]) -> Bool {
         let estimate = try TrainingNetwork.arenaByteCount(
             description: run.network.description, batch: 3, threads: 2)
         #expect(estimate == run.network.arenaByteCount)
+        #expect(run.network.planLines.count == run.network.layout.tensors.filter(\.decays).count)
         let full = try ModelDescription(ModelSettings())
         let bytes = try TrainingNetwork.arenaByteCount(description: full, batch: 32, threads: 2)
         // 1.15 GB of maps before batch norm and as much behind it, and the parameters twice.
