@@ -102,6 +102,8 @@ let package = Package(
         tests("PSConfigurationTests", ["PSConfiguration"]),
         tests("PSMessagesTests", ["PSMessages", "PSTransport"]),
         tests("PSProtocolTests", ["PSProtocol"]),
-        tests("JobTests", ["PSJob", "PSCheckpoint", "PSConfiguration", "PSModel", "PSParameters"]),
+        tests(
+            "JobTests", ["PSJob", "PSCheckpoint", "PSConfiguration", "PSModel", "PSParameters"],
+            resources: [.copy("Torchvision")]),
     ]
 )
