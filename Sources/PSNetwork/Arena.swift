@@ -58,12 +58,11 @@ final class Arena {
 
     init(floats: Int) throws(NetworkError) {
         byteCount = Arena.byteCount(floats: floats)
-        // mmap places large mappings on huge-page boundaries by itself; should it not, the rest is ordinary pages.
         let memory = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let memory, memory != MAP_FAILED else {
             throw .outOfMemory(bytes: byteCount, reason: String(cString: strerror(errno)))
         }
-        // Advice only: without huge pages everything works, somewhat slower.
+        // Advice only: without huge pages, and at the ends that fill none, everything works, somewhat slower.
         madvise(memory, byteCount, MADV_HUGEPAGE)
         base = memory.bindMemory(to: Float.self, capacity: byteCount / MemoryLayout<Float>.stride)
     }
