@@ -17,12 +17,16 @@ final class JobJournal: @unchecked Sendable {
         let (file, contents) = try JournalFile.open(path)
         self.file = file
         cutByteCount = contents.cutByteCount
+        let decoder = JSONDecoder()
+        decoder.nonConformingFloatDecodingStrategy = .convertFromString(
+            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
         var replay = Replay()
         for (index, bytes) in contents.records.enumerated() {
-            guard let record = try? JSONDecoder().decode(JournalRecord.self, from: Data(bytes)) else {
+            guard let record = try? decoder.decode(JournalRecord.self, from: Data(bytes)) else {
                 throw .damaged(
                     path: path,
-                    problem: "record \(index + 1) is sound but not of this release: resume with the release that wrote it")
+                    problem:
+                        "record \(index + 1) is sound but not of this release: resume with the release that wrote it")
             }
             replay.apply(record)
         }
@@ -30,7 +34,11 @@ final class JobJournal: @unchecked Sendable {
     }
 
     func append(_ record: JournalRecord, sync: Bool) throws(CheckpointError) {
-        guard let data = try? JSONEncoder().encode(record) else {
+        // A contribution's loss may be infinite or no number.
+        let encoder = JSONEncoder()
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(
+            positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        guard let data = try? encoder.encode(record) else {
             preconditionFailure("a journal record that does not encode: \(record)")
         }
         try file.append(Array(data), sync: sync)

@@ -106,7 +106,7 @@ package struct Attempt: Sendable, Hashable, Codable {
     }
 }
 
-package struct Contribution: Sendable, Hashable {
+package struct Contribution: Sendable, Hashable, Codable {
     package var attempt: Attempt
     package var loss: Double
     package var correct: Int

@@ -4,35 +4,54 @@ import PSMessages
 import PSParameters
 
 extension CoordinatorState {
-    /// Saves the last commit if that is not done, then journals the end. Called again whenever something it waits for
-    /// has come.
+    /// No more grants: the last commit is saved, then the end journaled. A close under way is carried through.
     mutating func finalize(_ status: ExitStatus, at now: MonotonicTime) -> [Effect] {
         switch phase {
         case .farewell: return []
         case .gathering, .rollingBack, .loading:
-            // Nothing was committed since the last complete checkpoint that can still be saved.
+            // Servers are not all there to save anything: the job resumes from its last complete checkpoint.
             return end(status, at: now)
-        case .running, .finalizing: break
+        case .running: phase = .finalizing(status)
+        case .finalizing(let first):
+            // The first reason stands, unless the end it leads to is not in sight.
+            if first.code == 0, missingServer != nil { phase = .finalizing(status) }
         }
-        if case .finalizing(let first) = phase {
-            phase = .finalizing(first)
-        } else {
-            phase = .finalizing(status)
-            // Tickets at work are given up; a close under way is carried through.
-        }
-        guard order == nil, closing == nil, saving == nil else { return [] }
+        return finishIfSaved(at: now)
+    }
+
+    /// In the phase `finalizing`: the next thing to do for the end. Called when something it waits for has come.
+    mutating func finishIfSaved(at now: MonotonicTime) -> [Effect] {
+        guard case .finalizing(let status) = phase, order == nil, closing == nil, saving == nil else { return [] }
         if checkpoints.last?.version != version { return snapshot(at: now) }
-        guard case .finalizing(let status) = phase else { return [] }
         return [.journal(.finished(step: version, exitCode: status.code), sync: true)]
     }
 
-    /// Tells everybody, then waits a little for them to leave.
+    /// Gives up what is under way and tells everybody, then waits a little for them to leave.
     mutating func end(_ status: ExitStatus, at now: MonotonicTime) -> [Effect] {
         if case .farewell = phase { return [] }
         phase = .farewell(status, since: now)
-        let members = servers.compactMap { $0 } + workers.values.sorted { $0.rank < $1.rank }
-        return members.filter { $0.state == .up }
-            .map { .send(envelope(.finish(exitCode: status.code, text: status.text), to: $0.incarnation)) }
+        order = nil
+        closing = nil
+        saving = nil
+        return members.filter { $0.state == .up }.map { finish(status, to: $0.incarnation) }
+    }
+
+    private func finish(_ status: ExitStatus, to destination: Incarnation) -> Effect {
+        .send(envelope(.finish(exitCode: status.code, text: status.text), to: destination))
+    }
+
+    /// Whoever still speaks after the end is told again.
+    mutating func farewell(_ envelope: Envelope, _ status: ExitStatus) -> [Effect] {
+        let source = envelope.source
+        switch envelope.message {
+        case .leave:
+            workers[source]?.state = .down
+            if let rank = servers.firstIndex(where: { $0?.incarnation == source }) { servers[rank]!.state = .down }
+            return []
+        case .control: return [.send(self.envelope(.controlReply(ok: false, text: "the job has ended"), to: source))]
+        case .statusRequest: return []
+        default: return [finish(status, to: source)]
+        }
     }
 
     mutating func exit(_ status: ExitStatus) -> [Effect] {
@@ -40,16 +59,19 @@ extension CoordinatorState {
         return [.exit(status)]
     }
 
-    /// A job that is ending does not wait for a server that went silent: its last complete checkpoint stands.
-    func silentServer(at now: MonotonicTime) -> Int? {
-        servers.firstIndex { $0?.state != .up }
+    /// A server that is silent, gone or was never here.
+    var missingServer: Int? { servers.firstIndex { $0?.state != .up } }
+
+    /// A job that is stopped does not wait for a server: its last complete checkpoint stands. One that has come to its
+    /// end waits, since its last steps are to be saved.
+    mutating func giveUpOnMissingServers(at now: MonotonicTime) -> [Effect] {
+        guard case .finalizing(let status) = phase, status.code != 0, let rank = missingServer else { return [] }
+        return [lostCommits(rank)] + end(status, at: now)
     }
 
-    mutating func giveUpOnSilentServers(at now: MonotonicTime) -> [Effect] {
-        guard case .finalizing(let status) = phase, let rank = silentServer(at: now) else { return [] }
+    func lostCommits(_ rank: Int) -> Effect {
         let saved = checkpoints.last.map { "step \($0.version)" } ?? "the start"
-        return [.warn("server \(rank) is gone: the last commits are not saved, the job resumes from \(saved)")]
-            + end(status, at: now)
+        return .warn("server \(rank) is gone: the last commits are not saved, the job resumes from \(saved)")
     }
 
     // MARK: Status
@@ -61,7 +83,6 @@ extension CoordinatorState {
                 heartbeatAgeSeconds: 0, bytesSent: bytesSent, bytesReceived: bytesReceived, activity: activity,
                 tickets: 0)
         ]
-        let members = servers.compactMap { $0 } + workers.values.sorted { $0.rank < $1.rank }
         for member in members {
             processes.append(
                 JobStatus.Process(
@@ -74,7 +95,8 @@ extension CoordinatorState {
         return JobStatus(
             state: state, step: version, steps: settings.steps, epoch: Double(version) / settings.stepsPerEpoch,
             loss: lastReport?.loss, learningRate: lastReport?.learningRate, imagesPerSecond: imagesPerSecond(at: now),
-            imagesPerStep: settings.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "", checkpoint: checkpoints.last?.version, nonFiniteSteps: nonFinite,
+            imagesPerStep: settings.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "",
+            checkpoint: checkpoints.last?.version, nonFiniteSteps: nonFiniteSteps,
             generation: generation, processes: processes)
     }
 

@@ -8,12 +8,6 @@ extension CoordinatorState {
         if envelope.job != 0, envelope.job != job {
             return refuse(envelope.source, .job, "this coordinator runs another job")
         }
-        if case .farewell(let status, _) = phase {
-            return [.send(self.envelope(.finish(exitCode: status.code, text: status.text), to: envelope.source))]
-        }
-        if replaced.contains(envelope.source) {
-            return refuse(envelope.source, .full, "a later start took over its rank, \(hello.rank ?? 0)")
-        }
         switch hello.role {
         case .worker: return workerHello(hello, envelope, at: now)
         case .server: return serverHello(hello, envelope, at: now)
@@ -44,31 +38,37 @@ extension CoordinatorState {
             kernels = mine
             effects.append(.journal(.kernels(core: mine.core, hash: mine.hash), sync: false))
         }
-        // A process that says hello computes nothing that counts; one that takes a rank replaces who had it.
+        // A process that says hello computes nothing that counts.
         effects += forget(envelope.source, at: now)
-        let taken = Set(workers.values.filter { $0.state == .up && $0.incarnation != envelope.source }.map(\.rank))
-        let rank = hello.rank ?? (0...).first { !taken.contains($0) }!
-        for other in workers.values where other.rank == rank && other.incarnation != envelope.source {
+        let others = workersByRank.filter { $0.incarnation != envelope.source }
+        let taken = Set(others.filter { $0.state == .up }.map(\.rank))
+        let free = (0...).first { !taken.contains($0) }!
+        // A start for a rank takes it from who had it; a process that comes back yields to who is there.
+        let comesBack = envelope.job != 0
+        let rank = hello.rank.map { comesBack && taken.contains($0) ? free : $0 } ?? free
+        for other in others where other.rank == rank {
             effects += forget(other.incarnation, at: now)
             workers[other.incarnation] = nil
-            replaced.insert(other.incarnation)
         }
         workers[envelope.source] = Member(
             role: .worker, rank: rank, incarnation: envelope.source, hello: hello,
             helloGeneration: envelope.generation, heard: now)
         effects.append(welcome(envelope.source, rank: rank))
-        if isServing { effects.append(.send(members(to: envelope.source))) }
+        if case .running = phase { effects.append(.send(members(to: envelope.source))) }
         return effects
     }
 
     private mutating func serverHello(_ hello: Hello, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
+        if replaced.contains(envelope.source) {
+            return refuse(envelope.source, .full, "a later start took over its rank, \(hello.rank ?? 0)")
+        }
         let known = servers.firstIndex { $0?.incarnation == envelope.source }
-        let free = servers.indices.first { servers[$0].map { $0.state != .up } ?? true }
-        guard let rank = known ?? hello.rank ?? free, servers.indices.contains(rank) else {
+        guard let rank = known ?? rankForServer(hello, comesBack: envelope.job != 0) else {
+            let wanted = hello.rank.map { "rank \($0)" } ?? "a free rank"
             return refuse(
                 envelope.source, .full,
-                "the job has \(servers.count) servers and all are up: raise cluster.servers and start the job anew to use more"
-            )
+                "it wants \(wanted), but the job has \(servers.count) servers and they are up: raise cluster.servers and "
+                    + "resume the job to use more")
         }
         let isNew = known == nil
         if isNew, let former = servers[rank] { replaced.insert(former.incarnation) }
@@ -77,23 +77,25 @@ extension CoordinatorState {
             helloGeneration: envelope.generation, heard: now)
         var effects = [welcome(envelope.source, rank: rank)]
         switch phase {
-        case .gathering: break
-        case .farewell: return effects
-        case .finalizing(let status) where isNew:
-            // Its memory is gone and no step is to follow: the last complete checkpoint is the end.
-            return effects + end(status, at: now)
+        case .gathering, .farewell: break
+        case .finalizing(let status) where isNew && status.code != 0:
+            return effects + [lostCommits(rank)] + end(status, at: now)
         default:
             if !isNew { return effects }
             effects.append(.warn("server \(rank) starts with empty memory: the job rolls back to its last checkpoint"))
             phase = .gathering
+            order = nil
+            closing = nil
+            saving = nil
         }
-        if servers.allSatisfy({ $0?.state == .up }) { effects += resolve(at: now) }
-        return effects
+        return effects + resolveIfGathered(at: now)
     }
 
-    /// Whether servers hold weights that workers may pull.
-    var isServing: Bool {
-        if case .running = phase { true } else { false }
+    /// A start for a rank takes it from who had it; a server that comes back yields to who is there.
+    private func rankForServer(_ hello: Hello, comesBack: Bool) -> Int? {
+        let free = servers.indices.filter { servers[$0]?.state != .up }
+        guard let wanted = hello.rank else { return free.first }
+        return free.contains(wanted) || (!comesBack && servers.indices.contains(wanted)) ? wanted : nil
     }
 
     func members(to destination: Incarnation) -> Envelope {
@@ -116,18 +118,12 @@ extension CoordinatorState {
         case .heartbeat(let heartbeat):
             workers[worker]!.heartbeat = heartbeat
             return []
-        case .leave:
+        case .leave(let text):
             workers[worker]!.state = .down
-            return forget(worker, at: now)
-        case .refusal(let refusal) where refusal.reason == .term: return superseded(at: now)
-        case .want:
-            guard case .running = phase else { return [] }
-            if envelope.generation != generation { return [.send(members(to: worker))] }
-            if let attempt = ledger.grant(of: worker) {
-                return [.send(self.envelope(.grant(attempt, version: version), to: worker))]
-            }
-            if !idle.contains(worker) { idle.append(worker) }
-            return assign(at: now)
+            let warning = text.isEmpty ? [] : [Effect.warn("worker \(workers[worker]!.rank) leaves: \(text)")]
+            return warning + forget(worker, at: now)
+        case .refusal: return []
+        case .want: return want(worker, envelope, at: now)
         case .contribution(let contribution):
             guard envelope.generation == generation else {
                 return refuse(worker, .generation, "generation \(generation) is at work")
@@ -135,6 +131,21 @@ extension CoordinatorState {
             return count(contribution, worker: worker, at: now)
         default: return refuse(worker, .malformed, "a worker has no business to say that to the coordinator")
         }
+    }
+
+    private mutating func want(_ worker: Incarnation, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
+        guard case .running = phase else { return [] }
+        if envelope.generation != generation { return [.send(members(to: worker))] }
+        if let attempt = ledger.grant(of: worker) {
+            // Servers may lack room for its contribution before that of a lower ticket, whose worker is gone: when nobody
+            // else is free, this worker computes the lower one first.
+            guard let open = ledger.nextOpen, open < attempt.ticket else {
+                return [.send(self.envelope(.grant(attempt, version: version), to: worker))]
+            }
+            ledger.revoke(worker)
+        }
+        if !idle.contains(worker) { idle.append(worker) }
+        return assign(at: now)
     }
 
     mutating func serverSaid(_ envelope: Envelope, rank: Int, at now: MonotonicTime) -> [Effect] {
@@ -145,7 +156,7 @@ extension CoordinatorState {
         case .leave(let text):
             servers[rank]!.state = .down
             return text.isEmpty ? [] : [.warn("server \(rank) leaves: \(text)")]
-        case .refusal(let refusal): return refusal.reason == .term ? superseded(at: now) : []
+        case .refusal: return []
         default: break
         }
         guard envelope.generation == generation else { return [] }
@@ -160,15 +171,13 @@ extension CoordinatorState {
                 ? end(
                     ExitStatus(
                         code: ExitStatus.failed,
-                        text: "server \(rank) on \(servers[rank]!.hello.host) cannot save its part of a checkpoint: \(text)"),
+                        text:
+                            "server \(rank) on \(servers[rank]!.hello.host) cannot save its part of a checkpoint: \(text)"
+                    ),
                     at: now)
                 : loadFailed(text, rank: rank, at: now)
         default: return refuse(envelope.source, .malformed, "a server has no business to say that to the coordinator")
         }
-    }
-
-    private mutating func superseded(at now: MonotonicTime) -> [Effect] {
-        exit(ExitStatus(code: ExitStatus.failed, text: "another coordinator with a later term runs this job"))
     }
 
     mutating func person(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {

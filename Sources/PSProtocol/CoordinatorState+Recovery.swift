@@ -4,60 +4,65 @@ import PSMessages
 import PSParameters
 
 extension CoordinatorState {
-    /// Every rank has a server. Those that kept their memory go on where they are; else all load one checkpoint.
-    mutating func resolve(at now: MonotonicTime) -> [Effect] {
-        guard resumeFrom == nil, let memories = intactMemories, let newest = memories.map(\.version).max(),
-            let oldest = memories.map(\.version).min()
+    /// Once every rank has a server: those that kept their memory go on where they are, else all load one checkpoint.
+    mutating func resolveIfGathered(at now: MonotonicTime) -> [Effect] {
+        guard case .gathering = phase, missingServer == nil else { return [] }
+        let memories = takeMemories()
+        let journaled = (close: openClose, commit: journaledCommit)
+        openClose = nil
+        journaledCommit = nil
+        guard resumeFrom == nil, let memories, let oldest = memories.map(\.version).min(),
+            let newest = memories.map(\.version).max()
         else { return rollBack(at: now) }
-        // The journal may lack the last commit's record, which is not synced.
-        let possible = openClose == nil ? version...version : version...version + 1
-        guard possible.contains(newest), newest - oldest <= 1 else { return rollBack(at: now) }
-        phase = .running
-        hasRun = true
-        var effects = announceMembers()
-        if newest > oldest {
-            guard let commit = memories.first(where: { $0.version == newest })?.lastCommit else {
+        // The record of the last commit may be missing in the journal, since it is not synced; its close is there.
+        let last = max(version, newest)
+        guard last <= (journaled.close == nil ? version : version + 1), oldest <= last, last - oldest <= 1 else {
+            return rollBack(at: now)
+        }
+        if oldest < last {
+            // The commit was decided and has not reached every server: they hold the prepared step.
+            let known = [journaled.commit] + memories.map(\.lastCommit)
+            guard let commit = known.compactMap(\.self).first(where: { $0.step == oldest }) else {
                 return rollBack(at: now)
             }
-            openClose = nil
-            return effects + advance(commit, at: now)
+            return run(at: now) + advance(commit, at: now) + assign(at: now)
         }
-        if let attempts = openClose, newest == version {
-            // Closed, not committed: the contributions are on the servers, so prepare and commit again.
-            openClose = nil
-            ledger = Ledger(step: version, ticketsPerStep: settings.ticketsPerStep)
-            closing = Closing(attempts: attempts, isDurable: true, contributions: [])
-            return effects + issue(.prepare(attempts), at: now)
+        if let contributions = journaled.close, last == version {
+            // Closed, not committed: the contributions are on the servers, so prepare and commit.
+            closing = Closing(contributions: contributions, isDurable: true)
+            return run(at: now) + issue(.prepare(contributions.map(\.attempt)), at: now)
         }
-        openClose = nil
-        version = newest
+        version = last
         ledger = Ledger(step: version, ticketsPerStep: settings.ticketsPerStep)
-        effects += settled(at: now)
-        return effects + assign(at: now)
+        return run(at: now) + settled(at: now) + assign(at: now)
     }
 
-    /// What the servers hold, if all hold this generation.
-    private var intactMemories: [Hello.Memory]? {
-        let memories = servers.compactMap { server -> Hello.Memory? in
-            guard let server, server.helloGeneration == generation, generation > 0 else { return nil }
-            return server.hello.memory
+    /// What the servers held when they said hello, if all hold this generation. It is true only once.
+    private mutating func takeMemories() -> [Hello.Memory]? {
+        let memories = servers.compactMap { server in
+            server.flatMap { $0.helloGeneration == generation && generation > 0 ? $0.hello.memory : nil }
         }
+        for rank in servers.indices { servers[rank]!.hello.memory = nil }
         return memories.count == servers.count ? memories : nil
+    }
+
+    private mutating func run(at now: MonotonicTime) -> [Effect] {
+        phase = .running
+        hasRun = true
+        return workersByRank.filter { $0.state == .up }.map { .send(members(to: $0.incarnation)) }
     }
 
     private mutating func rollBack(at now: MonotonicTime) -> [Effect] {
         let base = resumeFrom ?? checkpoints.last
         generation += 1
         version = base?.version ?? 0
-        openClose = nil
         ledger = Ledger(step: version, ticketsPerStep: settings.ticketsPerStep)
-        closing = nil
         order = nil
-        saving = nil
         commitTimes = []
-        checkpoints.removeAll { $0.version > version }
+        PSProtocol.rollBack(&checkpoints, to: base)
+        skippedSteps.removeAll { $0 >= version }
         phase = .rollingBack(base: base)
-        return [.journal(.rollback(generation: generation, base: version), sync: true)]
+        return [.journal(.rollback(generation: generation, base: base), sync: true)]
     }
 
     mutating func durable(_ record: JournalRecord, at now: MonotonicTime) -> [Effect] {
@@ -80,21 +85,15 @@ extension CoordinatorState {
         guard case .loading = phase, version == self.version, case .reset? = order?.kind, answered(rank) else {
             return []
         }
-        phase = .running
         resumeFrom = nil
-        hasRun = true
-        return announceMembers() + settled(at: now) + assign(at: now)
-    }
-
-    private func announceMembers() -> [Effect] {
-        workers.values.filter { $0.state == .up }.sorted { $0.rank < $1.rank }
-            .map { .send(members(to: $0.incarnation)) }
+        return run(at: now) + settled(at: now) + assign(at: now)
     }
 
     mutating func loadFailed(_ text: String, rank: Int, at now: MonotonicTime) -> [Effect] {
-        guard case .loading(let base?) = phase else { return [] }
-        let problem = "server \(rank) cannot load the checkpoint of step \(base.version): \(text)"
-        guard resumeFrom == nil, let index = checkpoints.firstIndex(of: base), index > 0 else {
+        guard case .loading(let base) = phase else { return [] }
+        let what = base.map { "the checkpoint of step \($0.version)" } ?? "the initial values"
+        let problem = "server \(rank) cannot load \(what): \(text)"
+        guard resumeFrom == nil, let base, let index = checkpoints.firstIndex(of: base), index > 0 else {
             return end(ExitStatus(code: ExitStatus.failed, text: problem), at: now)
         }
         checkpoints.removeSubrange(index...)

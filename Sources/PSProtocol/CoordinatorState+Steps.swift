@@ -38,8 +38,9 @@ extension CoordinatorState {
         guard closing == nil, order == nil, ledger.isComplete else { return [] }
         let contributions = ledger.contributions
         let attempts = contributions.map(\.attempt)
-        closing = Closing(attempts: attempts, isDurable: false, contributions: contributions)
-        return [.journal(.close(step: version, attempts: attempts), sync: true)] + issue(.prepare(attempts), at: now)
+        closing = Closing(contributions: contributions, isDurable: false)
+        return [.journal(.close(step: version, contributions: contributions), sync: true)]
+            + issue(.prepare(attempts), at: now)
     }
 
     mutating func prepared(_ prepared: Prepared, rank: Int, at now: MonotonicTime) -> [Effect] {
@@ -61,15 +62,16 @@ extension CoordinatorState {
             step: version, scale: isFinite ? clip.scale : 0, learningRate: settings.rule.learningRate(version),
             averageDecay: settings.rule.averageDecay(version), skip: !isFinite)
         self.closing = nil
-        var effects: [Effect] = [.journal(.commit(commit), sync: false)]
-        effects += advance(commit, at: now)
+        var effects = advance(commit, at: now)
         effects.append(.stepDone(report(commit, closing.contributions, norm: clip.norm, at: now)))
+        let nonFinite = nonFiniteSteps
         if nonFinite >= settings.nonFiniteLimit {
             return effects
                 + finalize(
                     ExitStatus(
                         code: ExitStatus.failed,
-                        text: "the gradient was not finite in \(nonFinite) steps in a row: lower learningRate.base, or look "
+                        text:
+                            "the gradient was not finite in \(nonFinite) steps in a row: lower learningRate.base, or look "
                             + "for bad values in the data"), at: now)
         }
         return effects + assign(at: now)
@@ -79,21 +81,31 @@ extension CoordinatorState {
     mutating func advance(_ commit: Commit, at now: MonotonicTime) -> [Effect] {
         version = commit.step + 1
         ledger = Ledger(step: version, ticketsPerStep: settings.ticketsPerStep)
-        return issue(.commit(commit), at: now)
+        if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
+        return [.journal(.commit(commit), sync: false)] + issue(.commit(commit), at: now)
+    }
+
+    /// The last steps in a row whose gradient was not finite.
+    var nonFiniteSteps: Int {
+        var count = 0
+        while count < skippedSteps.count, skippedSteps[skippedSteps.count - 1 - count] + UInt64(count) + 1 == version {
+            count += 1
+        }
+        return count
     }
 
     private mutating func report(
         _ commit: Commit, _ contributions: [Contribution], norm: Double, at now: MonotonicTime
     ) -> StepReport {
-        nonFinite = commit.skip ? nonFinite + 1 : 0
         lastCommit = now
         commitTimes.append((version, now))
         if commitTimes.count > 20 { commitTimes.removeFirst() }
         let images = max(1, contributions.reduce(0) { $0 + $1.samples })
+        let loss = contributions.reduce(0) { $0 + $1.loss } / Double(max(1, contributions.count))
         let report = StepReport(
             step: version, epoch: Double(version) / settings.stepsPerEpoch,
             elapsedSeconds: firstGrant.map { Double(now.since($0.at)) / 1000 } ?? 0,
-            loss: contributions.reduce(0) { $0 + $1.loss } / Double(max(1, contributions.count)),
+            loss: loss.isFinite ? loss : nil,
             accuracy: Double(contributions.reduce(0) { $0 + $1.correct }) / Double(images),
             learningRate: Double(commit.learningRate), gradientNorm: norm.isFinite ? norm : nil,
             clipScale: Double(commit.scale), imagesPerSecond: imagesPerSecond(at: now), skipped: commit.skip)
@@ -106,7 +118,8 @@ extension CoordinatorState {
         let start = commitTimes.count > 1 ? commitTimes[0] : firstGrant
         guard let start, let end = commitTimes.last, end.at > start.at, end.version > start.version else { return 0 }
         let span = Double(max(end.at.since(start.at), now.since(end.at))) / 1000
-        return Double((end.version - start.version) * UInt64(settings.ticketsPerStep * settings.samplesPerTicket)) / span
+        return Double((end.version - start.version) * UInt64(settings.ticketsPerStep * settings.samplesPerTicket))
+            / span
     }
 
     mutating func applied(_ step: UInt64, rank: Int, at now: MonotonicTime) -> [Effect] {
@@ -124,8 +137,7 @@ extension CoordinatorState {
             }
             return takeSnapshotIfDue(at: now) + closeIfComplete(at: now)
         }
-        if case .finalizing(let status) = phase { return finalize(status, at: now) }
-        return []
+        return finishIfSaved(at: now)
     }
 
     // MARK: Snapshots
@@ -186,8 +198,6 @@ extension CoordinatorState {
         saving = nil
         checkpoints.removeAll { $0.version >= reference.version }
         checkpoints.append(reference)
-        var effects: [Effect] = [.journal(.checkpoint(reference), sync: true)]
-        if case .finalizing(let status) = phase { effects += finalize(status, at: now) }
-        return effects
+        return [.journal(.checkpoint(reference), sync: true)] + finishIfSaved(at: now)
     }
 }

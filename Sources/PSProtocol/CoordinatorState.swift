@@ -68,11 +68,12 @@ package struct CoordinatorState: Sendable {
 
     /// A step whose tickets are all counted and whose commit is not decided yet.
     struct Closing: Sendable {
-        var attempts: [Attempt]
+        /// In ticket order.
+        var contributions: [Contribution]
         var isDurable: Bool
         var prepared: [Int: Prepared] = [:]
-        /// Of the tickets in order; empty for a step that a former coordinator closed.
-        var contributions: [Contribution]
+
+        var attempts: [Attempt] { contributions.map(\.attempt) }
     }
 
     struct Saving: Sendable {
@@ -93,14 +94,16 @@ package struct CoordinatorState: Sendable {
     /// Commits so far.
     package internal(set) var version: UInt64
     package internal(set) var checkpoints: [CheckpointReference]
-    var openClose: [Attempt]?
+    /// What the journal tells of the step at hand when this coordinator starts: its close, else the commit before it.
+    var openClose: [Contribution]?
+    var journaledCommit: Commit?
     /// Where to start from when a person named a checkpoint.
     var resumeFrom: CheckpointReference?
     var kernels: Replay.Kernels?
 
     var servers: [Member?]
     var workers: [Incarnation: Member] = [:]
-    /// Processes whose rank a later start has taken over.
+    /// Servers whose rank a later start has taken over.
     var replaced: Set<Incarnation> = []
     /// Workers that want a ticket, first come first.
     var idle: [Incarnation] = []
@@ -118,7 +121,8 @@ package struct CoordinatorState: Sendable {
     // For people.
     var hasRun = false
     var lastReport: StepReport?
-    var nonFinite = 0
+    /// Steps of the live history whose gradient was not finite, ascending.
+    var skippedSteps: [UInt64]
     var commitTimes: [(version: UInt64, at: MonotonicTime)] = []
     package internal(set) var firstGrant: (version: UInt64, at: MonotonicTime)?
     package internal(set) var lastCommit: MonotonicTime?
@@ -138,11 +142,16 @@ package struct CoordinatorState: Sendable {
         generation = replay.generation
         version = replay.version
         openClose = replay.openClose
+        journaledCommit = replay.lastCommit
+        skippedSteps = replay.skippedSteps
         checkpoints = replay.checkpoints
         kernels = replay.kernels
         servers = Array(repeating: nil, count: settings.serverCount)
         ledger = Ledger(step: replay.version, ticketsPerStep: settings.ticketsPerStep)
         checkpointTime = now
+        let isDone = openClose == nil && version >= settings.steps && checkpoints.last?.version == version
+        // A coordinator that died while the others left has nobody to gather.
+        if resumeFrom == nil, isDone { phase = .farewell(ExitStatus(code: 0, text: ""), since: now) }
     }
 
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
@@ -161,6 +170,11 @@ package struct CoordinatorState: Sendable {
 
     private mutating func said(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
         let source = envelope.source
+        if envelope.job == job, envelope.term > term {
+            return exit(
+                ExitStatus(code: ExitStatus.failed, text: "another coordinator with a later term runs this job"))
+        }
+        if case .farewell(let status, _) = phase { return farewell(envelope, status) }
         switch envelope.message {
         case .hello(let hello): return self.hello(hello, envelope, at: now)
         case .statusRequest, .control: return person(envelope, at: now)
@@ -177,7 +191,7 @@ package struct CoordinatorState: Sendable {
         if let rank = servers.firstIndex(where: { $0?.incarnation == source }), servers[rank]!.state != .down {
             servers[rank]!.heard = now
             servers[rank]!.state = .up
-            return serverSaid(envelope, rank: rank, at: now)
+            return serverSaid(envelope, rank: rank, at: now) + resolveIfGathered(at: now)
         }
         if case .leave = envelope.message { return [] }
         return refuse(source, .session, "this coordinator does not count the process among its members; say hello")
@@ -188,10 +202,10 @@ package struct CoordinatorState: Sendable {
     private mutating func tick(at now: MonotonicTime) -> [Effect] {
         var effects: [Effect] = []
         if case .farewell(let status, let since) = phase {
-            let remain = workers.values.contains { $0.state == .up } || servers.contains { $0?.state == .up }
-            return !remain || now.since(since) >= timing.farewell ? exit(status) : []
+            let haveLeft = !members.isEmpty && members.allSatisfy { $0.state != .up }
+            return haveLeft || now.since(since) >= timing.farewell ? exit(status) : []
         }
-        for worker in workers.values where worker.state == .up && now.since(worker.heard) >= timing.lost {
+        for worker in workersByRank where worker.state == .up && now.since(worker.heard) >= timing.lost {
             workers[worker.incarnation]!.state = .lost
             effects.append(.warn("worker \(worker.rank) is silent: its ticket is granted anew"))
             effects += forget(worker.incarnation, at: now)
@@ -210,17 +224,18 @@ package struct CoordinatorState: Sendable {
         }
         if lastHeartbeat.map({ now.since($0) >= timing.heartbeat }) ?? true {
             lastHeartbeat = now
-            for member in workers.values where member.state == .up {
-                effects.append(.heartbeat(envelope(.heartbeat(Heartbeat()), to: member.incarnation)))
-            }
-            for member in servers {
-                guard let member, member.state != .down else { continue }
+            for member in members where member.state == .up || (member.role == .server && member.state == .lost) {
                 effects.append(.heartbeat(envelope(.heartbeat(Heartbeat()), to: member.incarnation)))
             }
         }
         if case .running = phase { effects += takeSnapshotIfDue(at: now) }
-        return effects + giveUpOnSilentServers(at: now)
+        return effects + giveUpOnMissingServers(at: now)
     }
+
+    var workersByRank: [Member] { workers.values.sorted { ($0.rank, $0.incarnation) < ($1.rank, $1.incarnation) } }
+
+    /// Servers, then workers.
+    var members: [Member] { servers.compactMap { $0 } + workersByRank }
 
     // MARK: Envelopes
 

@@ -55,7 +55,7 @@ package struct JobStatus: Sendable, Hashable, Codable {
     package var step: UInt64
     package var steps: UInt64
     package var epoch: Double
-    /// Mean loss of the last step; nil before the first.
+    /// Mean loss of the last step; nil before the first, and where it is not finite.
     package var loss: Double?
     package var learningRate: Double?
     package var imagesPerSecond: Double
@@ -85,7 +85,8 @@ package struct StepReport: Sendable, Hashable, Codable {
     package var epoch: Double
     /// Since the coordinator's first grant.
     package var elapsedSeconds: Double
-    package var loss: Double
+    /// Mean over the step's tickets; nil where it is not finite.
+    package var loss: Double?
     /// Share of the step's training images classified right.
     package var accuracy: Double
     package var learningRate: Double

@@ -21,10 +21,10 @@ package enum JournalRecord: Sendable, Hashable, Codable {
     case term(UInt64, endpoint: String)
     /// The first worker's kernels; in exact mode others must have the same.
     case kernels(core: String, hash: UInt64)
-    /// Servers load this version as this generation; closes and checkpoints after it are void.
-    case rollback(generation: UInt32, base: UInt64)
-    /// The step's contributions are decided.
-    case close(step: UInt64, attempts: [Attempt])
+    /// Servers load this checkpoint, or the initial values, as this generation; what came after it is void.
+    case rollback(generation: UInt32, base: CheckpointReference?)
+    /// The step's contributions, in ticket order, are decided.
+    case close(step: UInt64, contributions: [Contribution])
     case commit(Commit)
     case checkpoint(CheckpointReference)
     case finished(step: UInt64, exitCode: Int)
@@ -42,7 +42,11 @@ package struct Replay: Sendable, Hashable {
     /// Commits so far on the live history.
     package var version: UInt64 = 0
     /// The last step that was closed, if it was not committed as far as the journal tells.
-    package var openClose: [Attempt]?
+    package var openClose: [Contribution]?
+    /// The commit that made `version`, if the journal has it.
+    package var lastCommit: Commit?
+    /// Steps of the live history whose gradient was not finite, ascending.
+    package var skippedSteps: [UInt64] = []
     /// Ascending by version, on the live history.
     package var checkpoints: [CheckpointReference] = []
     package var finished: Int?
@@ -71,20 +75,39 @@ package struct Replay: Sendable, Hashable {
         case .kernels(let core, let hash): kernels = Kernels(core: core, hash: hash)
         case .rollback(let generation, let base):
             self.generation = generation
-            version = base
+            version = base?.version ?? 0
             openClose = nil
-            checkpoints.removeAll { $0.version > base }
-        case .close(let step, let attempts):
+            lastCommit = nil
+            skippedSteps.removeAll { $0 >= version }
+            rollBack(&checkpoints, to: base)
+        case .close(let step, let contributions):
             // A commit record may be missing (it is not synced); a later close proves it.
+            if step != version { lastCommit = nil }
             version = step
-            openClose = attempts
+            openClose = contributions
         case .commit(let commit):
             version = commit.step + 1
             openClose = nil
+            lastCommit = commit
+            if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
         case .checkpoint(let reference):
             checkpoints.removeAll { $0.version >= reference.version }
             checkpoints.append(reference)
         case .finished(_, let exitCode): finished = exitCode
         }
+    }
+}
+
+/// Leaves the checkpoints of the history that ends with `base`. One that is not among them belongs to another job, whose
+/// history this one continues.
+func rollBack(_ checkpoints: inout [CheckpointReference], to base: CheckpointReference?) {
+    guard let base else {
+        checkpoints = []
+        return
+    }
+    if checkpoints.contains(base) {
+        checkpoints.removeAll { $0.version > base.version }
+    } else {
+        checkpoints = [base]
     }
 }

@@ -12,7 +12,7 @@ extension ServerState {
         guard envelope.destination == incarnation else {
             return refuse(worker, .incarnation, "the server that was meant is no more; another start of it runs here")
         }
-        guard envelope.generation == generation, phase == .ready || phase == .joining else {
+        guard envelope.generation == generation, phase == .ready else {
             return refuse(
                 worker, .generation, "generation \(generation) is served, not \(envelope.generation)")
         }
@@ -31,7 +31,9 @@ extension ServerState {
             return refuse(worker, .malformed, "slice \(slice) is not held here")
         }
         if version == current {
-            return [.publish(to: worker, to(worker, .publish(SliceHeader(index: slice, version: version))), slice: slice)]
+            return [
+                .publish(to: worker, to(worker, .publish(SliceHeader(index: slice, version: version))), slice: slice)
+            ]
         }
         if version > current {
             parked[slice, default: [:]][worker] = version
@@ -62,10 +64,16 @@ extension ServerState {
             return refuse(
                 worker, .malformed, "slice \(header.index) has \(bytes) bytes, not \(payloadBytes)")
         }
-        guard attempt.ticket / UInt64(ticketsPerStep) == version, header.version == version else {
+        let (step, rest) = attempt.ticket.quotientAndRemainder(dividingBy: UInt64(ticketsPerStep))
+        let place = Int(rest)
+        guard step == header.version, step == version || step == version + 1 else {
             return refuse(worker, .stale, "ticket \(attempt.ticket) is not of the step that is open here, \(version)")
         }
-        let place = Int(attempt.ticket % UInt64(ticketsPerStep))
+        if step > version {
+            // The commit is decided, other servers have published it, and it is still to come or under way here.
+            early[header.index, default: [:]][place] = SliceFold.Declined(worker: worker, attempt: attempt)
+            return []
+        }
         let took = Effect.sendToWorker(worker, to(worker, .took(attempt, slice: header.index)))
         if fold.has(place) { return [took] + held(attempt, place: place, worker: worker) }
         guard place == fold.folded || storedBytes + bytes <= bufferBytes else {
@@ -110,7 +118,7 @@ extension ServerState {
     }
 
     /// Room has come: the declined contribution that is next in order, and those that fit besides, are asked for.
-    private mutating func askAgain(_ slice: Int) -> [Effect] {
+    mutating func askAgain(_ slice: Int) -> [Effect] {
         guard let fold = folds[slice], let layout else { return [] }
         var room = bufferBytes - storedBytes
         var effects: [Effect] = []

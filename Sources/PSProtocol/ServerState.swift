@@ -46,9 +46,9 @@ package struct ServerState: Sendable {
     }
 
     enum Phase: Sendable, Hashable {
-        case joining
+        case unconfigured
         case configuring(Welcome)
-        /// Welcome, waiting for the order to load.
+        /// Waiting for the order to load.
         case waiting
         case loading(Reset)
         case ready
@@ -57,7 +57,9 @@ package struct ServerState: Sendable {
     var timing: Timing
     let incarnation: Incarnation
     var hello: Hello
-    var phase = Phase.joining
+    var phase = Phase.unconfigured
+    /// Whether the coordinator that runs now knows this process.
+    var isJoined = false
     var job: UInt64 = 0
     var term: UInt64 = 0
     var coordinator: Incarnation = 0
@@ -72,8 +74,6 @@ package struct ServerState: Sendable {
     package internal(set) var layout: ParameterLayout?
     var ticketsPerStep = 0
     var bufferBytes = 0
-    /// A reset that came before the configuration was read.
-    var earlyReset: (order: Reset, generation: UInt32)?
     /// Slices held here, ascending.
     package internal(set) var owned: [Int] = []
 
@@ -82,6 +82,8 @@ package struct ServerState: Sendable {
     var storedBytes = 0
     /// Slices taken so far, by place in the step.
     var taken: [Int: Int] = [:]
+    /// Pushes for the step after this one, by slice and place: those who made them are asked again when it opens.
+    var early: [Int: [Int: SliceFold.Declined]] = [:]
     var pendingPrepare: UInt64?
     var committing: Commit?
     var updatesLeft = 0
@@ -95,8 +97,8 @@ package struct ServerState: Sendable {
 
     // Snapshots.
     var saving: UInt64?
-    var savedVersion: UInt64?
-    var savedFiles: [SavedFile] = []
+    /// How the last save ended, said anew when the order is repeated.
+    var saveReply: (version: UInt64, message: Message)?
 
     package init(hello: Hello, incarnation: Incarnation, timing: Timing = Timing(), at now: MonotonicTime) {
         self.hello = hello
@@ -107,9 +109,9 @@ package struct ServerState: Sendable {
 
     /// What the process is doing, for a person.
     package var activity: String {
-        switch phase {
-        case .joining: "looking for the coordinator"
-        case .configuring, .waiting: "waiting for the job"
+        if !isJoined { return "looking for the coordinator" }
+        return switch phase {
+        case .unconfigured, .configuring, .waiting: "waiting for the job"
         case .loading: "loading version \(version)"
         case .ready: committing != nil ? "updating" : saving.map { "saving step \($0)" } ?? "serving"
         }
@@ -130,8 +132,7 @@ package struct ServerState: Sendable {
             self.ticketsPerStep = ticketsPerStep
             self.bufferBytes = bufferBytes
             phase = .waiting
-            guard let earlyReset else { return [] }
-            return reset(earlyReset.order, generation: earlyReset.generation)
+            return []
         case .configurationFailed(let text): return leave(text)
         case .loaded(let generation):
             guard case .loading(let reset) = phase, generation == self.generation else { return [] }
@@ -153,14 +154,10 @@ package struct ServerState: Sendable {
             return updated(slice)
         case .saved(let generation, let version, let files):
             guard generation == self.generation, saving == version else { return [] }
-            saving = nil
-            savedVersion = version
-            savedFiles = files
-            return [.sendToCoordinator(envelope(.saved(version: version, files: files)))]
+            return saveEnded(.saved(version: version, files: files), version: version)
         case .saveFailed(let generation, let version, let text):
             guard generation == self.generation, saving == version else { return [] }
-            saving = nil
-            return [.sendToCoordinator(envelope(.failed(version: version, text: text, whileSaving: true)))]
+            return saveEnded(.failed(version: version, text: text, whileSaving: true), version: version)
         case .stopSignal:
             stopAsked = stopAsked ?? now
             return []
@@ -182,29 +179,18 @@ package struct ServerState: Sendable {
             return [.sendToCoordinator(self.envelope(.refusal(Refusal(.term, "this server obeys term \(term)"))))]
         }
         heardCoordinator = now
-        if case .welcome(let welcome) = envelope.message {
-            job = envelope.job
-            term = envelope.term
-            coordinator = envelope.source
-            hello.rank = welcome.rank
-            guard case .joining = phase else { return [] }
-            if layout != nil {
-                phase = hello.memory == nil ? .waiting : .ready
-                return []
-            }
-            phase = .configuring(welcome)
-            return [.configure(welcome)]
-        }
-        guard envelope.source == coordinator else { return [] }
+        // These three also come from a coordinator that was started anew.
         switch envelope.message {
-        case .refusal(let refusal): return refused(refusal)
-        case .reset(let reset): return self.reset(reset, generation: envelope.generation)
+        case .welcome(let welcome): return welcomed(welcome, envelope)
+        case .refusal(let refusal): return refused(refusal, by: envelope.source)
         case .finish(let code, let text):
             return [
                 .sendToCoordinator(self.envelope(.leave(text: ""))), .exit(ExitStatus(code: code, text: text)),
             ]
         default: break
         }
+        guard isJoined, envelope.source == coordinator else { return [] }
+        if case .reset(let reset) = envelope.message { return self.reset(reset, generation: envelope.generation) }
         guard envelope.generation == generation, case .ready = phase else { return [] }
         switch envelope.message {
         case .prepare(let step, _):
@@ -217,12 +203,27 @@ package struct ServerState: Sendable {
         }
     }
 
-    private mutating func refused(_ refusal: Refusal) -> [Effect] {
+    private mutating func welcomed(_ welcome: Welcome, _ envelope: Envelope) -> [Effect] {
+        isJoined = true
+        job = envelope.job
+        term = envelope.term
+        // What was saved for a former coordinator may have been moved already: another one has it written anew.
+        if envelope.source != coordinator { saveReply = nil }
+        coordinator = envelope.source
+        hello.rank = welcome.rank
+        guard case .unconfigured = phase else { return [] }
+        phase = .configuring(welcome)
+        return [.configure(welcome)]
+    }
+
+    private mutating func refused(_ refusal: Refusal, by source: Incarnation) -> [Effect] {
         switch refusal.reason {
+        case .incarnation where isJoined && source == coordinator:
+            // An answer to what was said before the welcome.
+            return []
         case .incarnation, .session:
-            // The coordinator was started anew, or lost sight of us: introduce ourselves with what we hold.
-            if case .ready = phase { hello.memory = Hello.Memory(version: version, lastCommit: lastCommit) }
-            if layout != nil { phase = .joining }
+            // The coordinator was started anew, or lost sight of us: we introduce ourselves with what we hold.
+            isJoined = false
             lastHello = nil
             return []
         default:
@@ -231,10 +232,8 @@ package struct ServerState: Sendable {
     }
 
     private mutating func reset(_ reset: Reset, generation: UInt32) -> [Effect] {
-        guard let layout else {
-            earlyReset = (reset, generation)
-            return []
-        }
+        // The order is repeated until the configuration is read.
+        guard let layout else { return [] }
         if generation == self.generation, phase == .ready {
             return [.sendToCoordinator(envelope(.ready(version: version)))]
         }
@@ -248,7 +247,6 @@ package struct ServerState: Sendable {
         phase = .loading(reset)
         version = reset.version
         hello.rank = reset.rank
-        hello.memory = nil
         owned = ShardMap(layout: layout, serverCount: reset.servers).slices(of: reset.rank)
         clearStep()
         lastCommit = nil
@@ -256,7 +254,8 @@ package struct ServerState: Sendable {
         published = [:]
         parked = [:]
         saving = nil
-        savedVersion = nil
+        saveReply = nil
+        early = [:]
         return [.dropFrames, .load(generation: generation, reset, slices: owned)]
     }
 
@@ -278,8 +277,12 @@ package struct ServerState: Sendable {
 
     private mutating func commit(_ commit: Commit) -> [Effect] {
         if commit.step < version {
-            return commit == lastCommit || commit.step + 1 < version
-                ? [.sendToCoordinator(envelope(.applied(step: commit.step)))] : []
+            if commit.step + 1 == version, let lastCommit, commit != lastCommit {
+                return leave(
+                    "step \(commit.step) was committed here with other numbers than the coordinator's: start this server anew"
+                )
+            }
+            return [.sendToCoordinator(envelope(.applied(step: commit.step)))]
         }
         guard commit.step == version, committing == nil,
             owned.allSatisfy({ folds[$0]!.folded == ticketsPerStep })
@@ -302,13 +305,14 @@ package struct ServerState: Sendable {
         lastCommit = commit
         committing = nil
         clearStep()
-        return [.sendToCoordinator(envelope(.applied(step: commit.step)))]
+        let applied = Effect.sendToCoordinator(envelope(.applied(step: commit.step)))
+        for (slice, pushes) in early { folds[slice]?.declined = pushes }
+        early = [:]
+        return [applied] + owned.flatMap { askAgain($0) }
     }
 
     private mutating func snapshot(_ version: UInt64) -> [Effect] {
-        if savedVersion == version {
-            return [.sendToCoordinator(envelope(.saved(version: version, files: savedFiles)))]
-        }
+        if let saveReply, saveReply.version == version { return [.sendToCoordinator(envelope(saveReply.message))] }
         let acknowledge = Effect.sendToCoordinator(envelope(.snapshotting(version: version)))
         if saving == version { return [acknowledge] }
         guard version == self.version, committing == nil, saving == nil else {
@@ -319,6 +323,12 @@ package struct ServerState: Sendable {
         }
         saving = version
         return [.save(generation: generation, version: version), acknowledge]
+    }
+
+    private mutating func saveEnded(_ reply: Message, version: UInt64) -> [Effect] {
+        saving = nil
+        saveReply = (version, reply)
+        return [.sendToCoordinator(envelope(reply))]
     }
 
     private mutating func tick(at now: MonotonicTime) -> [Effect] {
@@ -335,9 +345,12 @@ package struct ServerState: Sendable {
         if let stopAsked, now.since(stopAsked) >= timing.stopGrace {
             return leave("stopped by a signal", code: ExitStatus.preempted)
         }
-        if case .joining = phase {
-            guard lastHello.map({ now.since($0) >= timing.retry }) ?? true else { return [] }
+        if !isJoined {
+            // In the middle of a commit it is not said yet what is held.
+            guard committing == nil, lastHello.map({ now.since($0) >= timing.retry }) ?? true else { return [] }
             lastHello = now
+            var hello = hello
+            hello.memory = phase == .ready ? Hello.Memory(version: version, lastCommit: lastCommit) : nil
             return [
                 .sendToCoordinator(
                     Envelope(

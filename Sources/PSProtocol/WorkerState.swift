@@ -38,7 +38,7 @@ package struct WorkerState: Sendable {
     }
 
     enum Phase: Sendable, Hashable {
-        case joining
+        case unconfigured
         case configuring(Welcome)
         case idle
         case pulling(Attempt, version: UInt64)
@@ -51,12 +51,15 @@ package struct WorkerState: Sendable {
     var timing: Timing
     let incarnation: Incarnation
     var hello: Hello
-    var phase = Phase.joining
+    var phase = Phase.unconfigured
+    /// Whether the coordinator that runs now knows this process.
+    var isJoined = false
     var job: UInt64 = 0
     var term: UInt64 = 0
     var coordinator: Incarnation = 0
     package internal(set) var generation: UInt32 = 0
     var heardCoordinator: MonotonicTime
+    /// When the coordinator was last asked for an answer; nil: ask at the next tick.
     var lastAsked: MonotonicTime?
     var lastHeartbeat: MonotonicTime?
     /// Tickets contributed and counted.
@@ -71,6 +74,9 @@ package struct WorkerState: Sendable {
     /// The version whose slices are all in the network.
     var loadedVersion: UInt64?
     var missing: Set<Int> = []
+
+    /// Number of the last attempt that was contributed to its end; a late copy of its grant is no new one.
+    var lastContributed: UInt64 = 0
 
     // The ticket at hand.
     var granted: UInt64 = 0
@@ -90,9 +96,9 @@ package struct WorkerState: Sendable {
 
     /// What the process is doing, for a person.
     package var activity: String {
-        switch phase {
-        case .joining: "looking for the coordinator"
-        case .configuring: "building the network"
+        if !isJoined { return "looking for the coordinator" }
+        return switch phase {
+        case .unconfigured, .configuring: "building the network"
         case .idle: "waiting for a ticket"
         case .pulling(let attempt, let version): "ticket \(attempt.ticket): pulling version \(version)"
         case .computing(let attempt, _): "ticket \(attempt.ticket): computing"
@@ -145,59 +151,76 @@ package struct WorkerState: Sendable {
             return [.sendToCoordinator(self.envelope(.refusal(Refusal(.term, "this worker obeys term \(term)"))))]
         }
         heardCoordinator = now
-        if case .welcome(let welcome) = envelope.message {
-            job = envelope.job
-            term = envelope.term
-            coordinator = envelope.source
-            hello.rank = welcome.rank
-            guard case .joining = phase else { return [] }
-            if layout != nil { return becomeIdle(at: now) }
-            phase = .configuring(welcome)
-            return [.configure(welcome)]
-        }
-        guard envelope.source == coordinator else { return [] }
+        // These three also come from a coordinator that was started anew.
         switch envelope.message {
-        case .refusal(let refusal): return refused(refusal, at: now)
+        case .welcome(let welcome): return welcomed(welcome, envelope, at: now)
+        case .refusal(let refusal): return refused(refusal, by: envelope.source, at: now)
         case .finish(let code, let text):
             return [
                 .sendToCoordinator(self.envelope(.leave(text: ""))), .exit(ExitStatus(code: code, text: text)),
             ]
-        case .members(let servers):
+        default: break
+        }
+        guard isJoined, envelope.source == coordinator else { return [] }
+        if case .members(let servers) = envelope.message {
             guard envelope.generation >= generation else { return [] }
             return members(servers, generation: envelope.generation, at: now)
-        default: break
         }
         guard envelope.generation == generation else { return [] }
         switch envelope.message {
-        case .grant(let attempt, let version):
-            guard case .idle = phase, shardMap != nil else { return [] }
-            return begin(attempt, version: version, at: now)
+        case .grant(let attempt, let version): return grant(attempt, version: version, at: now)
         case .counted(let attempt):
             guard case .contributing(let contribution) = phase, contribution.attempt == attempt else { return [] }
             ticketsDone += 1
+            lastContributed = attempt.number
             return becomeIdle(at: now)
         default: return []
         }
     }
 
-    private mutating func refused(_ refusal: Refusal, at now: MonotonicTime) -> [Effect] {
+    private mutating func welcomed(_ welcome: Welcome, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
+        isJoined = true
+        job = envelope.job
+        term = envelope.term
+        coordinator = envelope.source
+        hello.rank = welcome.rank
+        switch phase {
+        case .unconfigured:
+            phase = .configuring(welcome)
+            return [.configure(welcome)]
+        case .idle: return becomeIdle(at: now)
+        default: return []
+        }
+    }
+
+    private mutating func refused(_ refusal: Refusal, by source: Incarnation, at now: MonotonicTime) -> [Effect] {
         switch refusal.reason {
+        case .incarnation where isJoined && source == coordinator:
+            // An answer to what was said before the welcome.
+            return []
         case .incarnation, .session:
-            // The coordinator was started anew, or lost sight of us. What is being computed goes on to its end.
+            // The coordinator was started anew, or lost sight of us, and what it granted is void.
+            isJoined = false
+            standBack(at: now)
             lastAsked = nil
-            switch phase {
-            case .configuring: break
-            case .computing(let attempt, _): phase = .computing(attempt, abandoned: true)
-            default: phase = .joining
-            }
             return []
         case .stale, .generation:
-            switch phase {
-            case .pushing, .contributing, .pulling: return becomeIdle(at: now)
-            default: return []
-            }
+            guard case .contributing(let contribution) = phase, source == coordinator else { return [] }
+            lastContributed = contribution.attempt.number
+            return becomeIdle(at: now)
         default: return leave("the coordinator refuses this worker: \(refusal.text)")
         }
+    }
+
+    private mutating func grant(_ attempt: Attempt, version: UInt64, at now: MonotonicTime) -> [Effect] {
+        guard shardMap != nil, attempt.number > lastContributed else { return [] }
+        switch phase {
+        case .idle: break
+        // The servers have no room for this ticket before another, which nobody computes: that one first.
+        case .pushing(let contribution) where attempt.number > contribution.attempt.number: break
+        default: return []
+        }
+        return begin(attempt, version: version, at: now)
     }
 
     private mutating func members(
@@ -209,13 +232,9 @@ package struct WorkerState: Sendable {
         loadedVersion = nil
         missing = []
         // Work of the former generation is void.
-        var effects: [Effect] = []
-        switch phase {
-        case .idle, .pulling, .pushing, .contributing: effects = becomeIdle(at: now)
-        case .computing(let attempt, _): phase = .computing(attempt, abandoned: true)
-        default: break
-        }
-        return connect() + effects
+        standBack(at: now)
+        let wants = if case .idle = phase { becomeIdle(at: now) } else { [Effect]() }
+        return connect() + wants
     }
 
     private mutating func connect() -> [Effect] {
@@ -225,12 +244,26 @@ package struct WorkerState: Sendable {
     }
 
     private mutating func becomeIdle(at now: MonotonicTime) -> [Effect] {
+        dropTicket(at: now)
+        return isJoined ? [.sendToCoordinator(envelope(.want))] : []
+    }
+
+    private mutating func dropTicket(at now: MonotonicTime) {
         phase = .idle
         missing = []
         untaken = [:]
         notHolding = []
         lastAsked = now
-        return [.sendToCoordinator(envelope(.want))]
+    }
+
+    /// Gives up the ticket at hand; what is being computed goes on to its end. The next ticket is asked for only when a
+    /// retry is due: an immediate one could meet the same refusal, again and again.
+    private mutating func standBack(at now: MonotonicTime) {
+        switch phase {
+        case .unconfigured, .configuring: break
+        case .computing(let attempt, _): phase = .computing(attempt, abandoned: true)
+        case .idle, .pulling, .pushing, .contributing: dropTicket(at: now)
+        }
     }
 
     // MARK: The ticket
@@ -316,15 +349,13 @@ package struct WorkerState: Sendable {
         case .resend(let attempt, let slice):
             guard attempt == pushedAttempt, layout?.slices.indices.contains(slice) == true else { return [] }
             return [pushEffect(attempt, slice, server: server)]
+        case .refusal(let refusal) where refusal.reason == .malformed || refusal.reason == .job:
+            return leave("server \(server) refuses this worker: \(refusal.text)")
         case .gone, .refusal:
             // The step is over, or the server is not the one that was meant: the coordinator will say what is next.
-            switch phase {
-            case .pulling, .pushing: return becomeIdle(at: now)
-            case .computing(let attempt, _):
-                phase = .computing(attempt, abandoned: true)
-                return []
-            default: return []
-            }
+            if case .contributing = phase { return [] }
+            standBack(at: now)
+            return []
         default: return []
         }
     }
@@ -343,8 +374,8 @@ package struct WorkerState: Sendable {
         }
         var effects: [Effect] = []
         let ask = lastAsked.map { now.since($0) >= timing.retry } ?? true
-        switch phase {
-        case .joining where ask:
+        if !isJoined {
+            guard ask else { return [] }
             lastAsked = now
             return [
                 .sendToCoordinator(
@@ -352,6 +383,8 @@ package struct WorkerState: Sendable {
                         job: job, generation: generation, term: term, source: incarnation, destination: 0,
                         message: .hello(hello)))
             ]
+        }
+        switch phase {
         case .idle where ask:
             lastAsked = now
             effects.append(.sendToCoordinator(envelope(.want)))
@@ -365,15 +398,18 @@ package struct WorkerState: Sendable {
                 if !wanted.isEmpty { effects.append(toServer(server, .pull(version: version, slices: wanted))) }
             }
         case .pushing(let contribution):
-            for server in silentServers(notHolding.sorted(), at: now) {
+            let silent = silentServers(notHolding.sorted(), at: now)
+            // Perhaps they have no room for it before another ticket, which its worker has left: who wants may be given it.
+            if !silent.isEmpty { effects.append(.sendToCoordinator(envelope(.want))) }
+            for server in silent {
                 // When every slice was taken, the word that the ticket is held got lost: one slice again brings it back.
                 let lacking = untaken[server, default: []].sorted()
-                let again = lacking.isEmpty ? shardMap?.serverOfSlice.firstIndex(of: server).map { [$0] } ?? [] : lacking
+                let again =
+                    lacking.isEmpty ? shardMap?.serverOfSlice.firstIndex(of: server).map { [$0] } ?? [] : lacking
                 effects += again.map { pushEffect(contribution.attempt, $0, server: server) }
             }
         default: break
         }
-        if case .joining = phase { return effects }
         if lastHeartbeat.map({ now.since($0) >= timing.heartbeat }) ?? true {
             lastHeartbeat = now
             var heartbeat = Heartbeat()

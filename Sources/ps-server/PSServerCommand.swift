@@ -23,7 +23,9 @@ struct PSServerCommand: ParsableCommand {
     @Flag(help: "Stop when standard input ends (for a process that starts this one).")
     var lifeline = false
 
-    func validate() throws { try DaemonArguments.validate(coordinator: coordinator, bind: bind, rank: rank) }
+    func validate() throws {
+        if let mistake = DaemonArguments.mistake(coordinator: coordinator, bind: bind, rank: rank) { throw ValidationError(mistake) }
+    }
 
     func run() throws {
         var options = ServerOptions(coordinator: coordinator)

@@ -23,7 +23,9 @@ struct PSWorkerCommand: ParsableCommand {
     @Flag(help: .hidden)
     var exchangeBenchmark = false
 
-    func validate() throws { try DaemonArguments.validate(coordinator: coordinator, rank: rank) }
+    func validate() throws {
+        if let mistake = DaemonArguments.mistake(coordinator: coordinator, rank: rank) { throw ValidationError(mistake) }
+    }
 
     func run() throws {
         var options = WorkerOptions(coordinator: coordinator)
