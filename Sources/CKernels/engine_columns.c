@@ -45,15 +45,15 @@ void engine_gather(const engine_window *window, int channels, const float *input
                 copy_run(out, row + left * input_stride + (ptrdiff_t)inside, length);
             } else {
                 float *to = out;
-                for (size_t left_over = length; left_over > 0; tap++) {
-                    const size_t run = depth - channel < left_over ? depth - channel : left_over;
+                for (size_t rest = length; rest > 0; tap++) {
+                    const size_t run = depth - channel < rest ? depth - channel : rest;
                     const int x = left + tap;
                     if (x < 0 || x >= w.input_width)
                         clear_run(to, run);
                     else
                         copy_run(to, row + x * input_stride + (ptrdiff_t)channel, run);
                     to += run;
-                    left_over -= run;
+                    rest -= run;
                     channel = 0;
                 }
             }
@@ -84,7 +84,8 @@ void engine_scatter(const engine_window *window, int channels, const float *in, 
             const int y = top + (int)(tap / (size_t)w.kernel_width);
             const int x = left + (int)(tap % (size_t)w.kernel_width);
             if (y >= 0 && y < w.input_height && x >= 0 && x < w.input_width) {
-                float *to = image + ((ptrdiff_t)y * w.input_width + x) * input_stride + (column - tap * (size_t)channels);
+                float *to = image + ((ptrdiff_t)y * w.input_width + x) * input_stride;
+                to += column - tap * (size_t)channels;
                 for (size_t i = 0; i < run; i++) to[i] += in[i];
             }
             in += run;
