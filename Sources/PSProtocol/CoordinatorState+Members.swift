@@ -114,28 +114,28 @@ extension CoordinatorState {
 
     mutating func workerSaid(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
         let worker = envelope.source
+        if case .heartbeat(let heartbeat) = envelope.message { workers[worker]!.heartbeat = heartbeat }
+        if case .leave = envelope.message {
+            // It goes, whatever generation it knew.
+        } else if case .running = phase, envelope.generation != generation {
+            // Word of the new servers got lost.
+            return [.send(members(to: worker))]
+        }
         switch envelope.message {
-        case .heartbeat(let heartbeat):
-            workers[worker]!.heartbeat = heartbeat
-            return []
+        case .heartbeat: return []
         case .leave(let text):
             workers[worker]!.state = .down
             let warning = text.isEmpty ? [] : [Effect.warn("worker \(workers[worker]!.rank) leaves: \(text)")]
             return warning + forget(worker, at: now)
         case .refusal: return []
-        case .want: return want(worker, envelope, at: now)
-        case .contribution(let contribution):
-            guard envelope.generation == generation else {
-                return refuse(worker, .generation, "generation \(generation) is at work")
-            }
-            return count(contribution, worker: worker, at: now)
+        case .want: return want(worker, at: now)
+        case .contribution(let contribution): return count(contribution, worker: worker, at: now)
         default: return refuse(worker, .malformed, "a worker has no business to say that to the coordinator")
         }
     }
 
-    private mutating func want(_ worker: Incarnation, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
+    private mutating func want(_ worker: Incarnation, at now: MonotonicTime) -> [Effect] {
         guard case .running = phase else { return [] }
-        if envelope.generation != generation { return [.send(members(to: worker))] }
         if let attempt = ledger.grant(of: worker) {
             // Servers may lack room for its contribution before that of a lower ticket, whose worker is gone: when nobody
             // else is free, this worker computes the lower one first.

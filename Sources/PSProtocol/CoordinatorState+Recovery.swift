@@ -19,21 +19,19 @@ extension CoordinatorState {
         guard last <= (journaled.close == nil ? version : version + 1), oldest <= last, last - oldest <= 1 else {
             return rollBack(at: now)
         }
-        if oldest < last {
-            // The commit was decided and has not reached every server: they hold the prepared step.
+        if oldest < last || version < last {
+            // The commit was decided, and a server or the journal lacks it. A server that does holds the prepared step.
             let known = [journaled.commit] + memories.map(\.lastCommit)
-            guard let commit = known.compactMap(\.self).first(where: { $0.step == oldest }) else {
+            guard let commit = known.compactMap(\.self).first(where: { $0.step + 1 == last }) else {
                 return rollBack(at: now)
             }
             return run(at: now) + advance(commit, at: now) + assign(at: now)
         }
-        if let contributions = journaled.close, last == version {
+        if let contributions = journaled.close {
             // Closed, not committed: the contributions are on the servers, so prepare and commit.
             closing = Closing(contributions: contributions, isDurable: true)
             return run(at: now) + issue(.prepare(contributions.map(\.attempt)), at: now)
         }
-        version = last
-        ledger = Ledger(step: version, ticketsPerStep: settings.ticketsPerStep)
         return run(at: now) + settled(at: now) + assign(at: now)
     }
 

@@ -75,8 +75,8 @@ package struct WorkerState: Sendable {
     var loadedVersion: UInt64?
     var missing: Set<Int> = []
 
-    /// Number of the last attempt that was contributed to its end; a late copy of its grant is no new one.
-    var lastContributed: UInt64 = 0
+    /// Number of the last attempt that was counted; a late copy of its grant is no new one.
+    var lastCounted: UInt64 = 0
 
     // The ticket at hand.
     var granted: UInt64 = 0
@@ -172,7 +172,7 @@ package struct WorkerState: Sendable {
         case .counted(let attempt):
             guard case .contributing(let contribution) = phase, contribution.attempt == attempt else { return [] }
             ticketsDone += 1
-            lastContributed = attempt.number
+            lastCounted = attempt.number
             return becomeIdle(at: now)
         default: return []
         }
@@ -205,15 +205,15 @@ package struct WorkerState: Sendable {
             lastAsked = nil
             return []
         case .stale, .generation:
-            guard case .contributing(let contribution) = phase, source == coordinator else { return [] }
-            lastContributed = contribution.attempt.number
+            // Perhaps a late answer to an earlier contribution: when the attempt still stands, it is granted again.
+            guard case .contributing = phase, source == coordinator else { return [] }
             return becomeIdle(at: now)
         default: return leave("the coordinator refuses this worker: \(refusal.text)")
         }
     }
 
     private mutating func grant(_ attempt: Attempt, version: UInt64, at now: MonotonicTime) -> [Effect] {
-        guard shardMap != nil, attempt.number > lastContributed else { return [] }
+        guard shardMap != nil, attempt.number > lastCounted else { return [] }
         switch phase {
         case .idle: break
         // The servers have no room for this ticket before another, which nobody computes: that one first.

@@ -1,0 +1,47 @@
+// Whole jobs in virtual time: whatever goes wrong on the way, they end, with the bits of the calm run.
+
+import Foundation
+import Testing
+
+@Suite struct SimulationTests {
+    private static let isLong = ProcessInfo.processInfo.environment["PS_LONG_TESTS"] == "1"
+
+    private static let oneSeed = ProcessInfo.processInfo.environment["PS_SEED"].flatMap { UInt64($0) }
+
+    @Test(arguments: [(1, 1), (3, 2), (2, 3)])
+    func calmJob(workers: Int, servers: Int) {
+        let world = World(.calm(workers: workers, servers: servers))
+        world.run()
+        #expect(world.violations == [])
+        #expect(world.result?.code == 0)
+    }
+
+    @Test func equalSeedsGiveEqualRuns() {
+        let runs = (0..<2).map { _ in
+            let world = World(.stormy(seed: 5))
+            world.run()
+            return world.trace
+        }
+        #expect(runs[0] == runs[1])
+    }
+
+    /// `PS_SEED=n` repeats one job and prints what is said.
+    @Test(.enabled(if: oneSeed != nil)) func oneStormyJob() {
+        let world = World(.stormy(seed: SimulationTests.oneSeed!))
+        world.log = { print($0) }
+        world.run()
+        #expect(world.violations == [])
+    }
+
+    @Test func stormyJobs() {
+        var seen: [Rare: Int] = [:]
+        for seed in 0..<UInt64(SimulationTests.isLong ? 20_000 : 400) {
+            let world = World(.stormy(seed: seed))
+            world.run()
+            #expect(world.violations == [], "seed \(seed)")
+            seen.merge(world.seen, uniquingKeysWith: +)
+        }
+        print("rare transitions:", seen.map { "\($0.key) \($0.value)" }.sorted().joined(separator: ", "))
+        for rare in Rare.allCases { #expect(seen[rare, default: 0] > 0, "\(rare) never happened") }
+    }
+}

@@ -1,0 +1,100 @@
+// One simulated job: its shape and what goes wrong, all from a seed.
+
+import PSMessages
+import PSParameters
+import PSProtocol
+
+struct Plan {
+    var seed: UInt64
+    var layout = Layouts.several
+    var workers = 1
+    var servers = 1
+    var ticketsPerStep = 3
+    var steps = 6
+    var bufferBytes = 64 << 20
+    var checkpointEverySteps = 2
+    var poisoned: Set<UInt64> = []
+
+    /// No fault begins after this moment.
+    var faultsEnd = 0
+    var lossProbability = 0.0
+    var duplicateProbability = 0.0
+    /// Random faults between the start and `faultsEnd`.
+    var workerKills = 0
+    var serverKills = 0
+    var coordinatorKills = 0
+    var pauses = 0
+    var cuts = 0
+    /// A newer checkpoint turns bad on the disk.
+    var damagesCheckpoint = false
+    /// Kills at delicate moments.
+    var triggers: [Trigger] = []
+    /// Ranks are given by whoever starts the processes.
+    var givesRanks = true
+    /// A server started anew listens where the former one did.
+    var keepsEndpoints = true
+    /// A person stops the job at this moment and resumes it with so many servers.
+    var stop: (at: Int, serversAfter: Int)?
+    var computeMilliseconds = 20...120
+
+    /// Kills a process soon after the `count`th time that something happens.
+    struct Trigger {
+        enum Moment: CaseIterable {
+            case close, prepare, commit, applied, snapshot, saved, checkpoint, rollback, reset, finished
+        }
+        var moment: Moment
+        var count: Int
+        var victim: Role
+        var delay: Int
+    }
+
+    /// A job without any fault.
+    static func calm(workers: Int, servers: Int) -> Plan {
+        var plan = Plan(seed: 1)
+        plan.workers = workers
+        plan.servers = servers
+        return plan
+    }
+
+    static func stormy(seed: UInt64) -> Plan {
+        var chance = Chance(seed: seed)
+        var plan = Plan(seed: seed)
+        plan.layout = chance.happens(0.8) ? Layouts.several : Layouts.few
+        plan.workers = chance.integer(1...4)
+        plan.servers = chance.integer(1...3)
+        plan.ticketsPerStep = chance.integer(1...5)
+        plan.steps = chance.integer(3...10)
+        plan.bufferBytes = chance.pick([0, 2 << 20, 64 << 20])
+        plan.checkpointEverySteps = chance.integer(0...3)
+        if chance.happens(0.3) { plan.poisoned = [UInt64(chance.integer(0...plan.steps - 1))] }
+        plan.faultsEnd = chance.integer(2000...12_000)
+        plan.lossProbability = chance.pick([0, 0, 0.003, 0.03])
+        plan.duplicateProbability = chance.pick([0, 0.01, 0.05])
+        plan.workerKills = chance.integer(0...3)
+        plan.serverKills = chance.integer(0...2)
+        plan.coordinatorKills = chance.integer(0...2)
+        plan.pauses = chance.integer(0...2)
+        plan.cuts = chance.integer(0...3)
+        plan.damagesCheckpoint = chance.happens(0.2)
+        for _ in 0..<chance.integer(0...3) {
+            plan.triggers.append(
+                Trigger(
+                    moment: chance.pick(Trigger.Moment.allCases), count: chance.integer(1...6),
+                    victim: chance.pick([.coordinator, .coordinator, .server, .worker]), delay: chance.integer(0...25)))
+        }
+        plan.givesRanks = chance.happens(0.7)
+        plan.keepsEndpoints = chance.happens(0.5)
+        if chance.happens(0.25) {
+            plan.stop = (chance.integer(0...plan.faultsEnd), chance.integer(1...3))
+        }
+        plan.computeMilliseconds = chance.pick([1...10, 20...120, 50...800])
+        return plan
+    }
+}
+
+/// Transitions that are rare and must be seen.
+enum Rare: String, CaseIterable {
+    case rollback, prepareAgain, commitAgain, resend, decline, early, reissue, lowerTicketFirst, saveAnew, saidAgain,
+        gone
+    case olderCheckpoint, skip, workerLost, serverWakes, resumed, finishAgain, noSliceServer
+}
