@@ -188,7 +188,10 @@ package final class CoordinatorNode {
                 try link.send(state.envelope(.status(json: json), to: envelope.source), to: peer)
                 return nil
             }
-            return try perform(state.receive(.said(envelope), at: .now))
+            let status = try perform(state.receive(.said(envelope), at: .now))
+            // Who is no member got its answer and is forgotten, so that questions leave nothing behind.
+            if !state.isMember(envelope.source) { routes[envelope.source] = nil }
+            return status
         }
     }
 
