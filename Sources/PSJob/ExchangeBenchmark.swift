@@ -101,7 +101,7 @@ private struct ExchangeReference {
                 UnsafeMutableBufferPointer(start: gradient, count: layout.count), seed: job.seed, place: place)
             return gradient
         }
-        defer { ([weights, average, sum, momentum, meanSquare] + contributions).forEach { $0.deallocate() } }
+        defer { for vector in [weights, average, sum, momentum, meanSquare] + contributions { vector.deallocate() } }
         for (index, tensor) in layout.tensors.enumerated() {
             let range = layout.range(ofTensor: index)
             tensor.initialize(

@@ -130,7 +130,8 @@ package final class Supervisor {
         let reason = if case .exited = end { "\(end.text): \(words)" } else { end.text }
         guard process.restarts < configuration.cluster.maxRestarts else {
             throw JobError.jobFailed(
-                "\(process.name) \(reason). It was started again \(process.restarts) times without progress; see \(run.logs)")
+                "\(process.name) \(reason). It was started again \(process.restarts) times without progress; see \(run.logs)"
+            )
         }
         process.restarts += 1
         restarts += 1

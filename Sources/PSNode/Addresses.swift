@@ -7,7 +7,9 @@ package enum Addresses {
     /// Host and port of tcp://HOST:PORT, or nil.
     package static func parse(_ endpoint: String) -> (host: String, port: String)? {
         guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else { return nil }
-        let host = endpoint[endpoint.index(endpoint.startIndex, offsetBy: 6)..<max(colon, endpoint.index(endpoint.startIndex, offsetBy: 6))]
+        let host = endpoint[
+            endpoint.index(
+                endpoint.startIndex, offsetBy: 6)..<max(colon, endpoint.index(endpoint.startIndex, offsetBy: 6))]
         let port = endpoint[endpoint.index(after: colon)...]
         guard !host.isEmpty, port == "*" || UInt16(port) != nil else { return nil }
         return (String(host), String(port))
@@ -42,7 +44,9 @@ package enum Addresses {
 
     private static func numeric(_ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> String? {
         var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-        guard getnameinfo(address, length, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST) == 0 else { return nil }
+        guard getnameinfo(address, length, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST) == 0 else {
+            return nil
+        }
         return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
@@ -62,7 +66,7 @@ package enum Addresses {
         for _ in 0..<200 {
             do throws(TransportError) {
                 return try socket.bind("tcp://\(host):\(Int.random(in: 20_000..<32_000))")
-            } catch where error.isAddressInUse {
+            } catch  where error.isAddressInUse {
                 continue
             }
         }

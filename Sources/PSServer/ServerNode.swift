@@ -181,7 +181,8 @@ package final class ServerNode {
 
     private func configure(_ welcome: Welcome) -> ServerState.Event {
         do {
-            let configuration = try JobConfiguration(yaml: welcome.configuration, path: "the coordinator's configuration")
+            let configuration = try JobConfiguration(
+                yaml: welcome.configuration, path: "the coordinator's configuration")
             try RunDirectory(welcome.runDirectory).check(nonce: welcome.nonce)
             let layout = try ModelDescription(configuration.model).layout
             runDirectory = welcome.runDirectory
@@ -200,7 +201,8 @@ package final class ServerNode {
         routes = [:]
         shard = (reset.rank, reset.servers)
         logger.info(
-            "loading", metadata: ["step": "\(reset.version)", "generation": "\(generation)", "slices": "\(slices.count)"])
+            "loading",
+            metadata: ["step": "\(reset.version)", "generation": "\(generation)", "slices": "\(slices.count)"])
         compute.run { [mailbox = input.mailbox] in
             do throws(CheckpointError) {
                 let weights = try store.load(slices, checkpoint: reset.checkpoint)

@@ -24,7 +24,9 @@ struct PSWorkerCommand: ParsableCommand {
     var exchangeBenchmark = false
 
     func validate() throws {
-        if let mistake = DaemonArguments.mistake(coordinator: coordinator, rank: rank) { throw ValidationError(mistake) }
+        if let mistake = DaemonArguments.mistake(coordinator: coordinator, rank: rank) {
+            throw ValidationError(mistake)
+        }
     }
 
     func run() throws {

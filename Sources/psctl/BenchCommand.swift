@@ -71,7 +71,9 @@ struct BenchCommand: ParsableCommand {
         @OptionGroup var json: JSONOption
 
         func validate() throws {
-            for (name, value, limit) in [("--servers", servers, 64), ("--workers", workers, 64), ("--rounds", rounds, 10_000)]
+            for (name, value, limit) in [
+                ("--servers", servers, 64), ("--workers", workers, 64), ("--rounds", rounds, 10_000),
+            ]
             where !(1...limit).contains(value) {
                 throw ValidationError("\(name) is \(value), allowed is from 1 to \(limit)")
             }

@@ -2,8 +2,8 @@
 
 import ArgumentParser
 import Foundation
-import PSConfiguration
 import PSCheckpoint
+import PSConfiguration
 import PSJob
 
 /// `--json`.
