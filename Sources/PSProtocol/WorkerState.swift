@@ -128,6 +128,7 @@ package struct WorkerState: Sendable {
             guard case .computing(contribution.attempt, let abandoned) = phase else { return [] }
             if abandoned { return becomeIdle(at: now) }
             phase = .pushing(contribution)
+            lastAsked = now
             for server in notHolding { progress[server] = (now, timing.bulkRetry) }
             return contributeIfHeld(at: now)
         case .computeFailed(let attempt, let text):
@@ -243,12 +244,12 @@ package struct WorkerState: Sendable {
         return [.connect(servers)]
     }
 
-    private mutating func becomeIdle(at now: MonotonicTime) -> [Effect] {
+    mutating func becomeIdle(at now: MonotonicTime) -> [Effect] {
         dropTicket(at: now)
         return isJoined ? [.sendToCoordinator(envelope(.want))] : []
     }
 
-    private mutating func dropTicket(at now: MonotonicTime) {
+    mutating func dropTicket(at now: MonotonicTime) {
         phase = .idle
         missing = []
         untaken = [:]
@@ -258,105 +259,11 @@ package struct WorkerState: Sendable {
 
     /// Gives up the ticket at hand; what is being computed goes on to its end. The next ticket is asked for only when a
     /// retry is due: an immediate one could meet the same refusal, again and again.
-    private mutating func standBack(at now: MonotonicTime) {
+    mutating func standBack(at now: MonotonicTime) {
         switch phase {
         case .unconfigured, .configuring: break
         case .computing(let attempt, _): phase = .computing(attempt, abandoned: true)
         case .idle, .pulling, .pushing, .contributing: dropTicket(at: now)
-        }
-    }
-
-    // MARK: The ticket
-
-    private mutating func begin(_ attempt: Attempt, version: UInt64, at now: MonotonicTime) -> [Effect] {
-        guard loadedVersion != version, let layout, let shardMap else { return compute(attempt, version: version) }
-        phase = .pulling(attempt, version: version)
-        loadedVersion = nil
-        missing = Set(layout.slices.indices.filter { layout.slices[$0].kind == .weight })
-        var effects: [Effect] = []
-        for server in servers.indices {
-            progress[server] = (now, timing.bulkRetry)
-            let wanted = missingSlices(of: server, shardMap)
-            if !wanted.isEmpty { effects.append(toServer(server, .pull(version: version, slices: wanted))) }
-        }
-        return effects
-    }
-
-    /// In the order of the flat vector, which is the order in which forward needs them.
-    private func missingSlices(of server: Int, _ map: ShardMap) -> [Int] {
-        missing.filter { map.serverOfSlice[$0] == server }.sorted()
-    }
-
-    private mutating func compute(_ attempt: Attempt, version: UInt64) -> [Effect] {
-        phase = .computing(attempt, abandoned: false)
-        loadedVersion = version
-        granted = version
-        untaken = [:]
-        notHolding = Set(shardMap?.serverOfSlice ?? [])
-        return [.compute(attempt)]
-    }
-
-    private mutating func pushNew(_ attempt: Attempt, _ slice: Int, at now: MonotonicTime) -> [Effect] {
-        guard let server = shardMap?.serverOfSlice[slice] else { return [] }
-        untaken[server, default: []].insert(slice)
-        progress[server] = (now, timing.bulkRetry)
-        return [pushEffect(attempt, slice, server: server)]
-    }
-
-    private func pushEffect(_ attempt: Attempt, _ slice: Int, server: Int) -> Effect {
-        .push(
-            server: server,
-            envelopeToServer(server, .push(attempt, SliceHeader(index: slice, version: granted))), slice: slice)
-    }
-
-    private mutating func contributeIfHeld(at now: MonotonicTime) -> [Effect] {
-        guard case .pushing(let contribution) = phase, notHolding.isEmpty else { return [] }
-        phase = .contributing(contribution)
-        lastAsked = now
-        return [.sendToCoordinator(envelope(.contribution(contribution)))]
-    }
-
-    /// The ticket whose slices are on their way, if any.
-    private var pushedAttempt: Attempt? {
-        switch phase {
-        case .computing(let attempt, abandoned: false): attempt
-        case .pushing(let contribution): contribution.attempt
-        default: nil
-        }
-    }
-
-    // MARK: The servers
-
-    private mutating func serverSaid(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
-        guard envelope.destination == incarnation, envelope.job == job, envelope.generation == generation,
-            let server = servers.firstIndex(where: { $0.incarnation == envelope.source })
-        else { return [] }
-        progress[server] = (now, timing.bulkRetry)
-        switch envelope.message {
-        case .publish(let header):
-            guard case .pulling(let attempt, let version) = phase, header.version == version,
-                missing.remove(header.index) != nil
-            else { return [] }
-            return [.load(slice: header.index)] + (missing.isEmpty ? compute(attempt, version: version) : [])
-        case .took(let attempt, let slice):
-            if attempt == pushedAttempt { untaken[server]?.remove(slice) }
-            return []
-        case .held(let attempt):
-            guard attempt == pushedAttempt else { return [] }
-            notHolding.remove(server)
-            untaken[server] = []
-            return contributeIfHeld(at: now)
-        case .resend(let attempt, let slice):
-            guard attempt == pushedAttempt, layout?.slices.indices.contains(slice) == true else { return [] }
-            return [pushEffect(attempt, slice, server: server)]
-        case .refusal(let refusal) where refusal.reason == .malformed || refusal.reason == .job:
-            return leave("server \(server) refuses this worker: \(refusal.text)")
-        case .gone, .refusal:
-            // The step is over, or the server is not the one that was meant: the coordinator will say what is next.
-            if case .contributing = phase { return [] }
-            standBack(at: now)
-            return []
-        default: return []
         }
     }
 
@@ -398,10 +305,12 @@ package struct WorkerState: Sendable {
                 if !wanted.isEmpty { effects.append(toServer(server, .pull(version: version, slices: wanted))) }
             }
         case .pushing(let contribution):
-            let silent = silentServers(notHolding.sorted(), at: now)
             // Perhaps they have no room for it before another ticket, which its worker has left: who wants may be given it.
-            if !silent.isEmpty { effects.append(.sendToCoordinator(envelope(.want))) }
-            for server in silent {
+            if lastAsked.map({ now.since($0) >= timing.bulkRetry }) ?? true {
+                lastAsked = now
+                effects.append(.sendToCoordinator(envelope(.want)))
+            }
+            for server in silentServers(notHolding.sorted(), at: now) {
                 // When every slice was taken, the word that the ticket is held got lost: one slice again brings it back.
                 let lacking = untaken[server, default: []].sorted()
                 let again =
@@ -421,7 +330,7 @@ package struct WorkerState: Sendable {
     }
 
     /// Those that made no progress within their patience, which then doubles.
-    private mutating func silentServers(_ candidates: some Sequence<Int>, at now: MonotonicTime) -> [Int] {
+    mutating func silentServers(_ candidates: some Sequence<Int>, at now: MonotonicTime) -> [Int] {
         candidates.filter { server in
             let (at, patience) = progress[server] ?? (now, timing.bulkRetry)
             guard now.since(at) >= patience else { return false }
@@ -430,23 +339,23 @@ package struct WorkerState: Sendable {
         }
     }
 
-    private func leave(_ text: String, code: Int = ExitStatus.failed) -> [Effect] {
+    func leave(_ text: String, code: Int = ExitStatus.failed) -> [Effect] {
         [.sendToCoordinator(envelope(.leave(text: text))), .exit(ExitStatus(code: code, text: text))]
     }
 
-    private func envelope(_ message: Message) -> Envelope {
+    func envelope(_ message: Message) -> Envelope {
         Envelope(
             job: job, generation: generation, term: term, source: incarnation, destination: coordinator,
             message: message)
     }
 
-    private func envelopeToServer(_ server: Int, _ message: Message) -> Envelope {
+    func envelopeToServer(_ server: Int, _ message: Message) -> Envelope {
         Envelope(
             job: job, generation: generation, term: term, source: incarnation,
             destination: servers[server].incarnation, message: message)
     }
 
-    private func toServer(_ server: Int, _ message: Message) -> Effect {
+    func toServer(_ server: Int, _ message: Message) -> Effect {
         .sendToServer(server, envelopeToServer(server, message))
     }
 }

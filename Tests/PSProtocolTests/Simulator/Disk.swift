@@ -34,6 +34,18 @@ struct SimulatedDisk {
         return replay
     }
 
+    /// Whether the step's close survives whatever happens, on the history that is live.
+    func isClosed(_ step: UInt64) -> Bool {
+        for record in journal.prefix(synced).reversed() {
+            switch record {
+            case .close(step, _): return true
+            case .rollback: return false
+            default: break
+            }
+        }
+        return false
+    }
+
     // MARK: Checkpoints
 
     mutating func writePart(_ version: UInt64, _ generation: UInt32, rank: Int, _ values: [Int: UInt64]) {

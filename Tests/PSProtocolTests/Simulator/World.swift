@@ -75,7 +75,7 @@ final class World {
     // MARK: Running
 
     /// Runs the job to its end; faults cease at `faultsEnd`, and then it may take so long.
-    func run(patience: Int = 240_000) {
+    func run(patience: Int = 90_000) {
         seatEverybody()
         planFaults()
         while let (time, action) = agenda.next() {

@@ -1,0 +1,106 @@
+// What a server does when the coordinator orders it: load, prepare, commit, snapshot. Every order may come twice.
+
+import PSMessages
+import PSParameters
+
+extension ServerState {
+    mutating func reset(_ reset: Reset, generation: UInt32) -> [Effect] {
+        // The order is repeated until the configuration is read.
+        guard let layout else { return [] }
+        if generation == self.generation, phase == .ready {
+            return [.sendToCoordinator(envelope(.ready(version: version)))]
+        }
+        // The same generation again after a failed load is another try.
+        guard generation > self.generation || (generation == self.generation && phase == .waiting) else { return [] }
+        self.generation = generation
+        return begin(reset, layout: layout)
+    }
+
+    mutating func begin(_ reset: Reset, layout: ParameterLayout) -> [Effect] {
+        phase = .loading(reset)
+        version = reset.version
+        hello.rank = reset.rank
+        owned = ShardMap(layout: layout, serverCount: reset.servers).slices(of: reset.rank)
+        clearStep()
+        lastCommit = nil
+        committing = nil
+        published = [:]
+        parked = [:]
+        saving = nil
+        saveReply = nil
+        early = [:]
+        return [.dropFrames, .load(generation: generation, reset, slices: owned)]
+    }
+
+    mutating func clearStep() {
+        folds = Dictionary(uniqueKeysWithValues: owned.map { ($0, SliceFold()) })
+        storedBytes = 0
+        taken = [:]
+        pendingPrepare = nil
+    }
+
+    /// Answers a prepare once every slice has every contribution.
+    mutating func answerPrepare() -> [Effect] {
+        guard let step = pendingPrepare, owned.allSatisfy({ folds[$0]!.folded == ticketsPerStep }) else { return [] }
+        let prepared = Prepared(
+            step: step, isFinite: owned.allSatisfy { folds[$0]!.isFinite },
+            norms: owned.map { Prepared.Norm(slice: $0, squared: folds[$0]!.squaredNorm) })
+        return [.sendToCoordinator(envelope(.prepared(prepared)))]
+    }
+
+    mutating func commit(_ commit: Commit) -> [Effect] {
+        if commit.step < version {
+            if commit.step + 1 == version, let lastCommit, commit != lastCommit {
+                return leave(
+                    "step \(commit.step) was committed here with other numbers than the coordinator's: start this server anew"
+                )
+            }
+            return [.sendToCoordinator(envelope(.applied(step: commit.step)))]
+        }
+        guard commit.step == version, committing == nil,
+            owned.allSatisfy({ folds[$0]!.folded == ticketsPerStep })
+        else { return [] }
+        committing = commit
+        updatesLeft = owned.count
+        if owned.isEmpty { return finishCommit(commit) }
+        return owned.map { .update(generation: generation, slice: $0, commit) }
+    }
+
+    mutating func updated(_ slice: Int) -> [Effect] {
+        guard let commit = committing else { return [] }
+        published[slice] = version + 1
+        updatesLeft -= 1
+        return serveParked(slice) + (updatesLeft == 0 ? finishCommit(commit) : [])
+    }
+
+    mutating func finishCommit(_ commit: Commit) -> [Effect] {
+        version += 1
+        lastCommit = commit
+        committing = nil
+        clearStep()
+        let applied = Effect.sendToCoordinator(envelope(.applied(step: commit.step)))
+        for (slice, pushes) in early { folds[slice]?.declined = pushes }
+        early = [:]
+        return [applied] + owned.flatMap { askAgain($0) }
+    }
+
+    mutating func snapshot(_ version: UInt64) -> [Effect] {
+        if let saveReply, saveReply.version == version { return [.sendToCoordinator(envelope(saveReply.message))] }
+        let acknowledge = Effect.sendToCoordinator(envelope(.snapshotting(version: version)))
+        if saving == version { return [acknowledge] }
+        guard version == self.version, committing == nil, saving == nil else {
+            return [
+                .sendToCoordinator(
+                    envelope(.refusal(Refusal(.stale, "version \(self.version) is here, not \(version)"))))
+            ]
+        }
+        saving = version
+        return [.save(generation: generation, version: version), acknowledge]
+    }
+
+    mutating func saveEnded(_ reply: Message, version: UInt64) -> [Effect] {
+        saving = nil
+        saveReply = (version, reply)
+        return [.sendToCoordinator(envelope(reply))]
+    }
+}
