@@ -30,7 +30,8 @@ struct BadInputTests {
             try psctl("train", "--config", scratch.file("j.yaml"), "--run-dir", scratch.file("r")), code: 64,
             "j.yaml:3", "train.stepz", "train.steps")
         expectError(
-            try psctl("train", "--set", "train.batch=many", "--run-dir", scratch.file("r")), code: 64, "train.batch", "many")
+            try psctl("train", "--set", "train.batch=many", "--run-dir", scratch.file("r")), code: 64, "train.batch",
+            "many")
         #expect(!FileManager.default.fileExists(atPath: scratch.file("r")))
     }
 
@@ -44,7 +45,8 @@ struct BadInputTests {
     @Test func aModelInputBelowTheStemsMinimum() throws {
         let scratch = try Scratch()
         expectError(
-            try psctl("train", "--set", "model.stem=299", "--set", "model.imageSize=32", "--run-dir", scratch.file("r")),
+            try psctl(
+                "train", "--set", "model.stem=299", "--set", "model.imageSize=32", "--run-dir", scratch.file("r")),
             code: 64, "32", "75")
     }
 
@@ -67,7 +69,8 @@ struct BadInputTests {
     @Test func labelsBeyondTheModelsClasses() throws {
         let scratch = try Scratch()
         expectError(
-            try psctl("train", "--set", "model.classes=5", "--run-dir", scratch.file("r")), code: 1, "model.classes", "10")
+            try psctl("train", "--set", "model.classes=5", "--run-dir", scratch.file("r")), code: 1, "model.classes",
+            "10")
     }
 
     @Test func aRunDirectoryThatHoldsSomething() throws {
@@ -86,7 +89,8 @@ struct BadInputTests {
         defer { kill(pid_t(first.pid), SIGKILL) }
         let endpoint = try endpoint(of: scratch.file("a"))
         expectError(
-            try Running("ps-coordinator", ["--config", config, "--run-dir", scratch.file("b"), "--bind", endpoint]).finish(),
+            try Running("ps-coordinator", ["--config", config, "--run-dir", scratch.file("b"), "--bind", endpoint])
+                .finish(),
             code: 1, endpoint, "another process listens there")
         expectError(
             try Running("ps-coordinator", ["--config", config, "--run-dir", scratch.file("a")]).finish(), code: 1,
@@ -107,7 +111,9 @@ struct BadInputTests {
     @Test func hostileFramesDoNotDisturbAJob() throws {
         let scratch = try Scratch()
         let run = scratch.file("run")
-        let sets = ["train.steps=30", "train.batch=8", "model.width=0.1", "eval.atEnd=false", "checkpoint.everySteps=10"]
+        let sets = [
+            "train.steps=30", "train.batch=8", "model.width=0.1", "eval.atEnd=false", "checkpoint.everySteps=10",
+        ]
         let job = try Running("psctl", ["train", "--json", "--run-dir", run] + sets.flatMap { ["--set", $0] })
         let coordinator = try endpoint(of: run)
         var server = ""
@@ -154,7 +160,8 @@ struct BadInputTests {
         let scratch = try Scratch()
         let run = scratch.file("run")
         let sets = ["train.steps=8", "train.batch=8", "model.width=0.1", "eval.atEnd=false"]
-        let first = try Running("psctl", ["train", "--json", "--run-dir", run] + sets.flatMap { ["--set", $0] }).finish()
+        let first = try Running("psctl", ["train", "--json", "--run-dir", run] + sets.flatMap { ["--set", $0] })
+            .finish()
         #expect(first.code == 0, "\(first.errors)")
         // A limit on the size of files stands in for the full disk: the same failing write, without root.
         let more = sets.filter { !$0.hasPrefix("train.steps") } + ["train.steps=12"]

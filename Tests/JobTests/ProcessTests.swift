@@ -31,7 +31,8 @@ private func status(_ run: String) throws -> JobStatus {
         let exists = FileManager.default.fileExists(atPath: "/proc/\(process.pid)")
         if process.state == .up { #expect(exists, "\(process) is not there") }
         if process.state == .down { #expect(!exists || !Processes.isAlive(process.pid)) }
-        guard process.state == .up, let command = try? String(contentsOfFile: "/proc/\(process.pid)/comm", encoding: .utf8)
+        guard process.state == .up,
+            let command = try? String(contentsOfFile: "/proc/\(process.pid)/comm", encoding: .utf8)
         else { continue }
         #expect("ps-\(process.role)".hasPrefix(command.trimmingCharacters(in: .whitespacesAndNewlines)))
     }

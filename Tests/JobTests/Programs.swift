@@ -37,8 +37,11 @@ final class Running {
     /// Sends bytes to a tcp:// endpoint and closes; true when they were taken.
     static func raw(endpoint: String, bytes: [UInt8]) throws -> Bool {
         let (host, port) = try #require(Addresses.parse(endpoint))
-        return try Running(shell: "printf '\(String(decoding: bytes, as: UTF8.self).debugDescription.dropFirst().dropLast())' > /dev/tcp/\(host)/\(port)")
-            .finish(within: 10).code == 0
+        return try Running(
+            shell:
+                "printf '\(String(decoding: bytes, as: UTF8.self).debugDescription.dropFirst().dropLast())' > /dev/tcp/\(host)/\(port)"
+        )
+        .finish(within: 10).code == 0
     }
 
     private init(_ program: URL, _ arguments: [String], environment: [String: String] = [:]) throws {
