@@ -34,25 +34,22 @@ struct TorchvisionTests {
         return text
     }
 
+    /// Runs `psctl`, which must succeed, and returns its standard output.
+    @discardableResult
+    private func psctl(_ arguments: [String]) throws -> String {
+        let finished = try Running("psctl", arguments).finish(within: 300)
+        #expect(finished.code == 0, "\(finished.errors)")
+        return finished.output
+    }
+
     @Test(arguments: [(299, 299), (299, 331)])
     func gradientsAndLogitsAreTorchvisions(height: Int, width: Int) throws {
         defer { try? FileManager.default.removeItem(atPath: directory) }
         try script("make_batch", directory, "\(height)", "\(width)", "3")
         let (weights, batch) = ("\(directory)/weights.safetensors", "\(directory)/batch.safetensors")
-        let gradients = try CommandRun(
-            "psctl",
-            [
-                "gradients", "--model", "inception-v3", "--weights", weights, "--batch", batch, "--out",
-                "\(directory)/gradients.safetensors",
-            ])
-        #expect(gradients.exitCode == 0, "\(gradients.errors)")
-        let prediction = try CommandRun(
-            "psctl",
-            [
-                "predict", "--model", "inception-v3", "--weights", weights, "--batch", batch, "--out",
-                "\(directory)/logits.safetensors",
-            ])
-        #expect(prediction.exitCode == 0, "\(prediction.errors)")
+        let input = ["--model", "inception-v3", "--weights", weights, "--batch", batch]
+        try psctl(["gradients"] + input + ["--out", "\(directory)/gradients.safetensors"])
+        try psctl(["predict"] + input + ["--out", "\(directory)/logits.safetensors"])
         let errors = try JSONDecoder().decode([String: Double].self, from: Data(script("compare", directory).utf8))
         #expect(try #require(errors["loss"]) < 1e-5)
         #expect(try #require(errors["logits"]) < 1e-5)
@@ -73,17 +70,12 @@ struct TorchvisionTests {
         try writeRun(
             "\(directory)/run", job: job, layout: layout, step: 7, values: [.current: values, .average: values])
         let model = "\(directory)/model.safetensors"
-        let export = try CommandRun("psctl", ["export", "--run-dir", "\(directory)/run", "--out", model])
-        #expect(export.exitCode == 0, "\(export.errors)")
-        #expect(export.output.contains("strict=True"))
+        #expect(try psctl(["export", "--run-dir", "\(directory)/run", "--out", model]).contains("strict=True"))
 
         try script("make_batch", directory, "299", "299", "2")
         let batch = "\(directory)/batch.safetensors"
         try script("load_strictly", model, batch, "\(directory)/theirs.safetensors")
-        let prediction = try CommandRun(
-            "psctl",
-            ["predict", "--weights", model, "--batch", batch, "--out", "\(directory)/ours.safetensors"])
-        #expect(prediction.exitCode == 0, "\(prediction.errors)")
+        try psctl(["predict", "--weights", model, "--batch", batch, "--out", "\(directory)/ours.safetensors"])
         let ours = try logits("\(directory)/ours.safetensors")
         let theirs = try logits("\(directory)/theirs.safetensors")
         let difference = zip(ours, theirs).map { Double($0 - $1) }
