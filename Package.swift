@@ -80,7 +80,7 @@ let package = Package(
             "PSJob",
             [
                 "PSConfiguration", "PSCheckpoint", "PSCoordinator", "PSData", "PSNetwork", "PSNode", "PSOptimization",
-                "PSMessages", "PSModel", "PSProtocol", "PSTransport",
+                "PSMessages", "PSModel", "PSProtocol", "PSTransport", "PSWorker",
                 "CCrypto", "COpenBLAS", "CProtobufC", "CZeroMQ", "CZlib",
             ]),
 
@@ -102,6 +102,8 @@ let package = Package(
         tests("PSConfigurationTests", ["PSConfiguration"]),
         tests("PSMessagesTests", ["PSMessages", "PSTransport"]),
         tests("PSProtocolTests", ["PSProtocol"]),
-        tests("JobTests", ["PSJob", "PSCheckpoint", "PSConfiguration", "PSModel", "PSParameters"]),
+        tests(
+            "JobTests", ["PSJob", "PSCheckpoint", "PSConfiguration", "PSModel", "PSParameters"],
+            resources: [.copy("Torchvision")]),
     ]
 )

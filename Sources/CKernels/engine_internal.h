@@ -11,16 +11,10 @@
 #endif
 #define ENGINE_INLINE static inline __attribute__((always_inline))
 
-// Sixteen, four and one channels; aligned like float so that any address may be loaded.
+// Sixteen and four channels, and the bits of sixteen; aligned like float so that any address may be loaded.
 typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t mask16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef float lanes4 __attribute__((vector_size(16), aligned(4), may_alias));
-
-/// Where a window's input lies for one output pixel.
-typedef struct {
-    ptrdiff_t image; // first pixel of the image in the input
-    int row, column; // input coordinates of tap (0, 0); may be negative
-} engine_origin;
 
 /// Walks output pixels in order, without a division per pixel.
 typedef struct {

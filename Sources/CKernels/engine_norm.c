@@ -1,38 +1,44 @@
-// Batch norm's passes. Sums keep up to 64 channels in registers while they walk the pixels.
+// Batch norm's passes. Sums stay in registers while they walk the pixels: a whole number of 16-lane groups of channels
+// at a time, then the channels that are left.
 #include "engine_internal.h"
 
-// Calls BLOCK(type, first, count) for blocks of channels: 4 x 16 lanes, then 16, 4 and single channels.
-#define FOR_CHANNEL_BLOCKS(channels, BLOCK)                                                                            \
-    do {                                                                                                               \
-        size_t c = 0;                                                                                                  \
-        for (; c + 64 <= (channels); c += 64) BLOCK(lanes16, 16, c, 4);                                                \
-        for (; c + 16 <= (channels); c += 16) BLOCK(lanes16, 16, c, 1);                                                \
-        for (; c + 4 <= (channels); c += 4) BLOCK(lanes4, 4, c, 1);                                                    \
-        for (; c < (channels); c++) BLOCK(float, 1, c, 1);                                                             \
-    } while (0)
+/// engine_moments for 16 * groups channels; `groups` is a constant where this is inlined.
+ENGINE_INLINE void group_moments(const float *x, ptrdiff_t stride, size_t pixels, int groups, float *mean,
+                                 float *squares) {
+    lanes16 centre[4] = {0}, spread[4] = {0};
+    for (size_t p = 0; p < pixels; p++)
+        for (int g = 0; g < groups; g++) centre[g] += *(const lanes16 *)(x + (ptrdiff_t)p * stride + 16 * g);
+    for (int g = 0; g < groups; g++) centre[g] *= 1.0f / (float)pixels;
+    for (size_t p = 0; p < pixels; p++)
+        for (int g = 0; g < groups; g++) {
+            const lanes16 distance = *(const lanes16 *)(x + (ptrdiff_t)p * stride + 16 * g) - centre[g];
+            spread[g] += distance * distance;
+        }
+    for (int g = 0; g < groups; g++) {
+        *(lanes16 *)(mean + 16 * g) = centre[g];
+        *(lanes16 *)(squares + 16 * g) = spread[g];
+    }
+}
 
 ENGINE_CLONES
 void engine_moments(const float *x, ptrdiff_t stride, size_t pixels, size_t channels, float *mean, float *squares) {
-    const float share = 1.0f / (float)pixels;
-#define MOMENTS(lanes, width, c, count)                                                                                \
-    do {                                                                                                               \
-        lanes total[count], centre[count], spread[count];                                                              \
-        for (int i = 0; i < (count); i++) total[i] = spread[i] = (lanes){0};                                           \
-        for (size_t p = 0; p < pixels; p++)                                                                            \
-            for (int i = 0; i < (count); i++)                                                                          \
-                total[i] += *(const lanes *)(x + (ptrdiff_t)p * stride + (c) + i * (width));                           \
-        for (int i = 0; i < (count); i++) centre[i] = total[i] * share;                                                \
-        for (size_t p = 0; p < pixels; p++)                                                                            \
-            for (int i = 0; i < (count); i++) {                                                                        \
-                lanes far = *(const lanes *)(x + (ptrdiff_t)p * stride + (c) + i * (width)) - centre[i];               \
-                spread[i] += far * far;                                                                                \
-            }                                                                                                          \
-        for (int i = 0; i < (count); i++) {                                                                            \
-            *(lanes *)(mean + (c) + i * (width)) = centre[i];                                                          \
-            *(lanes *)(squares + (c) + i * (width)) = spread[i];                                                       \
-        }                                                                                                              \
-    } while (0)
-    FOR_CHANNEL_BLOCKS(channels, MOMENTS);
+    size_t c = 0;
+    for (; c + 64 <= channels; c += 64) group_moments(x + c, stride, pixels, 4, mean + c, squares + c);
+    for (; c + 16 <= channels; c += 16) group_moments(x + c, stride, pixels, 1, mean + c, squares + c);
+    const size_t rest = channels - c;
+    float centre[16] = {0}, spread[16] = {0};
+    for (size_t p = 0; p < pixels; p++)
+        for (size_t i = 0; i < rest; i++) centre[i] += x[(ptrdiff_t)p * stride + (ptrdiff_t)(c + i)];
+    for (size_t i = 0; i < rest; i++) centre[i] *= 1.0f / (float)pixels;
+    for (size_t p = 0; p < pixels; p++)
+        for (size_t i = 0; i < rest; i++) {
+            const float distance = x[(ptrdiff_t)p * stride + (ptrdiff_t)(c + i)] - centre[i];
+            spread[i] += distance * distance;
+        }
+    for (size_t i = 0; i < rest; i++) {
+        mean[c + i] = centre[i];
+        squares[c + i] = spread[i];
+    }
 }
 
 ENGINE_CLONES
@@ -52,40 +58,35 @@ ENGINE_CLONES
 void engine_norm_sums(const float *gradient, ptrdiff_t gradient_stride, const float *x, ptrdiff_t x_stride,
                       size_t pixels, size_t channels, const float *scale, const float *shift, const float *mean,
                       float *sum, float *product) {
-    // Sixteen channels at a time: two sums and three constants for each lane must fit the registers.
     size_t c = 0;
-    for (; c < channels; c += 16) {
-        const size_t width = channels - c < 16 ? channels - c : 16;
-        float total[16] = {0}, weighted[16] = {0};
-        if (width == 16) {
-            lanes16 a = {0}, b = {0};
-            const lanes16 s = *(const lanes16 *)(scale + c), t = *(const lanes16 *)(shift + c);
-            const lanes16 m = *(const lanes16 *)(mean + c);
-            for (size_t p = 0; p < pixels; p++) {
-                const lanes16 v = *(const lanes16 *)(x + (ptrdiff_t)p * x_stride + c);
-                lanes16 d = *(const lanes16 *)(gradient + (ptrdiff_t)p * gradient_stride + c);
-                const lanes16 z = v * s + t;
-                d = (lanes16)((mask16)d & (mask16)(z > 0.0f));
-                a += d;
-                b += d * (v - m);
-            }
-            *(lanes16 *)total = a;
-            *(lanes16 *)weighted = b;
-        } else {
-            for (size_t p = 0; p < pixels; p++) {
-                const float *v = x + (ptrdiff_t)p * x_stride + c;
-                const float *d = gradient + (ptrdiff_t)p * gradient_stride + c;
-                for (size_t i = 0; i < width; i++) {
-                    const float open = v[i] * scale[c + i] + shift[c + i] > 0.0f ? d[i] : 0.0f;
-                    total[i] += open;
-                    weighted[i] += open * (v[i] - mean[c + i]);
-                }
-            }
+    for (; c + 16 <= channels; c += 16) {
+        const lanes16 a = *(const lanes16 *)(scale + c), b = *(const lanes16 *)(shift + c);
+        const lanes16 centre = *(const lanes16 *)(mean + c);
+        lanes16 total = {0}, weighted = {0};
+        for (size_t p = 0; p < pixels; p++) {
+            const lanes16 v = *(const lanes16 *)(x + (ptrdiff_t)p * x_stride + c);
+            const mask16 d = *(const mask16 *)(gradient + (ptrdiff_t)p * gradient_stride + c);
+            const lanes16 open = (lanes16)(d & (mask16)(v * a + b > 0.0f));
+            total += open;
+            weighted += open * (v - centre);
         }
-        for (size_t i = 0; i < width; i++) {
-            sum[c + i] = total[i];
-            product[c + i] = weighted[i];
+        *(lanes16 *)(sum + c) = total;
+        *(lanes16 *)(product + c) = weighted;
+    }
+    const size_t rest = channels - c;
+    float total[16] = {0}, weighted[16] = {0};
+    for (size_t p = 0; p < pixels; p++) {
+        const float *v = x + (ptrdiff_t)p * x_stride + c;
+        const float *d = gradient + (ptrdiff_t)p * gradient_stride + c;
+        for (size_t i = 0; i < rest; i++) {
+            const float open = v[i] * scale[c + i] + shift[c + i] > 0.0f ? d[i] : 0.0f;
+            total[i] += open;
+            weighted[i] += open * (v[i] - mean[c + i]);
         }
+    }
+    for (size_t i = 0; i < rest; i++) {
+        sum[c + i] = total[i];
+        product[c + i] = weighted[i];
     }
 }
 

@@ -71,7 +71,9 @@ package struct RunDirectory: Sendable, Hashable {
             let number = descriptor.number
             var rest = bytes[...]
             while !rest.isEmpty {
-                let count = try systemCall("write", temporary) { rest.withUnsafeBytes { write(number, $0.baseAddress!, $0.count) } }
+                let count = try systemCall("write", temporary) {
+                    rest.withUnsafeBytes { write(number, $0.baseAddress!, $0.count) }
+                }
                 rest = rest.dropFirst(count)
             }
         }

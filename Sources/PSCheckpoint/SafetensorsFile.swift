@@ -86,11 +86,13 @@ package final class SafetensorsFile: @unchecked Sendable {
     ) throws(Failure) -> Result {
         let range = dataStart + tensor.range.lowerBound..<dataStart + tensor.range.upperBound
         precondition(range.upperBound <= mapping.bytes.count, "a tensor of another file")
+        defer { withExtendedLifetime(mapping) {} }
         return try body(UnsafeRawBufferPointer(rebasing: mapping.bytes[range]))
     }
 
     /// The SHA-256 of the whole file.
     package func sha256() -> String {
+        defer { withExtendedLifetime(mapping) {} }
         var hash = SHA256()
         hash.update(mapping.bytes)
         return hash.hexadecimal()

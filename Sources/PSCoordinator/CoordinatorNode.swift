@@ -113,7 +113,7 @@ package final class CoordinatorNode {
         else { return try Addresses.bind(socket, to: endpoint) }
         do throws(TransportError) {
             return try socket.bind(former)
-        } catch where error.isAddressInUse {
+        } catch  where error.isAddressInUse {
             return try Addresses.bind(socket, to: endpoint)
         }
     }
@@ -164,7 +164,8 @@ package final class CoordinatorNode {
             if input.takeParentGone() {
                 _ = try perform(
                     state.receive(
-                        .stop(exitCode: ExitStatus.preempted, text: "the process that started the job is gone"), at: .now))
+                        .stop(exitCode: ExitStatus.preempted, text: "the process that started the job is gone"),
+                        at: .now))
             }
             if MonotonicTime.now >= nextTick {
                 nextTick = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + 50)
@@ -188,7 +189,10 @@ package final class CoordinatorNode {
                 try link.send(state.envelope(.status(json: json), to: envelope.source), to: peer)
                 return nil
             }
-            return try perform(state.receive(.said(envelope), at: .now))
+            let status = try perform(state.receive(.said(envelope), at: .now))
+            // Who is no member got its answer and is forgotten, so that questions leave nothing behind.
+            if !state.isMember(envelope.source) { routes[envelope.source] = nil }
+            return status
         }
     }
 

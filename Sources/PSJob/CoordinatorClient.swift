@@ -59,7 +59,9 @@ package struct RunningJob {
 
     /// - Returns: what the coordinator says it will do.
     package func request(_ control: Control) throws -> String {
-        guard case .controlReply(_, let text)? = try CoordinatorClient(run: run)?.ask(.control(control), milliseconds: 3000)
+        guard
+            case .controlReply(_, let text)? = try CoordinatorClient(run: run)?.ask(
+                .control(control), milliseconds: 3000)
         else { throw JobError.noAnswer(runDirectory: run.path) }
         return text
     }

@@ -31,8 +31,10 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
             }
         case .unusableBatch(let path, let problem): "\(path): \(problem)"
         case .notStarted(let path): "\(path): the job has not started yet; look at its logs directory if it does not"
-        case .cannotStart(let program, let reason): "cannot start \(program): \(reason); build it with: swift build -c release"
-        case .notEmpty(let path): "\(path) is not empty: go on with the job in it by --resume last, or choose another --run-dir"
+        case .cannotStart(let program, let reason):
+            "cannot start \(program): \(reason); build it with: swift build -c release"
+        case .notEmpty(let path):
+            "\(path) is not empty: go on with the job in it by --resume last, or choose another --run-dir"
         case .nothingToResume(let path): "\(path) holds no job to resume; start one without --resume"
         case .noAnswer(let path): "the coordinator of \(path) does not answer: psctl status --run-dir \(path) says more"
         case .jobFailed(let text): text

@@ -69,7 +69,7 @@ final class LocalProcess {
         let all = [program] + arguments + ["--lifeline"]
         var words = all.map { strdup($0) }
         words.append(nil)
-        defer { words.forEach { free($0) } }
+        defer { for word in words { free(word) } }
         logStart = (try? FileManager.default.attributesOfItem(atPath: log)[.size] as? Int) ?? 0
         let code = posix_spawn(&pid, program, &actions, &attributes, words, environ)
         guard code == 0 else {

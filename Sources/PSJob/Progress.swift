@@ -87,6 +87,7 @@ package final class Progress {
     package static func duration(_ seconds: Double) -> String {
         let all = Int(seconds.rounded())
         let (hours, minutes, rest) = (all / 3600, all / 60 % 60, all % 60)
-        return hours > 0 ? String(format: "%d:%02d:%02d", hours, minutes, rest) : String(format: "%d:%02d", minutes, rest)
+        return hours > 0
+            ? String(format: "%d:%02d:%02d", hours, minutes, rest) : String(format: "%d:%02d", minutes, rest)
     }
 }

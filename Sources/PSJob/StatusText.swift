@@ -9,7 +9,8 @@ package enum StatusText {
         var figures = "step \(status.step) of \(status.steps), epoch \(Report.decimal(status.epoch, places: 2))"
         if let loss = status.loss { figures += ", loss \(Report.decimal(loss, places: 3))" }
         if status.state == .running {
-            figures += ", \(Report.decimal(status.imagesPerSecond, places: status.imagesPerSecond < 10 ? 2 : 0)) images/s"
+            figures +=
+                ", \(Report.decimal(status.imagesPerSecond, places: status.imagesPerSecond < 10 ? 2 : 0)) images/s"
             if let left = Progress.timeLeft(status) { figures += ", \(left) left" }
         }
         if let checkpoint = status.checkpoint { figures += "; last checkpoint at step \(checkpoint)" }

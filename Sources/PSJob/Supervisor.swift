@@ -16,6 +16,7 @@ package final class Supervisor {
     private let coordinator: LocalProcess
     private let others: [LocalProcess]
     private let resumeFrom: String?
+    private let workerArguments: [String]
     private let note: (String) -> Void
     private var endpoint: String?
     private var progress: UInt64 = 0
@@ -26,12 +27,13 @@ package final class Supervisor {
     ///   - programs: the directory of the daemons' programs.
     ///   - note: told what a person should know, a line at a time.
     package init(
-        run: RunDirectory, configuration: JobConfiguration, programs: String, resumeFrom: String?,
-        note: @escaping (String) -> Void
+        run: RunDirectory, configuration: JobConfiguration, programs: String, resumeFrom: String? = nil,
+        workerArguments: [String] = [], note: @escaping (String) -> Void
     ) {
         self.run = run
         self.configuration = configuration
         self.resumeFrom = resumeFrom
+        self.workerArguments = workerArguments
         self.note = note
         func process(_ role: Role, _ rank: Int) -> LocalProcess {
             LocalProcess(role: role, rank: rank, directory: programs, run: run)
@@ -119,7 +121,8 @@ package final class Supervisor {
             }
         }
         guard process.isWanted, !process.isRunning, Date.now >= process.notBefore else { return }
-        try process.start(["--coordinator", endpoint, "--rank", "\(process.rank)"])
+        try process.start(
+            ["--coordinator", endpoint, "--rank", "\(process.rank)"] + (process.role == .worker ? workerArguments : []))
     }
 
     private func restart(_ process: LocalProcess, after end: ProcessEnd) throws {
@@ -127,7 +130,8 @@ package final class Supervisor {
         let reason = if case .exited = end { "\(end.text): \(words)" } else { end.text }
         guard process.restarts < configuration.cluster.maxRestarts else {
             throw JobError.jobFailed(
-                "\(process.name) \(reason). It was started again \(process.restarts) times without progress; see \(run.logs)")
+                "\(process.name) \(reason). It was started again \(process.restarts) times without progress; see \(run.logs)"
+            )
         }
         process.restarts += 1
         restarts += 1

@@ -94,11 +94,15 @@ package enum BatchNorm {
     package static func apply(_ x: FeatureMap, state: BatchNormState, to y: FeatureMap, context: KernelContext) {
         let cut = passCut(pixels: x.pixels, channels: x.channels)
         context.pool.run(cut.pieces) { item, _ in
-            let pixels = cut[item]
-            engine_scale_relu(
-                x.pixel(pixels.lowerBound), x.pixelStride, y.pixel(pixels.lowerBound), y.pixelStride, pixels.count,
-                x.channels, state.scale, state.shift)
+            apply(x, pixels: cut[item], state: state, to: y)
         }
+    }
+
+    /// The same for some pixels, on the calling thread.
+    package static func apply(_ x: FeatureMap, pixels: Range<Int>, state: BatchNormState, to y: FeatureMap) {
+        engine_scale_relu(
+            x.pixel(pixels.lowerBound), x.pixelStride, y.pixel(pixels.lowerBound), y.pixelStride, pixels.count,
+            x.channels, state.scale, state.shift)
     }
 
     /// Floats of memory `backward` needs.

@@ -43,7 +43,7 @@ extension ConvolutionPlan {
         _ pixels: Range<Int>, _ input: FeatureMap, _ weights: UnsafePointer<Float>, _ output: FeatureMap,
         _ accumulate: Bool, _ scratch: UnsafeMutablePointer<Float>
     ) {
-        var window = shape.window
+        var window = shape.window.raw
         forEachTile(of: pixels) { tile in
             for piece in 0..<depthCut.pieces {
                 let depth = depthCut[piece]
@@ -61,8 +61,8 @@ extension ConvolutionPlan {
         _ pixels: Range<Int>, _ input: FeatureMap, _ weights: UnsafePointer<Float>, _ output: FeatureMap,
         _ accumulate: Bool
     ) {
-        let width = shape.outputWidth
-        let height = shape.outputHeight
+        let (width, height) = (shape.window.output.width, shape.window.output.height)
+        let middle = shape.window.padding.height
         let image = pixels.lowerBound / width / height * height
         let rows = pixels.lowerBound / width - image..<pixels.upperBound / width - image
         let cut = EvenCut(rows.count, atMost: tileLimit)
@@ -70,8 +70,8 @@ extension ConvolutionPlan {
             let tile = rows.lowerBound + cut[piece].lowerBound..<rows.lowerBound + cut[piece].upperBound
             for step in 0..<shape.taps {
                 // Taps in the order middle, 0, 1, ... without the middle.
-                let tap = step == 0 ? shape.paddingHeight : (step <= shape.paddingHeight ? step - 1 : step)
-                let shift = tap - shape.paddingHeight
+                let tap = step == 0 ? middle : (step <= middle ? step - 1 : step)
+                let shift = tap - middle
                 let reached = tile.clamped(to: max(0, -shift)..<max(0, -shift, min(height, height - shift)))
                 if reached.isEmpty { continue }
                 let target = (image + reached.lowerBound) * width..<(image + reached.upperBound) * width

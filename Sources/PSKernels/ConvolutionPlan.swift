@@ -29,10 +29,10 @@ package struct ConvolutionPlan: Sendable, Hashable, CustomStringConvertible {
     package init(_ shape: ConvolutionShape) {
         self.shape = shape
         panels = WeightPanels(rows: shape.depth, columns: shape.outputChannels)
-        let keepsSize = shape.outputHeight == shape.inputHeight && shape.outputWidth == shape.inputWidth
-        if shape.isPointwise {
+        let window = shape.window
+        if window.isPointwise {
             algorithm = .pointwise
-        } else if shape.kernelWidth == 1 && shape.strideHeight == 1 && shape.strideWidth == 1 && keepsSize {
+        } else if window.kernel.width == 1 && window.stride.area == 1 && window.output == window.input {
             algorithm = .shifted
         } else {
             algorithm = .columns
@@ -50,8 +50,8 @@ package struct ConvolutionPlan: Sendable, Hashable, CustomStringConvertible {
         case .shifted:
             depthCut = EvenCut(shape.inputChannels, atMost: 256)
             let pixels = min(256, smallProduct / (widest * depthCut.longest))
-            tileLimit = max(1, pixels / shape.outputWidth)
-            let perImage = EvenCut(shape.outputHeight, atMost: max(1, 512 / shape.outputWidth))
+            tileLimit = max(1, pixels / window.output.width)
+            let perImage = EvenCut(window.output.height, atMost: max(1, 512 / window.output.width))
             chunksPerImage = perImage.pieces
             chunks = EvenCut(shape.batch * perImage.pieces, pieces: shape.batch * perImage.pieces)
         }
@@ -67,16 +67,16 @@ package struct ConvolutionPlan: Sendable, Hashable, CustomStringConvertible {
     /// The output pixels of one work item.
     package func pixels(ofChunk chunk: Int) -> Range<Int> {
         guard algorithm == .shifted else { return chunks[chunk] }
-        let image = chunk / chunksPerImage
-        let rows = EvenCut(shape.outputHeight, pieces: chunksPerImage)[chunk % chunksPerImage]
-        let first = image * shape.outputHeight
-        return (first + rows.lowerBound) * shape.outputWidth..<(first + rows.upperBound) * shape.outputWidth
+        let map = shape.window.output
+        let rows = EvenCut(map.height, pieces: chunksPerImage)[chunk % chunksPerImage]
+        let first = chunk / chunksPerImage * map.height
+        return (first + rows.lowerBound) * map.width..<(first + rows.upperBound) * map.width
     }
 
     package var description: String {
-        let s = shape
-        return "\(s.kernelHeight)x\(s.kernelWidth)/\(s.strideHeight) \(s.inputChannels)->\(s.outputChannels) at "
-            + "\(s.outputHeight)x\(s.outputWidth): \(algorithm.rawValue), \(chunkCount) items, depth \(depthCut.longest) "
-            + "x \(depthCut.pieces), \(panels.panelCount) panels of \(panels.panelWidth)"
+        let (kernel, map) = (shape.window.kernel, shape.window.output)
+        return "\(kernel.height)x\(kernel.width)/\(shape.window.stride.height) \(shape.inputChannels)->"
+            + "\(shape.outputChannels) at \(map.height)x\(map.width): \(algorithm.rawValue), \(chunkCount) items, depth "
+            + "\(depthCut.longest) x \(depthCut.pieces), \(panels.panelCount) panels of \(panels.panelWidth)"
     }
 }

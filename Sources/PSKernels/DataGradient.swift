@@ -58,8 +58,8 @@ package enum DataGradientPlan: Sendable, Hashable {
         _ image: Int, _ shape: ConvolutionShape, _ panels: WeightPanels, _ outputGradient: FeatureMap,
         _ weights: UnsafePointer<Float>, _ inputGradient: FeatureMap, _ scratch: UnsafeMutablePointer<Float>
     ) {
-        var window = shape.window
-        let pixels = shape.outputHeight * shape.outputWidth
+        var window = shape.window.raw
+        let pixels = shape.window.output.area
         let tiles = EvenCut(pixels, atMost: DataGradientPlan.tileLimit)
         let depthCut = EvenCut(shape.outputChannels, atMost: 256)
         for piece in 0..<tiles.pieces {

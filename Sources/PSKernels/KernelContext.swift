@@ -11,10 +11,10 @@ package final class KernelContext {
     /// - Parameters:
     ///   - scratch: `threads * scratchFloats` floats that outlive the context.
     ///   - scratchFloats: what the greediest kernel needs for one thread.
-    package init(threads: Int, scratch: UnsafeMutablePointer<Float>, scratchFloats: Int) {
+    package init(threads: Int, scratch: UnsafeMutablePointer<Float>, scratchFloats: Int) throws(KernelError) {
         // The engine's own threads split the work; OpenBLAS must not add its own beneath them.
         openblas_set_num_threads(1)
-        pool = ThreadPool(threads: threads)
+        pool = try ThreadPool(threads: threads)
         self.scratch = scratch
         scratchStride = scratchFloats
     }

@@ -8,15 +8,16 @@ import Synchronization
 /// Items are dealt in arrival order, so a kernel may let neither the item's thread nor the order of items show in its
 /// result: every item writes memory of its own, and sums across items are taken afterwards in item order.
 package final class ThreadPool {
-    package let threadCount: Int
+    /// The caller's thread included.
+    package var threadCount: Int { threads.count + 1 }
     private let crew: Crew
     private var threads: [pthread_t] = []
 
-    package init(threads threadCount: Int) {
-        precondition(threadCount > 0, "a pool needs a thread")
-        self.threadCount = threadCount
+    /// - Parameter wanted: at least 1, the caller's included.
+    package init(threads wanted: Int) throws(KernelError) {
+        precondition(wanted > 0, "a pool needs a thread")
         crew = Crew()
-        for index in 1..<max(threadCount, 1) {
+        for index in 1..<max(wanted, 1) {
             let start = Unmanaged.passRetained(Start(crew: crew, index: index))
             var thread = pthread_t()
             let code = pthread_create(
@@ -26,7 +27,11 @@ package final class ThreadPool {
                     start.crew.work(index: start.index)
                     return nil
                 }, start.toOpaque())
-            precondition(code == 0, "pthread_create failed with code \(code)")
+            guard code == 0 else {
+                start.release()
+                // All members are set, so `deinit` sends the threads already started home.
+                throw .threadsRefused(wanted: wanted, started: threads.count + 1, code: code)
+            }
             threads.append(thread)
         }
     }
@@ -57,8 +62,9 @@ package final class ThreadPool {
     }
 }
 
-/// What the threads share. `@unchecked Sendable`: `body`, `count`, `round`, `busy` and `dismissed` are read and written
-/// under `mutex` only; the items themselves are dealt by an atomic.
+/// What the threads share. `@unchecked Sendable`: `round`, `busy` and `dismissed` are read and written under `mutex` only;
+/// `body` and `count` are written under it before a round is announced and stay as they are until all have reported; the
+/// items themselves are dealt by an atomic.
 private final class Crew: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let started = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
@@ -94,7 +100,7 @@ private final class Crew: @unchecked Sendable {
         round += 1
         pthread_cond_broadcast(started)
         pthread_mutex_unlock(mutex)
-        deal(body, count, thread: 0)
+        deal(thread: 0)
         pthread_mutex_lock(mutex)
         while busy > 0 { pthread_cond_wait(finished, mutex) }
         self.body = nil
@@ -109,10 +115,8 @@ private final class Crew: @unchecked Sendable {
             while round == seen && !dismissed { pthread_cond_wait(started, mutex) }
             if dismissed { break }
             seen = round
-            guard let body else { preconditionFailure("a round without work") }
-            let count = count
             pthread_mutex_unlock(mutex)
-            deal(body, count, thread: index)
+            deal(thread: index)
             pthread_mutex_lock(mutex)
             busy -= 1
             if busy == 0 { pthread_cond_signal(finished) }
@@ -127,7 +131,11 @@ private final class Crew: @unchecked Sendable {
         pthread_mutex_unlock(mutex)
     }
 
-    private func deal(_ body: (Int, Int) -> Void, _ count: Int, thread: Int) {
+    /// A function of its own, so that the closure is let go before the helper reports: `withoutActuallyEscaping` traps
+    /// if someone still holds it.
+    @inline(never)
+    private func deal(thread: Int) {
+        guard let body else { preconditionFailure("a round without work") }
         while true {
             let item = next.wrappingAdd(1, ordering: .relaxed).oldValue
             if item >= count { return }

@@ -72,7 +72,7 @@ package struct WeightGradientPlan: Sendable, Hashable {
         _ pixels: Range<Int>, _ blocks: Range<Int>, _ input: FeatureMap, _ outputGradient: FeatureMap,
         _ part: UnsafeMutablePointer<Float>, _ scratch: UnsafeMutablePointer<Float>
     ) {
-        var window = shape.window
+        var window = shape.window.raw
         let cut = EvenCut(pixels.count, atMost: tileLimit)
         for piece in 0..<cut.pieces {
             let tile = pixels.lowerBound + cut[piece].lowerBound..<pixels.lowerBound + cut[piece].upperBound
@@ -101,8 +101,9 @@ package struct WeightGradientPlan: Sendable, Hashable {
         let tap = block / depthCut.pieces
         let channels = depthCut[block % depthCut.pieces]
         let depth = tap * shape.inputChannels + channels.lowerBound..<tap * shape.inputChannels + channels.upperBound
-        let shift = tap - shape.paddingHeight
-        let reached = shape.outputHeight - abs(shift)
+        let shift = tap - shape.window.padding.height
+        let map = shape.window.output
+        let reached = map.height - abs(shift)
         guard reached > 0 else {
             // A map lower than the kernel's arm: this tap sees padding only.
             for panel in 0..<layout.forward.panelCount {
@@ -111,13 +112,13 @@ package struct WeightGradientPlan: Sendable, Hashable {
             }
             return
         }
-        let cut = EvenCut(reached * shape.outputWidth, atMost: tileLimit)
+        let cut = EvenCut(reached * map.width, atMost: tileLimit)
         for image in images {
-            let first = (image * shape.outputHeight + max(0, -shift)) * shape.outputWidth
+            let first = (image * map.height + max(0, -shift)) * map.width
             for piece in 0..<cut.pieces {
                 let tile = first + cut[piece].lowerBound..<first + cut[piece].upperBound
                 addProducts(
-                    tile, depth, input.pixel(tile.lowerBound + shift * shape.outputWidth) + channels.lowerBound,
+                    tile, depth, input.pixel(tile.lowerBound + shift * map.width) + channels.lowerBound,
                     input.pixelStride, outputGradient, part, accumulate: image > images.lowerBound || piece > 0)
             }
         }

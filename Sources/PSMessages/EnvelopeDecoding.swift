@@ -90,7 +90,8 @@ extension Message {
             hello.kernelCore = text(m.kernel_core)
             hello.kernelHash = m.kernel_hash
             if m.has_memory != 0 {
-                hello.memory = Hello.Memory(version: m.version, lastCommit: m.last_commit.map { commitValue($0.pointee) })
+                hello.memory = Hello.Memory(
+                    version: m.version, lastCommit: m.last_commit.map { commitValue($0.pointee) })
             }
             self = .hello(hello)
         case PS__ENVELOPE__BODY_WELCOME:

@@ -82,6 +82,7 @@ extension GraphBuilder {
         var head = try averagePool("\(name).pool", x, pool, stride: 3)  //                           5 x 5 x 768
         head = try convolution("\(name).conv0", head, 128, 1)  //                                    5 x 5 x 128
         let kernel = Extent(min(5, shape(head).height), min(5, shape(head).width))
+        // slim's deviation, and the one torchvision names, though its loop over modules misses it and starts with 0.1.
         head = try convolution("\(name).conv1", head, 768, kernel, deviation: 0.01)  //              1 x 1 x 768
         head = globalAveragePool("\(name).avgpool", head)
         return dense("\(name).fc", head, settings.classes, deviation: 0.001)

@@ -3,7 +3,7 @@
 import Glibc
 
 /// Where every region of a network lies, in floats from the arena's start.
-struct ArenaPlan {
+package struct ArenaPlan {
     /// Cache lines, and the widest vectors, start every region.
     private static let alignment = 16
 
@@ -14,19 +14,21 @@ struct ArenaPlan {
     }
 
     private var regions: [Region] = []
-    private(set) var floatCount = 0
+    package private(set) var floatCount = 0
+
+    package init() {}
 
     /// Asks for memory that is used from time `lifetime.lowerBound` to `lifetime.upperBound`.
     ///
     /// - Returns: the region's number for `offset(_:)`.
-    mutating func reserve(floats: Int, lifetime: ClosedRange<Int>) -> Int {
+    package mutating func reserve(floats: Int, lifetime: ClosedRange<Int>) -> Int {
         let rounded = (max(floats, 1) + ArenaPlan.alignment - 1) / ArenaPlan.alignment * ArenaPlan.alignment
         regions.append(Region(floats: rounded, lifetime: lifetime))
         return regions.count - 1
     }
 
     /// The largest regions first, each at the lowest place that is free during its lifetime.
-    mutating func place() {
+    package mutating func place() {
         var placed: [Region] = []
         for index in regions.indices.sorted(by: { (regions[$1].floats, $0) < (regions[$0].floats, $1) }) {
             var offset = 0
@@ -41,7 +43,7 @@ struct ArenaPlan {
         }
     }
 
-    func offset(_ region: Int) -> Int { regions[region].offset }
+    package func offset(_ region: Int) -> Int { regions[region].offset }
 }
 
 /// The memory itself: private, zero at first, in huge pages where the system has them.
@@ -56,12 +58,11 @@ final class Arena {
 
     init(floats: Int) throws(NetworkError) {
         byteCount = Arena.byteCount(floats: floats)
-        // mmap places large mappings on huge-page boundaries by itself; should it not, the rest is ordinary pages.
         let memory = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let memory, memory != MAP_FAILED else {
             throw .outOfMemory(bytes: byteCount, reason: String(cString: strerror(errno)))
         }
-        // Advice only: without huge pages everything works, somewhat slower.
+        // Advice only: without huge pages, and at the ends that fill none, everything works, somewhat slower.
         madvise(memory, byteCount, MADV_HUGEPAGE)
         base = memory.bindMemory(to: Float.self, capacity: byteCount / MemoryLayout<Float>.stride)
     }

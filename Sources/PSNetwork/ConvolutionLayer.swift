@@ -88,8 +88,10 @@ struct ConvolutionLayer: Layer {
         BatchNorm.runningScale(
             mean: parameters.runningMean, variance: parameters.runningVariance, channels: output.channels,
             gamma: gamma, beta: parameters.bias, epsilon: batchNormEpsilon, state: parameters.norm)
-        kernels.forward.forward(input: input, weights: parameters.weights, output: output, context: context)
-        BatchNorm.apply(output, state: parameters.norm, to: output, context: context)
+        kernels.forward.forward(input: input, weights: parameters.weights, output: output, context: context) {
+            _, pixels in
+            BatchNorm.apply(output, pixels: pixels, state: parameters.norm, to: output)
+        }
     }
 }
 

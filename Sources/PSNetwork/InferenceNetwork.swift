@@ -37,7 +37,7 @@ package final class InferenceNetwork {
         let input = memory.map(0)
         let perImage = description.nodes[0].shape.elements
         input.base.update(from: images, count: count * perImage)
-        // The plan is made for full batches; images that are not there are zeros, so that no stale NaN slows it down.
+        // The plan is made for full batches; missing images are zeros.
         (input.base + count * perImage).update(repeating: 0, count: (batch - count) * perImage)
         for layer in memory.layers { layer?.infer(memory.context) }
         let output = memory.map(description.logits)

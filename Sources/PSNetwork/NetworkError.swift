@@ -5,6 +5,7 @@ package enum NetworkError: Error, Equatable, CustomStringConvertible {
     /// A batch norm that would see one value per channel has no variance to divide by.
     case singleValueBatchNorm(layer: String, batch: Int)
     case outOfMemory(bytes: Int, reason: String)
+    case threadsRefused(wanted: Int, reason: String)
 
     package var description: String {
         switch self {
@@ -16,6 +17,8 @@ package enum NetworkError: Error, Equatable, CustomStringConvertible {
                 + "use a batch of at least 2 or larger images"
         case .outOfMemory(let bytes, let reason):
             "the network needs \(bytes >> 20) MiB, which the system refused (\(reason)); use a smaller batch"
+        case .threadsRefused(let wanted, let reason):
+            "the system refused \(wanted) compute threads (\(reason)); set cluster.threads to a smaller number"
         }
     }
 }

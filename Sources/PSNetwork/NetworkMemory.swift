@@ -1,5 +1,6 @@
 // A planned network brought to life: its arena, its layers, and the way parameters come in.
 
+import Glibc
 import PSKernels
 import PSModel
 import PSParameters
@@ -24,9 +25,16 @@ final class NetworkMemory {
     init(plan: NetworkPlan, threads: Int) throws(NetworkError) {
         self.plan = plan
         arena = try Arena(floats: plan.arena.floatCount)
-        context = KernelContext(
-            threads: threads, scratch: arena.base + plan.arena.offset(plan.scratch),
-            scratchFloats: plan.scratchFloats)
+        do throws(KernelError) {
+            context = try KernelContext(
+                threads: threads, scratch: arena.base + plan.arena.offset(plan.scratch),
+                scratchFloats: plan.scratchFloats)
+        } catch {
+            switch error {
+            case .threadsRefused(let wanted, _, let code):
+                throw .threadsRefused(wanted: wanted, reason: String(cString: strerror(code)))
+            }
+        }
         targets = [TensorTarget](repeating: .unused, count: plan.description.layout.tensors.count)
         layers = plan.nodes.map { $0.isUsed ? makeLayer($0) : nil }
     }

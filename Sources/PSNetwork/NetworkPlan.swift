@@ -84,6 +84,16 @@ struct NetworkPlan {
         arena.place()
     }
 
+    /// How each convolution and dense layer is computed forward.
+    var lines: [String] {
+        nodes.compactMap { plan in
+            switch plan.kernel {
+            case .convolution(let kernels), .dense(let kernels): "\(plan.node.name): \(kernels.forward)"
+            default: nil
+            }
+        }
+    }
+
     /// Time: node i runs forward at i and backward at 2n - i, the losses are taken at n.
     private var wholeStep: ClosedRange<Int> { 0...2 * nodes.count }
     private func backwardTime(_ node: Int) -> Int { 2 * nodes.count - node }
@@ -193,7 +203,7 @@ struct NetworkPlan {
         case .globalAveragePool:
             let map = nodes[node.inputs[0]].node.shape
             let shape = PoolShape.global(
-                batch: batch, height: map.height, width: map.width, channels: map.channels)
+                batch: batch, map: Size(map.height, map.width), channels: map.channels)
             nodes[index].kernel = .averagePool(shape, countBorder: false)
         case .dropout(let probability):
             nodes[index].kernel = .dropout(probability: probability)
@@ -206,10 +216,8 @@ struct NetworkPlan {
         let node = nodes[index].node
         let input = nodes[node.inputs[0]].node
         let shape = ConvolutionShape(
-            batch: batch, input: (input.shape.height, input.shape.width), inputChannels: input.shape.channels,
-            outputChannels: node.shape.channels, kernel: (window.kernel.height, window.kernel.width),
-            stride: (window.stride.height, window.stride.width),
-            padding: (window.padding.height, window.padding.width))
+            batch: batch, window: slidingWindow(node, window), inputChannels: input.shape.channels,
+            outputChannels: node.shape.channels)
         let needsDataGradient = mode == .training && input.operation != .input
         let kernels = ConvolutionKernels(
             forward: ConvolutionPlan(shape), weightGradient: WeightGradientPlan(shape),
@@ -233,11 +241,14 @@ struct NetworkPlan {
     }
 
     private func poolShape(_ node: Node, _ window: Window) -> PoolShape {
+        PoolShape(batch: batch, channels: node.shape.channels, window: slidingWindow(node, window))
+    }
+
+    private func slidingWindow(_ node: Node, _ window: Window) -> SlidingWindow {
+        func size(_ extent: Extent) -> Size { Size(extent.height, extent.width) }
         let input = nodes[node.inputs[0]].node.shape
-        return PoolShape(
-            batch: batch, channels: input.channels, input: (input.height, input.width),
-            output: (node.shape.height, node.shape.width), kernel: (window.kernel.height, window.kernel.width),
-            stride: (window.stride.height, window.stride.width),
-            padding: (window.padding.height, window.padding.width))
+        return SlidingWindow(
+            input: Size(input.height, input.width), kernel: size(window.kernel), stride: size(window.stride),
+            padding: size(window.padding), output: Size(node.shape.height, node.shape.width))
     }
 }

@@ -26,7 +26,7 @@ package struct StepResult: Sendable, Hashable {
     package let correct: Int
 }
 
-/// One network of one worker. All memory is taken when it is made; a step allocates nothing.
+/// One network of one worker. The memory for parameters, maps and scratch is taken when it is made; a step takes no more.
 ///
 /// Not to be called from two threads at once. The same inputs give the same bits with any number of threads.
 package final class TrainingNetwork {
@@ -54,6 +54,9 @@ package final class TrainingNetwork {
     package var arenaByteCount: Int { memory.arena.byteCount }
 
     package var layout: ParameterLayout { description.layout }
+
+    /// How each convolution and dense layer is computed forward, one line a layer.
+    package var planLines: [String] { memory.plan.lines }
 
     /// Takes the values of one slice.
     ///

@@ -3,25 +3,17 @@
 import Foundation
 import Logging
 
-/// A mistake in a daemon's arguments.
-package struct DaemonArgumentError: Error, CustomStringConvertible {
-    package let description: String
-}
-
 package enum DaemonArguments {
-    package static func validate(
-        coordinator: String? = nil, bind: String? = nil, rank: Int? = nil
-    ) throws(DaemonArgumentError) {
+    /// What is wrong with a daemon's arguments, or nil.
+    package static func mistake(coordinator: String? = nil, bind: String? = nil, rank: Int? = nil) -> String? {
         for (option, value) in [("--coordinator", coordinator), ("--bind", bind)] {
-            if let value, Addresses.parse(value) == nil {
-                throw DaemonArgumentError(description: "\(option) \(value): expected tcp://HOST:PORT")
-            }
+            if let value, Addresses.parse(value) == nil { return "\(option) \(value): expected tcp://HOST:PORT" }
         }
         if let coordinator, coordinator.hasSuffix(":*") {
-            throw DaemonArgumentError(
-                description: "--coordinator \(coordinator): expected the port that the coordinator printed")
+            return "--coordinator \(coordinator): expected the port that the coordinator printed"
         }
-        if let rank, rank < 0 { throw DaemonArgumentError(description: "--rank \(rank): expected 0 or more") }
+        if let rank, rank < 0 { return "--rank \(rank): expected 0 or more" }
+        return nil
     }
 }
 

@@ -15,8 +15,7 @@ package struct Payload: Sendable {
     }
 
     func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
-        defer { withExtendedLifetime(buffer) {} }
-        return body(UnsafeRawBufferPointer(rebasing: buffer.bytes[range]))
+        buffer.withBytes(range, body)
     }
 }
 

@@ -13,6 +13,12 @@ package enum Signals {
     package static func install() {
         _ = bell
         signal(SIGPIPE, SIG_IGN)
+        // Who starts this process may have them blocked, and a child inherits that.
+        var stops = sigset_t()
+        sigemptyset(&stops)
+        sigaddset(&stops, SIGTERM)
+        sigaddset(&stops, SIGINT)
+        pthread_sigmask(SIG_UNBLOCK, &stops, nil)
         for number in [SIGTERM, SIGINT] {
             signal(number) { number in
                 if Signals.count.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue > 1 {

@@ -4,6 +4,11 @@ import PSMessages
 import PSParameters
 
 extension CoordinatorState {
+    /// Whether the process is counted, up or not.
+    package func isMember(_ incarnation: Incarnation) -> Bool {
+        workers[incarnation] != nil || servers.contains { $0?.incarnation == incarnation }
+    }
+
     mutating func hello(_ hello: Hello, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
         if envelope.job != 0, envelope.job != job {
             return refuse(envelope.source, .job, "this coordinator runs another job")

@@ -104,6 +104,7 @@ extension CoordinatorState {
         let loss = contributions.reduce(0) { $0 + $1.loss } / Double(max(1, contributions.count))
         let report = StepReport(
             step: version, epoch: Double(version) / settings.stepsPerEpoch,
+            elapsedSeconds: firstGrant.map { Double(now.since($0.at)) / 1000 } ?? 0,
             loss: loss.isFinite ? loss : nil,
             accuracy: Double(contributions.reduce(0) { $0 + $1.correct }) / Double(images),
             learningRate: Double(commit.learningRate), gradientNorm: norm.isFinite ? norm : nil,

@@ -83,6 +83,8 @@ package struct StepReport: Sendable, Hashable, Codable {
     /// Commits including this one.
     package var step: UInt64
     package var epoch: Double
+    /// Since the coordinator's first grant.
+    package var elapsedSeconds: Double
     /// Mean over the step's tickets; nil where it is not finite.
     package var loss: Double?
     /// Share of the step's training images classified right.
@@ -96,6 +98,7 @@ package struct StepReport: Sendable, Hashable, Codable {
 
     enum CodingKeys: String, CodingKey {
         case step, epoch, loss, accuracy, skipped
+        case elapsedSeconds = "elapsed_seconds"
         case learningRate = "learning_rate"
         case gradientNorm = "gradient_norm"
         case clipScale = "clip_scale"

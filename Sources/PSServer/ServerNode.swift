@@ -59,7 +59,8 @@ package final class ServerNode {
         control = Link(try Socket(.dealer, context: context, largestMessage: 8 << 20))
         bulk = Link(try Socket(.router, context: context, largestMessage: largestSliceMessage))
         let host = Addresses.local(facing: options.coordinator) ?? "127.0.0.1"
-        let endpoint = try Addresses.bind(bulk.socket, to: options.bind ?? "tcp://\(host):*")
+        let bound = try Addresses.bind(bulk.socket, to: options.bind ?? "tcp://\(host):*")
+        let endpoint = Addresses.reachable(bound, facing: options.coordinator)
         try control.socket.connect(options.coordinator)
         var hello = Hello(role: .server, host: identity.host, pid: identity.pid, rank: options.rank)
         hello.endpoint = endpoint
@@ -180,7 +181,8 @@ package final class ServerNode {
 
     private func configure(_ welcome: Welcome) -> ServerState.Event {
         do {
-            let configuration = try JobConfiguration(yaml: welcome.configuration, path: "the coordinator's configuration")
+            let configuration = try JobConfiguration(
+                yaml: welcome.configuration, path: "the coordinator's configuration")
             try RunDirectory(welcome.runDirectory).check(nonce: welcome.nonce)
             let layout = try ModelDescription(configuration.model).layout
             runDirectory = welcome.runDirectory
@@ -195,9 +197,12 @@ package final class ServerNode {
 
     private func load(_ generation: UInt32, _ reset: Reset, _ slices: [Int]) {
         guard let store else { return }
+        // Workers say where they are when they pull anew.
+        routes = [:]
         shard = (reset.rank, reset.servers)
         logger.info(
-            "loading", metadata: ["step": "\(reset.version)", "generation": "\(generation)", "slices": "\(slices.count)"])
+            "loading",
+            metadata: ["step": "\(reset.version)", "generation": "\(generation)", "slices": "\(slices.count)"])
         compute.run { [mailbox = input.mailbox] in
             do throws(CheckpointError) {
                 let weights = try store.load(slices, checkpoint: reset.checkpoint)

@@ -232,8 +232,9 @@ extension SliceStore.Snapshot {
             for slice in layout.slices where slice.range.overlaps(range) {
                 guard let buffer = values[value]?[slice.index] else { continue }
                 let part = slice.range.clamped(to: range)
-                let bytes = (part.lowerBound - slice.range.lowerBound) * 4..<(part.upperBound - slice.range.lowerBound) * 4
-                try emit(UnsafeRawBufferPointer(rebasing: buffer.bytes[bytes]))
+                let bytes =
+                    (part.lowerBound - slice.range.lowerBound) * 4..<(part.upperBound - slice.range.lowerBound) * 4
+                try buffer.withBytes(bytes, emit)
             }
         }
         return files.map {

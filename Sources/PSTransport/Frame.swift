@@ -14,6 +14,14 @@ package final class SharedBuffer: @unchecked Sendable {
         bytes = .allocate(byteCount: max(byteCount, 1), alignment: 64)
     }
 
+    /// Some of the bytes, alive inside the closure even if nobody else holds the buffer any more.
+    package func withBytes<R, E: Error>(
+        _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws(E) -> R
+    ) throws(E) -> R {
+        defer { withExtendedLifetime(self) {} }
+        return try body(UnsafeRawBufferPointer(rebasing: bytes[range]))
+    }
+
     package var floats: UnsafeMutablePointer<Float> { bytes.baseAddress!.assumingMemoryBound(to: Float.self) }
 
     deinit { bytes.deallocate() }

@@ -9,8 +9,22 @@ import PSOptimization
 import PSParameters
 import PSTransport
 
-/// The network, the data and the recipe of one worker. Used by its compute thread only.
-final class TicketComputer: @unchecked Sendable {
+/// What a worker does with tickets. Used by its compute thread only, but for `fixedGradients`.
+protocol TicketWork: AnyObject, Sendable {
+    var layout: ParameterLayout { get }
+    /// Takes the values of one slice, as a server published them.
+    func load(slice: Int, values: Frame)
+    /// The flat vector that holds the ticket's contribution already, where it needs no computing.
+    func fixedGradients(of attempt: Attempt) -> SharedBuffer?
+    /// Computes the ticket's contribution into `gradients`, the flat vector.
+    /// - Parameter sliceReady: called as soon as a slice's part of `gradients` is final.
+    func compute(
+        _ attempt: Attempt, into gradients: SharedBuffer, sliceReady: (Int) -> Void
+    ) throws -> Contribution
+}
+
+/// The network, the data and the recipe of one worker.
+final class TicketComputer: TicketWork, @unchecked Sendable {
     // Sendable: handed to the compute thread once, used only there.
 
     let layout: ParameterLayout
@@ -36,13 +50,12 @@ final class TicketComputer: @unchecked Sendable {
         labels = Array(repeating: 0, count: batch)
     }
 
-    /// Takes the values of one slice, as a server published them.
+    func fixedGradients(of attempt: Attempt) -> SharedBuffer? { nil }
+
     func load(slice: Int, values: Frame) {
         values.withFloats { network.load(elements: layout.slices[slice].range, from: $0) }
     }
 
-    /// Computes the ticket's contribution into `gradients`, the flat vector.
-    /// - Parameter sliceReady: called as soon as a slice's part of `gradients` is final.
     func compute(
         _ attempt: Attempt, into gradients: SharedBuffer, sliceReady: (Int) -> Void
     ) throws -> Contribution {

@@ -18,6 +18,8 @@ package struct WorkerOptions: Sendable {
     /// Standard input is a pipe from who started this process; its end means that they are gone.
     package var lifeline = false
     package var timing = Timing()
+    /// Push prepared random gradients instead of computing.
+    package var isExchangeBenchmark = false
 
     package init(coordinator: String) { self.coordinator = coordinator }
 }
@@ -26,7 +28,7 @@ package final class WorkerNode {
     /// What other threads tell the loop.
     private enum Internal: Sendable {
         case event(WorkerState.Event)
-        case built(TicketComputer, ticketsPerStep: Int)
+        case built(any TicketWork, ticketsPerStep: Int)
     }
 
     private let logger: Logger
@@ -35,7 +37,8 @@ package final class WorkerNode {
     private let input: NodeInput<Internal>
     private let compute = SerialThread(name: "compute")
     private var state: WorkerState
-    private var computer: TicketComputer?
+    private var work: (any TicketWork)?
+    private let isExchangeBenchmark: Bool
 
     /// In rank order.
     private var servers: [Link] = []
@@ -47,6 +50,7 @@ package final class WorkerNode {
 
     package init(_ options: WorkerOptions, logger: Logger) throws(TransportError) {
         self.logger = logger
+        isExchangeBenchmark = options.isExchangeBenchmark
         input = NodeInput(lifeline: options.lifeline)
         let identity = ProcessIdentity(role: .worker)
         control = Link(try Socket(.dealer, context: context, largestMessage: 8 << 20))
@@ -110,10 +114,10 @@ package final class WorkerNode {
     private func take(_ event: Internal) throws(TransportError) -> ExitStatus? {
         switch event {
         case .event(let event): return try perform(state.receive(event, at: .now))
-        case .built(let computer, let ticketsPerStep):
-            self.computer = computer
+        case .built(let work, let ticketsPerStep):
+            self.work = work
             return try perform(
-                state.receive(.configured(computer.layout, ticketsPerStep: ticketsPerStep), at: .now))
+                state.receive(.configured(work.layout, ticketsPerStep: ticketsPerStep), at: .now))
         }
     }
 
@@ -135,8 +139,8 @@ package final class WorkerNode {
             case .configure(let welcome): configure(welcome)
             case .connect(let addresses): try connect(addresses)
             case .load(let slice):
-                guard let computer, let arriving else { break }
-                compute.run { computer.load(slice: slice, values: arriving) }
+                guard let work, let arriving else { break }
+                compute.run { work.load(slice: slice, values: arriving) }
             case .compute(let attempt): compute(attempt)
             case .push(let server, let envelope, let slice):
                 guard let range = state.layout?.slices[slice].range else { break }
@@ -151,13 +155,16 @@ package final class WorkerNode {
     /// Building the network takes memory and time; heartbeats go on meanwhile.
     private func configure(_ welcome: Welcome) {
         logger.info("joined", metadata: ["rank": "\(welcome.rank)", "run": "\(welcome.runDirectory)"])
-        compute.run { [mailbox = input.mailbox] in
+        compute.run { [mailbox = input.mailbox, isExchangeBenchmark] in
             do {
                 let configuration = try JobConfiguration(
                     yaml: welcome.configuration, path: "the coordinator's configuration")
                 try RunDirectory(welcome.runDirectory).check(nonce: welcome.nonce)
-                let computer = try TicketComputer(configuration: configuration)
-                mailbox.post(.built(computer, ticketsPerStep: configuration.train.ticketsPerStep))
+                let work: any TicketWork =
+                    isExchangeBenchmark
+                    ? try ExchangeWork(configuration: configuration, runDirectory: welcome.runDirectory)
+                    : try TicketComputer(configuration: configuration)
+                mailbox.post(.built(work, ticketsPerStep: configuration.train.ticketsPerStep))
             } catch {
                 mailbox.post(.event(.configurationFailed("\(error)")))
             }
@@ -180,15 +187,17 @@ package final class WorkerNode {
     }
 
     private func compute(_ attempt: Attempt) {
-        guard let computer else { return }
-        // A slice of an earlier contribution may still be on its way out: then this one gets memory of its own.
-        let byteCount = computer.layout.count * MemoryLayout<Float>.stride
-        if gradients.bytes.count < byteCount || !isKnownUniquelyReferenced(&gradients) {
+        guard let work else { return }
+        let byteCount = work.layout.count * MemoryLayout<Float>.stride
+        if let fixed = work.fixedGradients(of: attempt) {
+            gradients = fixed
+        } else if gradients.bytes.count < byteCount || !isKnownUniquelyReferenced(&gradients) {
+            // A slice of an earlier contribution may still be on its way out: then this one gets memory of its own.
             gradients = SharedBuffer(byteCount: byteCount)
         }
         compute.run { [mailbox = input.mailbox, gradients] in
             do {
-                let contribution = try computer.compute(attempt, into: gradients) { slice in
+                let contribution = try work.compute(attempt, into: gradients) { slice in
                     mailbox.post(.event(.gradientReady(attempt, slice: slice)))
                 }
                 mailbox.post(.event(.computed(contribution)))

@@ -31,7 +31,9 @@ struct PSCoordinatorCommand: ParsableCommand {
     @Flag(help: "Stop when standard input ends (for a process that starts this one).")
     var lifeline = false
 
-    func validate() throws { try DaemonArguments.validate(bind: bind) }
+    func validate() throws {
+        if let mistake = DaemonArguments.mistake(bind: bind) { throw ValidationError(mistake) }
+    }
 
     func run() throws {
         Daemon.run("ps-coordinator") { logger in

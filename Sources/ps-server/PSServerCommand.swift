@@ -14,7 +14,10 @@ struct PSServerCommand: ParsableCommand {
     @Option(help: "Where the coordinator listens: tcp://HOST:PORT.")
     var coordinator: String
 
-    @Option(help: "Where workers reach this server: tcp://HOST:PORT; default: the address that faces the coordinator, a free port.")
+    @Option(
+        help:
+            "Where workers reach this server: tcp://HOST:PORT; default: the address that faces the coordinator, a free port."
+    )
     var bind: String?
 
     @Option(help: "The rank to take; default: any that is free.")
@@ -23,7 +26,11 @@ struct PSServerCommand: ParsableCommand {
     @Flag(help: "Stop when standard input ends (for a process that starts this one).")
     var lifeline = false
 
-    func validate() throws { try DaemonArguments.validate(coordinator: coordinator, bind: bind, rank: rank) }
+    func validate() throws {
+        if let mistake = DaemonArguments.mistake(coordinator: coordinator, bind: bind, rank: rank) {
+            throw ValidationError(mistake)
+        }
+    }
 
     func run() throws {
         var options = ServerOptions(coordinator: coordinator)

@@ -20,12 +20,20 @@ struct PSWorkerCommand: ParsableCommand {
     @Flag(help: "Stop when standard input ends (for a process that starts this one).")
     var lifeline = false
 
-    func validate() throws { try DaemonArguments.validate(coordinator: coordinator, rank: rank) }
+    @Flag(help: .hidden)
+    var exchangeBenchmark = false
+
+    func validate() throws {
+        if let mistake = DaemonArguments.mistake(coordinator: coordinator, rank: rank) {
+            throw ValidationError(mistake)
+        }
+    }
 
     func run() throws {
         var options = WorkerOptions(coordinator: coordinator)
         options.rank = rank
         options.lifeline = lifeline
+        options.isExchangeBenchmark = exchangeBenchmark
         Daemon.run("ps-worker") { logger in
             let status = try WorkerNode(options, logger: logger).run()
             return (status.code, status.text)

@@ -7,7 +7,7 @@ import PSModel
 
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Measures the parts of a job.", subcommands: [Step.self])
+        commandName: "bench", abstract: "Measures the parts of a job.", subcommands: [Step.self, Exchange.self])
 
     struct Step: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -50,6 +50,42 @@ struct BenchCommand: ParsableCommand {
             let benchmark = try StepBenchmark(
                 description: ModelDescription(settings), batch: batch, threads: threads.count, steps: steps)
             write(json.isOn ? Report.json(benchmark) : benchmark.text)
+        }
+    }
+
+    struct Exchange: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "One round of the service: push all gradients, clip, update, pull all weights.",
+            discussion: """
+                Real server and worker processes over TCP exchange the 27.2 million parameters of Inception-v3; the \
+                gradients are random. The weights that the workers pulled last are compared with the same job computed \
+                in this process; if a bit differs the command fails.
+                """)
+
+        @Option(help: "Server processes.")
+        var servers = 1
+        @Option(help: "Worker processes; each pushes a whole gradient every round.")
+        var workers = 1
+        @Option(help: "Measured rounds.")
+        var rounds = 20
+        @OptionGroup var json: JSONOption
+
+        func validate() throws {
+            for (name, value, limit) in [
+                ("--servers", servers, 64), ("--workers", workers, 64), ("--rounds", rounds, 10_000),
+            ]
+            where !(1...limit).contains(value) {
+                throw ValidationError("\(name) is \(value), allowed is from 1 to \(limit)")
+            }
+        }
+
+        func run() throws {
+            let progress = Progress()
+            let benchmark = try ExchangeBenchmark(
+                servers: servers, workers: workers, rounds: rounds, programs: Programs.directory,
+                note: { progress.say($0) })
+            write(json.isOn ? Report.json(benchmark) : benchmark.text)
+            if !benchmark.verified { throw ExitCode.failure }
         }
     }
 }

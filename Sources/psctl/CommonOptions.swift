@@ -2,8 +2,8 @@
 
 import ArgumentParser
 import Foundation
-import PSConfiguration
 import PSCheckpoint
+import PSConfiguration
 import PSJob
 
 /// `--json`.
@@ -60,4 +60,11 @@ struct ThreadsOption: ParsableArguments {
 /// Writes to standard output without a newline of its own.
 func write(_ text: String) {
     FileHandle.standardOutput.write(Data(text.utf8))
+}
+
+/// The daemons' programs lie beside this one.
+enum Programs {
+    static var directory: String {
+        Bundle.main.executableURL?.resolvingSymlinksInPath().deletingLastPathComponent().path ?? "."
+    }
 }

@@ -43,10 +43,10 @@ struct TrainCommand: ParsableCommand {
             write(configuration.resolvedYAML())
             return
         }
-        let programs = Bundle.main.executableURL?.resolvingSymlinksInPath().deletingLastPathComponent().path ?? "."
         let job = try TrainJob(
             configuration: configuration, runDirectory: runDir,
-            resume: resume.map { $0 == "last" ? .last : .checkpoint($0) }, programs: programs, progress: Progress())
+            resume: resume.map { $0 == "last" ? .last : .checkpoint($0) }, programs: Programs.directory,
+            progress: Progress())
         let summary = try job.train()
         write(json.isOn ? Report.json(summary) : summary.text)
         if summary.exitCode != 0 { throw ExitCode(Int32(summary.exitCode)) }

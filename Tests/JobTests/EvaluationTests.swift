@@ -85,27 +85,3 @@ import Testing
         #expect(Export.difference(from: settings)?.contains("model.stem is 79") == true)
     }
 }
-
-/// A run directory with one complete checkpoint, as one server would have written it.
-private func writeRun(
-    _ directory: String, job: JobConfiguration, layout: ParameterLayout, step: Int, values: [StoredValue: [Float]]
-) throws {
-    let store = CheckpointStore(runDirectory: directory)
-    let part = try store.createPartDirectory(step: step, generation: 0)
-    let writer = ShardWriter(directory: part, server: 0, serverCount: 1, layout: layout, values: Array(values.keys))
-    let files = try writer.write(tensors: Array(layout.tensors.indices)) {
-        (value, tensor, emit) throws(CheckpointError) in
-        let piece = Array(values[value]![layout.range(ofTensor: tensor)])
-        var failure: CheckpointError?
-        piece.withUnsafeBytes { bytes in
-            do throws(CheckpointError) { try emit(bytes) } catch { failure = error }
-        }
-        if let failure { throw failure }
-    }
-    let manifest = Manifest(
-        job: "test", model: job.model.name, settings: "{}", step: step, generation: 0, seed: job.seed,
-        ticketsConsumed: 0, layoutDigest: layout.digest, serverCount: 1, files: files)
-    _ = try store.complete(manifest, layout: layout)
-    try job.resolvedYAML().write(
-        toFile: RunDirectory(directory).configuration, atomically: true, encoding: .utf8)
-}

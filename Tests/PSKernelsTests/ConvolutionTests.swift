@@ -6,6 +6,17 @@ import Testing
 /// Sums with the sum of absolute terms, by which rounding is judged.
 private typealias Sums = [(value: Double, scale: Double)]
 
+private func convolution(
+    batch: Int, input: (Int, Int), inputChannels: Int, outputChannels: Int, kernel: (Int, Int),
+    stride: (Int, Int) = (1, 1), padding: (Int, Int) = (0, 0)
+) -> ConvolutionShape {
+    let window = SlidingWindow(
+        input: Size(input.0, input.1), kernel: Size(kernel.0, kernel.1), stride: Size(stride.0, stride.1),
+        padding: Size(padding.0, padding.1))
+    return ConvolutionShape(
+        batch: batch, window: window, inputChannels: inputChannels, outputChannels: outputChannels)
+}
+
 /// The definition: out[n, y, x, o] = sum of in[n, y s + ky - p, x s + kx - p, i] * w[o, i, ky, kx].
 private struct PlainConvolution {
     let shape: ConvolutionShape
@@ -13,21 +24,22 @@ private struct PlainConvolution {
     /// Calls `body` with the indices of every product: input and output in dense NHWC, weight in OIHW.
     func forEachProduct(_ body: (_ input: Int, _ weight: Int, _ output: Int) -> Void) {
         let s = shape
+        let (input, output, kernel) = (s.window.input, s.window.output, s.window.kernel)
         for n in 0..<s.batch {
-            for y in 0..<s.outputHeight {
-                for x in 0..<s.outputWidth {
-                    for ky in 0..<s.kernelHeight {
-                        let row = y * s.strideHeight + ky - s.paddingHeight
-                        if row < 0 || row >= s.inputHeight { continue }
-                        for kx in 0..<s.kernelWidth {
-                            let column = x * s.strideWidth + kx - s.paddingWidth
-                            if column < 0 || column >= s.inputWidth { continue }
+            for y in 0..<output.height {
+                for x in 0..<output.width {
+                    for ky in 0..<kernel.height {
+                        let row = y * s.window.stride.height + ky - s.window.padding.height
+                        if row < 0 || row >= input.height { continue }
+                        for kx in 0..<kernel.width {
+                            let column = x * s.window.stride.width + kx - s.window.padding.width
+                            if column < 0 || column >= input.width { continue }
                             for o in 0..<s.outputChannels {
                                 for i in 0..<s.inputChannels {
                                     body(
-                                        ((n * s.inputHeight + row) * s.inputWidth + column) * s.inputChannels + i,
-                                        ((o * s.inputChannels + i) * s.kernelHeight + ky) * s.kernelWidth + kx,
-                                        ((n * s.outputHeight + y) * s.outputWidth + x) * s.outputChannels + o)
+                                        ((n * input.height + row) * input.width + column) * s.inputChannels + i,
+                                        ((o * s.inputChannels + i) * kernel.height + ky) * kernel.width + kx,
+                                        ((n * output.height + y) * output.width + x) * s.outputChannels + o)
                                 }
                             }
                         }
@@ -64,13 +76,13 @@ private struct EngineConvolution {
         let weight = WeightGradientPlan(shape)
         let test = TestContext(
             threads: threads, scratchFloats: max(plan.scratchFloats, data.scratchFloats, weight.scratchFloats))
-        func map(_ height: Int, _ width: Int, _ channels: Int) -> OwnedMap {
-            OwnedMap(batch: shape.batch, height: height, width: width, channels: channels, gap: gap)
+        func map(_ size: Size, _ channels: Int) -> OwnedMap {
+            OwnedMap(batch: shape.batch, height: size.height, width: size.width, channels: channels, gap: gap)
         }
-        let x = map(shape.inputHeight, shape.inputWidth, shape.inputChannels)
-        let y = map(shape.outputHeight, shape.outputWidth, shape.outputChannels)
-        let dx = map(shape.inputHeight, shape.inputWidth, shape.inputChannels)
-        let dy = map(shape.outputHeight, shape.outputWidth, shape.outputChannels)
+        let x = map(shape.window.input, shape.inputChannels)
+        let y = map(shape.window.output, shape.outputChannels)
+        let dx = map(shape.window.input, shape.inputChannels)
+        let dy = map(shape.window.output, shape.outputChannels)
         x.values = input
         dy.values = outputGradient
         // What must be overwritten starts as NaN, what is added to starts as 1.
@@ -144,7 +156,7 @@ private func check(_ shape: ConvolutionShape, gap: Int, accumulate: Bool, _ gene
             let padding =
                 index % 4 == 1 ? (kernel.0 / 2, 0) : (generator.integer(0...kernel.0), generator.integer(0...kernel.1))
             if input.0 + 2 * padding.0 < kernel.0 || input.1 + 2 * padding.1 < kernel.1 { continue }
-            let shape = ConvolutionShape(
+            let shape = convolution(
                 batch: generator.integer(1...3), input: input, inputChannels: generator.integer(1...40),
                 outputChannels: generator.integer(1...90), kernel: kernel, stride: stride,
                 padding: index % 4 == 0 ? (0, 0) : padding)
@@ -159,17 +171,17 @@ private func check(_ shape: ConvolutionShape, gap: Int, accumulate: Bool, _ gene
     @Test(
         "Cuts that small shapes do not reach: many work items, several depth pieces and panels",
         arguments: [
-            ConvolutionShape(batch: 2, input: (33, 31), inputChannels: 3, outputChannels: 16, kernel: (3, 3)),
-            ConvolutionShape(batch: 1, input: (9, 9), inputChannels: 300, outputChannels: 130, kernel: (1, 1)),
-            ConvolutionShape(
+            convolution(batch: 2, input: (33, 31), inputChannels: 3, outputChannels: 16, kernel: (3, 3)),
+            convolution(batch: 1, input: (9, 9), inputChannels: 300, outputChannels: 130, kernel: (1, 1)),
+            convolution(
                 batch: 2, input: (9, 8), inputChannels: 270, outputChannels: 70, kernel: (3, 1), padding: (1, 0)),
-            ConvolutionShape(
+            convolution(
                 batch: 1, input: (40, 40), inputChannels: 5, outputChannels: 6, kernel: (7, 1), padding: (3, 0)),
-            ConvolutionShape(
+            convolution(
                 batch: 1, input: (9, 9), inputChannels: 70, outputChannels: 270, kernel: (3, 3), stride: (2, 2)),
-            ConvolutionShape(
+            convolution(
                 batch: 3, input: (2, 1), inputChannels: 20, outputChannels: 20, kernel: (7, 1), padding: (3, 0)),
-            ConvolutionShape(
+            convolution(
                 batch: 1, input: (70, 70), inputChannels: 2, outputChannels: 3, kernel: (5, 5), padding: (2, 2)),
         ])
     func largerShapes(shape: ConvolutionShape) {
@@ -179,7 +191,7 @@ private func check(_ shape: ConvolutionShape, gap: Int, accumulate: Bool, _ gene
 
     /// Finite differences of the plain forward product: what backward means, apart from any formula for it.
     @Test func finiteDifferences() {
-        let shape = ConvolutionShape(
+        let shape = convolution(
             batch: 2, input: (5, 6), inputChannels: 3, outputChannels: 4, kernel: (3, 2), stride: (2, 1),
             padding: (1, 0))
         var generator = Generator("convolution differences")
@@ -212,7 +224,7 @@ private func check(_ shape: ConvolutionShape, gap: Int, accumulate: Bool, _ gene
 
     @Test func finishSeesEveryPixelOnce() {
         for kernel in [(1, 1), (3, 1), (3, 3)] {
-            let shape = ConvolutionShape(
+            let shape = convolution(
                 batch: 3, input: (30, 20), inputChannels: 2, outputChannels: 2, kernel: kernel,
                 padding: (kernel.0 / 2, kernel.1 / 2))
             let plan = ConvolutionPlan(shape)

@@ -58,8 +58,8 @@ import Testing
 }
 
 @Suite struct WorkTests {
-    @Test func everyItemOnceInEveryRound() {
-        let pool = ThreadPool(threads: 3)
+    @Test func everyItemOnceInEveryRound() throws {
+        let pool = try ThreadPool(threads: 3)
         for round in 0..<2000 {
             let count = round % 50
             let sum = Atomic<Int>(0)

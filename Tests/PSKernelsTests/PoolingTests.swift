@@ -15,8 +15,10 @@ private struct PlainPool {
 
     var shape: PoolShape {
         PoolShape(
-            batch: batch, channels: channels, input: input, output: output, kernel: kernel, stride: stride,
-            padding: padding)
+            batch: batch, channels: channels,
+            window: SlidingWindow(
+                input: Size(input.0, input.1), kernel: Size(kernel.0, kernel.1), stride: Size(stride.0, stride.1),
+                padding: Size(padding.0, padding.1), output: Size(output.0, output.1)))
     }
 
     /// Elements of the input (dense NHWC) under each output element, in row order, and PyTorch's divisor.
@@ -151,7 +153,7 @@ private func maps(_ pool: PlainPool, gap: Int) -> (x: OwnedMap, y: OwnedMap, dx:
     }
 
     @Test func globalAverage() {
-        let shape = PoolShape.global(batch: 2, height: 3, width: 5, channels: 70)
+        let shape = PoolShape.global(batch: 2, map: Size(3, 5), channels: 70)
         let x = OwnedMap(batch: 2, height: 3, width: 5, channels: 70)
         let y = OwnedMap(batch: 2, height: 1, width: 1, channels: 70)
         var generator = Generator("global")

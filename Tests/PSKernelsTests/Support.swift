@@ -78,7 +78,7 @@ final class TestContext {
     init(threads: Int, scratchFloats: Int) {
         scratch = .allocate(capacity: threads * max(scratchFloats, 1))
         scratch.initialize(repeating: .nan, count: threads * max(scratchFloats, 1))
-        context = KernelContext(threads: threads, scratch: scratch, scratchFloats: scratchFloats)
+        context = try! KernelContext(threads: threads, scratch: scratch, scratchFloats: scratchFloats)
     }
 
     deinit { scratch.deallocate() }

@@ -42,7 +42,8 @@ private let messages: [Message] = {
 private func envelope(_ message: Message, seed: UInt64) -> Envelope {
     let random = CounterRandom(key: seed)
     return Envelope(
-        job: random.bits(0), generation: UInt32(random.integer(1, below: 1000)), term: UInt64(random.integer(2, below: 300)),
+        job: random.bits(0), generation: UInt32(random.integer(1, below: 1000)),
+        term: UInt64(random.integer(2, below: 300)),
         source: random.bits(3), destination: seed % 3 == 0 ? 0 : random.bits(4), message: message)
 }
 
@@ -78,7 +79,8 @@ func aSliceTravelsBesideItsHead(count: Int) throws {
     let values = slice(24)
     let sent = push(seed: 5)
     let joined = values.withUnsafeBytes { sent.encoded(values: $0) } + values
-    let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
     let protoc = Process()
     protoc.executableURL = URL(filePath: "/usr/bin/env")
     protoc.arguments = [

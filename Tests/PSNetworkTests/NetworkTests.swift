@@ -1,101 +1,9 @@
 // Whole small networks: directional derivatives, bits, order of readiness, inference, errors.
 
-import Glibc
-import PSKernels
 import PSModel
 import PSNetwork
 import PSParameters
 import Testing
-
-/// A small network with seeded weights and a seeded batch.
-private struct SmallRun {
-    let network: TrainingNetwork
-    var weights: [Float]
-    var gradients: [Float]
-    let images: [Float]
-    let labels: [Int32]
-    var options = StepOptions()
-    var random = CounterRandom(seed: 5, name: "dropout")
-
-    /// - Parameter biasShift: added to every batch norm's beta; 4 opens nearly all ReLUs, so that the loss is smooth.
-    init(batch: Int, threads: Int, biasShift: Float = 0, _ change: (inout ModelSettings) -> Void = { _ in }) throws {
-        var settings = ModelSettings()
-        settings.stem = 79
-        settings.imageSize = 40
-        settings.width = 0.2
-        settings.classes = 12
-        change(&settings)
-        network = try TrainingNetwork(description: ModelDescription(settings), batch: batch, threads: threads)
-        weights = [Float](repeating: 0, count: network.layout.count)
-        gradients = [Float](repeating: .nan, count: network.layout.count)
-        for (index, tensor) in network.layout.tensors.enumerated() where tensor.kind == .weight {
-            let random = CounterRandom(seed: 3, name: tensor.name)
-            let (centre, spread): (Float, Float) =
-                if tensor.name.hasSuffix("bn.weight") {
-                    (1, 0.25)
-                } else if tensor.name.hasSuffix("bn.bias") {
-                    (biasShift, 0.25)
-                } else {
-                    (0, (3 / Float(tensor.elementCount / tensor.shape[0])).squareRoot())
-                }
-            for (element, position) in network.layout.range(ofTensor: index).enumerated() {
-                weights[position] = centre + spread * (2 * random.uniform(UInt64(element)) - 1)
-            }
-        }
-        let pixels = CounterRandom(seed: 4, name: "images")
-        images = (0..<batch * network.description.nodes[0].shape.elements).map { 2 * pixels.uniform(UInt64($0)) - 1 }
-        labels = (0..<batch).map { Int32(($0 * 5 + 1) % 12) }
-    }
-
-    mutating func step(ready: (Int) -> Void = { _ in }) throws -> StepResult {
-        load(weights)
-        return try network.step(
-            images: images, labels: labels, random: random, options: options, gradients: &gradients, ready: ready)
-    }
-
-    func load(_ values: [Float]) {
-        values.withUnsafeBufferPointer {
-            for slice in network.layout.slices {
-                network.load(elements: slice.range, from: $0.baseAddress! + slice.range.lowerBound)
-            }
-        }
-    }
-
-    /// The gradient's inner product with a seeded random direction among the tensors `included` names, and the loss's
-    /// central difference along it.
-    mutating func directionalDerivative(
-        included: (TensorSpecification) -> Bool
-    ) throws -> (gradient: Double, difference: Double) {
-        _ = try step()
-        let base = weights
-        let gradient = gradients
-        var direction = [Float](repeating: 0, count: weights.count)
-        for (index, tensor) in network.layout.tensors.enumerated() where tensor.kind == .weight && included(tensor) {
-            let signs = CounterRandom(seed: 6, name: tensor.name)
-            let range = network.layout.range(ofTensor: index)
-            // Along the gradient's own signs nine times in ten: a derivative well above rounding, yet not only its norm.
-            for position in range {
-                let sign: Float = gradient[position] < 0 ? -1 : 1
-                direction[position] = signs.uniform(UInt64(position)) < 0.9 ? sign : -sign
-            }
-        }
-        let product = zip(gradient, direction).prefix(network.layout.weightCount).reduce(0.0) {
-            $0 + Double($1.0) * Double($1.1)
-        }
-        // A step that moves the loss by about 0.005: far above its rounding, far below its curvature.
-        let size = Float(0.005 / product)
-        weights = zip(base, direction).map { $0 + size * $1 }
-        let up = try step().loss
-        weights = zip(base, direction).map { $0 - size * $1 }
-        let down = try step().loss
-        weights = base
-        return (product, (up - down) / (2 * Double(size)))
-    }
-}
-
-private func sameBits(_ first: [Float], _ second: [Float]) -> Bool {
-    first.count == second.count && zip(first, second).allSatisfy { $0.bitPattern == $1.bitPattern }
-}
 
 @Suite struct NetworkTests {
     /// What the gradient says the loss does is what it does: every kind of tensor, dropout on, in the variants.
@@ -259,6 +167,21 @@ private func sameBits(_ first: [Float], _ second: [Float]) -> Bool {
         _ = try SmallRun(batch: 1, threads: 1) { $0.auxiliary = false }
     }
 
+    /// Maps lower than a kernel's arm, down to one pixel: taps that see padding only.
+    @Test(arguments: [(299, 75), (151, 39), (79, 21)]) func smallestImages(stem: Int, size: Int) throws {
+        var run = try SmallRun(batch: 24, threads: 2, biasShift: 4) {
+            ($0.stem, $0.imageSize, $0.width, $0.dropout) = (stem, size, 0.1, 0)
+        }
+        let (gradient, difference) = try run.directionalDerivative { $0.name.hasPrefix("Mixed_7") && $0.decays }
+        #expect(abs(difference / gradient - 1) < 5e-3, "gradient \(gradient), difference \(difference)")
+        for (index, tensor) in run.network.layout.tensors.enumerated() where tensor.name.contains("branch3x3_2b.conv") {
+            // A 3x1 kernel on a single row: its outer taps never meet an input.
+            let values = Array(run.gradients[run.network.layout.range(ofTensor: index)])
+            let outer = values.indices.filter { $0 % 3 != 1 }
+            #expect(outer.allSatisfy { values[$0] == 0 } && values.contains { $0 != 0 })
+        }
+    }
+
     @Test func oblongImages() throws {
         var settings = ModelSettings()
         (settings.stem, settings.width, settings.classes) = (79, 0.1, 4)
@@ -272,11 +195,40 @@ private func sameBits(_ first: [Float], _ second: [Float]) -> Bool {
         #expect(gradients.allSatisfy { $0.isFinite })
     }
 
+    @Test func liveRegionsNeverMeet() {
+        let random = CounterRandom(seed: 9, name: "regions")
+        var plan = ArenaPlan()
+        let wanted = (0..<200).map { index in
+            let start = random.integer(UInt64(3 * index), below: 50)
+            return (
+                floats: 1 + random.integer(UInt64(3 * index + 1), below: 5000),
+                lifetime: start...start + random.integer(UInt64(3 * index + 2), below: 20)
+            )
+        }
+        let regions = wanted.map { plan.reserve(floats: $0.floats, lifetime: $0.lifetime) }
+        plan.place()
+        for (first, a) in zip(regions, wanted) {
+            #expect(plan.offset(first) % 16 == 0 && plan.offset(first) + a.floats <= plan.floatCount)
+            for (second, b) in zip(regions, wanted) where first < second && a.lifetime.overlaps(b.lifetime) {
+                let apart =
+                    plan.offset(first) + a.floats <= plan.offset(second)
+                    || plan.offset(second) + b.floats <= plan.offset(first)
+                #expect(apart)
+            }
+        }
+        // The busiest moment bounds the size from below; a good plan comes near it.
+        let busiest = (0..<70).map { time in
+            wanted.reduce(0) { $0 + ($1.lifetime.contains(time) ? $1.floats : 0) }
+        }.max()!
+        #expect(plan.floatCount < busiest * 5 / 4)
+    }
+
     @Test func memoryIsKnownBeforehand() throws {
         let run = try SmallRun(batch: 3, threads: 2)
         let estimate = try TrainingNetwork.arenaByteCount(
             description: run.network.description, batch: 3, threads: 2)
         #expect(estimate == run.network.arenaByteCount)
+        #expect(run.network.planLines.count == run.network.layout.tensors.filter(\.decays).count)
         let full = try ModelDescription(ModelSettings())
         let bytes = try TrainingNetwork.arenaByteCount(description: full, batch: 32, threads: 2)
         // 1.15 GB of maps before batch norm and as much behind it, and the parameters twice.

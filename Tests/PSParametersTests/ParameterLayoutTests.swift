@@ -72,7 +72,8 @@ func unitsAreDealtByBytes(servers: Int) {
         initialization: .truncatedNormal(standardDeviation: 1.5, cut: 2))
     func values(_ range: Range<Int>) -> [Float] {
         [Float](unsafeUninitializedCapacity: range.count) { buffer, count in
-            tensor.initialize(seed: 7, elements: range, into: UnsafeMutableBufferPointer(rebasing: buffer[..<range.count]))
+            tensor.initialize(
+                seed: 7, elements: range, into: UnsafeMutableBufferPointer(rebasing: buffer[..<range.count]))
             count = range.count
         }
     }

@@ -1,0 +1,76 @@
+// The commands that need no running job, as processes: what they print where, and their exit codes.
+
+import Foundation
+import Testing
+
+@Suite struct CommandTests {
+    private func psctl(_ arguments: String..., environment: [String: String] = [:]) throws -> Finished {
+        try Running("psctl", arguments, environment: environment).finish()
+    }
+
+    @Test func jsonIsAloneOnStandardOutput() throws {
+        let run = try psctl("model", "summary", "inception-v3", "--json")
+        #expect(run.code == 0)
+        #expect(run.errors.isEmpty)
+        #expect(try run.json()["parameters"] as? Int == 27_161_264)
+    }
+
+    /// A mistake, its exit code, and how its one line begins.
+    @Test(
+        arguments: [
+            (["nonsense"], 64, "psctl: error: Unexpected argument 'nonsense'"),
+            (["model", "summary", "inception-v3", "--jsno"], 64, "psctl: error: Unknown option '--jsno'"),
+            (["model", "summary", "inception-v9"], 64, "psctl: error: model.name: there is no model \"inception-v9\""),
+            (
+                ["model", "summary", "inception-v3", "--set", "model.widht=2"], 64,
+                "psctl: error: --set: unknown setting 'model.widht'; the nearest is 'model.width'"
+            ),
+            (
+                ["model", "summary", "inception-v3", "--set", "model.imageSize=60"], 64,
+                "psctl: error: model.imageSize: 60 is too small for stem 299, whose minimum is 75"
+            ),
+            (["bench", "step", "--threads", "0"], 64, "psctl: error: --threads is 0, allowed is from 1 to 1024"),
+            (["doctor", "--config", "/nonexistent.yaml"], 64, "psctl: error: cannot read the configuration"),
+            (["evaluate", "--run-dir", "/nonexistent"], 1, "psctl: error: /nonexistent is no run directory"),
+            (["export", "--run-dir", "/nonexistent", "--out", "/tmp/x"], 1, "psctl: error: /nonexistent is no run"),
+            (
+                ["predict", "--weights", "/nonexistent", "--batch", "/nonexistent", "--out", "/tmp/x"], 1,
+                "psctl: error: cannot open /nonexistent: No such file or directory"
+            ),
+        ])
+    func mistakesAreOneLineOnStandardError(arguments: [String], exitCode: Int32, line: String) throws {
+        let run = try Running("psctl", arguments).finish()
+        #expect(run.code == exitCode)
+        #expect(run.output.isEmpty)
+        #expect(run.errors.hasPrefix(line), "\(run.errors)")
+        #expect(run.errors.split(separator: "\n").count == 1)
+    }
+
+    @Test func environmentIsRead() throws {
+        let run = try psctl("doctor", "--json", environment: ["PSCTL_MODEL_CLASSES": "5"])
+        #expect(run.code == 1)
+        #expect(run.output.contains("set model.classes to 10"))
+        #expect(try psctl("doctor", environment: ["PSCTL_MODEL_CLASES": "5"]).code == 64)
+    }
+
+    @Test func doctorFindsThisMachineFit() throws {
+        let run = try psctl("doctor", "--json")
+        #expect(run.code == 0, "\(run.output)")
+        #expect(try run.json()["healthy"] as? Bool == true)
+    }
+
+    @Test func benchStepMeasuresSteps() throws {
+        let run = try psctl(
+            "bench", "step", "--image-size", "75", "--batch", "2", "--threads", "2", "--steps", "3", "--width", "0.25",
+            "--classes", "10", "--json")
+        let json = try run.json()
+        let losses = try #require(json["losses"] as? [Double])
+        #expect(losses.count == 3)
+        // Two random images and ten classes: the main head and 0.4 of the auxiliary one start near 1.4 ln 10.
+        #expect(losses.allSatisfy { (1...20).contains($0) })
+        let seconds = try #require(json["seconds_per_step"] as? Double)
+        let rate = try #require(json["images_per_second"] as? Double)
+        #expect(abs(rate * seconds - 2) < 1e-9)
+        #expect(try #require(json["peak_rss_bytes"] as? Int) > 1 << 20)
+    }
+}

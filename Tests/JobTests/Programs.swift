@@ -1,0 +1,109 @@
+// Real processes for tests: the programs of this build, run with a deadline, their output kept.
+
+import Foundation
+import PSJob
+import PSNode
+import PSProtocol
+import Testing
+
+struct Finished {
+    let code: Int32
+    let output: String
+    let errors: String
+
+    func json() throws -> [String: Any] {
+        try #require(JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any])
+    }
+
+    func json<T: Decodable>(_ type: T.Type) throws -> T { try JSONDecoder().decode(type, from: Data(output.utf8)) }
+}
+
+/// A program of this build, running.
+final class Running {
+    let process = Process()
+    private let outputFile: URL
+    private let errorFile: URL
+
+    static let directory = Bundle.main.executableURL!.resolvingSymlinksInPath().deletingLastPathComponent()
+
+    convenience init(_ program: String, _ arguments: [String], environment: [String: String] = [:]) throws {
+        try self.init(Running.directory.appending(path: program), arguments, environment: environment)
+    }
+
+    convenience init(shell command: String) throws {
+        try self.init(URL(filePath: "/bin/bash"), ["-c", command])
+    }
+
+    /// Sends bytes to a tcp:// endpoint and closes; true when they were taken.
+    static func raw(endpoint: String, bytes: [UInt8]) throws -> Bool {
+        let (host, port) = try #require(Addresses.parse(endpoint))
+        return try Running(
+            shell:
+                "printf '\(String(decoding: bytes, as: UTF8.self).debugDescription.dropFirst().dropLast())' > /dev/tcp/\(host)/\(port)"
+        )
+        .finish(within: 10).code == 0
+    }
+
+    private init(_ program: URL, _ arguments: [String], environment: [String: String] = [:]) throws {
+        let scratch = FileManager.default.temporaryDirectory
+        outputFile = scratch.appending(path: UUID().uuidString)
+        errorFile = scratch.appending(path: UUID().uuidString)
+        for file in [outputFile, errorFile] { try Data().write(to: file) }
+        process.executableURL = program
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = try FileHandle(forWritingTo: outputFile)
+        process.standardError = try FileHandle(forWritingTo: errorFile)
+        try process.run()
+    }
+
+    var pid: Int { Int(process.processIdentifier) }
+
+    /// Waits for the end; a process that is not done in time is ended and the test fails.
+    func finish(within seconds: Double = 60) throws -> Finished {
+        let deadline = Date.now.addingTimeInterval(seconds)
+        while process.isRunning, Date.now < deadline { usleep(10_000) }
+        if process.isRunning {
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+            Issue.record("\(process.arguments ?? []) was not done after \(seconds) s: \(try text(errorFile))")
+        }
+        defer { for file in [outputFile, errorFile] { try? FileManager.default.removeItem(at: file) } }
+        return Finished(code: process.terminationStatus, output: try text(outputFile), errors: try text(errorFile))
+    }
+
+    private func text(_ file: URL) throws -> String { String(decoding: try Data(contentsOf: file), as: UTF8.self) }
+}
+
+@discardableResult
+func psctl(_ arguments: String..., within seconds: Double = 60) throws -> Finished {
+    try Running("psctl", arguments).finish(within: seconds)
+}
+
+/// A directory that goes when the test is done.
+final class Scratch {
+    let path: String
+
+    init() throws {
+        path = FileManager.default.temporaryDirectory.appending(path: "ps-test-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    func file(_ name: String) -> String { "\(path)/\(name)" }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+}
+
+/// Looks again until the condition holds; fails after the time.
+func eventually(
+    within seconds: Double = 20, _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation,
+    _ condition: () throws -> Bool
+) rethrows {
+    let deadline = Date.now.addingTimeInterval(seconds)
+    while Date.now < deadline {
+        if try condition() { return }
+        usleep(20_000)
+    }
+    Issue.record(what, sourceLocation: sourceLocation)
+}

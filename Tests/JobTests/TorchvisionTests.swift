@@ -1,0 +1,95 @@
+// Parity with torchvision, for `scripts/test --long`: PS_TEST_PYTHON names a Python with torch and torchvision.
+
+import Foundation
+import PSCheckpoint
+import PSConfiguration
+import PSJob
+import PSModel
+import Testing
+
+private let python = ProcessInfo.processInfo.environment["PS_TEST_PYTHON"]
+
+@Suite(.enabled(if: ProcessInfo.processInfo.environment["PS_LONG_TESTS"] != nil && python != nil), .serialized)
+struct TorchvisionTests {
+    private let directory: String
+
+    init() throws {
+        directory = FileManager.default.temporaryDirectory.appending(path: "torchvision-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    }
+
+    /// Runs one of the scripts and returns its standard output.
+    @discardableResult
+    private func script(_ name: String, _ arguments: String...) throws -> String {
+        let file = try #require(Bundle.module.url(forResource: "Torchvision/\(name)", withExtension: "py"))
+        let process = Process()
+        process.executableURL = URL(filePath: try #require(python))
+        process.arguments = [file.path] + arguments
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        let text = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
+        process.waitUntilExit()
+        try #require(process.terminationStatus == 0, "\(name) failed")
+        return text
+    }
+
+    /// Runs `psctl`, which must succeed, and returns its standard output.
+    @discardableResult
+    private func psctl(_ arguments: [String]) throws -> String {
+        let finished = try Running("psctl", arguments).finish(within: 300)
+        #expect(finished.code == 0, "\(finished.errors)")
+        return finished.output
+    }
+
+    @Test(arguments: [(299, 299), (299, 331)])
+    func gradientsAndLogitsAreTorchvisions(height: Int, width: Int) throws {
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        try script("make_batch", directory, "\(height)", "\(width)", "3")
+        let (weights, batch) = ("\(directory)/weights.safetensors", "\(directory)/batch.safetensors")
+        let input = ["--model", "inception-v3", "--weights", weights, "--batch", batch]
+        try psctl(["gradients"] + input + ["--out", "\(directory)/gradients.safetensors"])
+        try psctl(["predict"] + input + ["--out", "\(directory)/logits.safetensors"])
+        let errors = try JSONDecoder().decode([String: Double].self, from: Data(script("compare", directory).utf8))
+        #expect(try #require(errors["loss"]) < 1e-5)
+        #expect(try #require(errors["logits"]) < 1e-5)
+        #expect(try #require(errors["aux_logits"]) < 1e-4)
+        #expect(try #require(errors["evaluation"]) < 1e-5)
+        // Two correct float32 engines differ by this much where ReLUs open and close; a wrong gradient by far more.
+        #expect(try #require(errors["median"]) < 2e-2)
+        #expect(try #require(errors["largest"]) < 1e-1)
+    }
+
+    @Test func exportLoadsStrictlyAndGivesTheSameLogits() throws {
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        var job = JobConfiguration()
+        job.model = ModelSettings()
+        job.model.classes = 20
+        let layout = try ModelDescription(job.model).layout
+        let values = layout.initialValues(seed: 5)
+        try writeRun(
+            "\(directory)/run", job: job, layout: layout, step: 7, values: [.current: values, .average: values])
+        let model = "\(directory)/model.safetensors"
+        #expect(try psctl(["export", "--run-dir", "\(directory)/run", "--out", model]).contains("strict=True"))
+
+        try script("make_batch", directory, "299", "299", "2")
+        let batch = "\(directory)/batch.safetensors"
+        try script("load_strictly", model, batch, "\(directory)/theirs.safetensors")
+        try psctl(["predict", "--weights", model, "--batch", batch, "--out", "\(directory)/ours.safetensors"])
+        let ours = try logits("\(directory)/ours.safetensors")
+        let theirs = try logits("\(directory)/theirs.safetensors")
+        let difference = zip(ours, theirs).map { Double($0 - $1) }
+        let norm = theirs.map(Double.init)
+        func squares(_ values: [Double]) -> Double { values.reduce(0) { $0 + $1 * $1 } }
+        #expect((squares(difference) / squares(norm)).squareRoot() < 1e-4)
+        #expect(squares(norm) > 0)
+    }
+
+    private func logits(_ path: String) throws -> [Float] {
+        let file = try SafetensorsFile(path)
+        let tensor = try #require(file.tensor(named: "logits"))
+        return file.withBytes(of: tensor) { bytes in
+            (0..<tensor.elementCount).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+// A small network with seeded weights and a seeded batch, for the tests that need no PyTorch.
+
+import PSModel
+import PSNetwork
+import PSParameters
+
+/// A small network with seeded weights and a seeded batch.
+struct SmallRun {
+    let network: TrainingNetwork
+    var weights: [Float]
+    var gradients: [Float]
+    let images: [Float]
+    let labels: [Int32]
+    var options = StepOptions()
+    var random = CounterRandom(seed: 5, name: "dropout")
+
+    /// - Parameter biasShift: added to every batch norm's beta; 4 opens nearly all ReLUs, so that the loss is smooth.
+    init(batch: Int, threads: Int, biasShift: Float = 0, _ change: (inout ModelSettings) -> Void = { _ in }) throws {
+        var settings = ModelSettings()
+        settings.stem = 79
+        settings.imageSize = 40
+        settings.width = 0.2
+        settings.classes = 12
+        change(&settings)
+        network = try TrainingNetwork(description: ModelDescription(settings), batch: batch, threads: threads)
+        weights = [Float](repeating: 0, count: network.layout.count)
+        gradients = [Float](repeating: .nan, count: network.layout.count)
+        for (index, tensor) in network.layout.tensors.enumerated() where tensor.kind == .weight {
+            let random = CounterRandom(seed: 3, name: tensor.name)
+            let (centre, spread): (Float, Float) =
+                if tensor.name.hasSuffix("bn.weight") {
+                    (1, 0.25)
+                } else if tensor.name.hasSuffix("bn.bias") {
+                    (biasShift, 0.25)
+                } else {
+                    (0, (3 / Float(tensor.elementCount / tensor.shape[0])).squareRoot())
+                }
+            for (element, position) in network.layout.range(ofTensor: index).enumerated() {
+                weights[position] = centre + spread * (2 * random.uniform(UInt64(element)) - 1)
+            }
+        }
+        let pixels = CounterRandom(seed: 4, name: "images")
+        images = (0..<batch * network.description.nodes[0].shape.elements).map { 2 * pixels.uniform(UInt64($0)) - 1 }
+        labels = (0..<batch).map { Int32(($0 * 5 + 1) % 12) }
+    }
+
+    mutating func step(ready: (Int) -> Void = { _ in }) throws -> StepResult {
+        load(weights)
+        return try network.step(
+            images: images, labels: labels, random: random, options: options, gradients: &gradients, ready: ready)
+    }
+
+    func load(_ values: [Float]) {
+        values.withUnsafeBufferPointer {
+            for slice in network.layout.slices {
+                network.load(elements: slice.range, from: $0.baseAddress! + slice.range.lowerBound)
+            }
+        }
+    }
+
+    /// The gradient's inner product with a seeded random direction among the tensors `included` names, and the loss's
+    /// central difference along it.
+    mutating func directionalDerivative(
+        included: (TensorSpecification) -> Bool
+    ) throws -> (gradient: Double, difference: Double) {
+        _ = try step()
+        let base = weights
+        let gradient = gradients
+        var direction = [Float](repeating: 0, count: weights.count)
+        for (index, tensor) in network.layout.tensors.enumerated() where tensor.kind == .weight && included(tensor) {
+            let signs = CounterRandom(seed: 6, name: tensor.name)
+            let range = network.layout.range(ofTensor: index)
+            // Along the gradient's own signs nine times in ten: a derivative well above rounding, yet not only its norm.
+            for position in range {
+                let sign: Float = gradient[position] < 0 ? -1 : 1
+                direction[position] = signs.uniform(UInt64(position)) < 0.9 ? sign : -sign
+            }
+        }
+        let product = zip(gradient, direction).prefix(network.layout.weightCount).reduce(0.0) {
+            $0 + Double($1.0) * Double($1.1)
+        }
+        // A step that moves the loss by about 0.005: far above its rounding, far below its curvature.
+        let size = Float(0.005 / product)
+        weights = zip(base, direction).map { $0 + size * $1 }
+        let up = try step().loss
+        weights = zip(base, direction).map { $0 - size * $1 }
+        let down = try step().loss
+        weights = base
+        return (product, (up - down) / (2 * Double(size)))
+    }
+}
+
+func sameBits(_ first: [Float], _ second: [Float]) -> Bool {
+    first.count == second.count && zip(first, second).allSatisfy { $0.bitPattern == $1.bitPattern }
+}
