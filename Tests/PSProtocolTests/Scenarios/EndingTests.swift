@@ -107,7 +107,10 @@ import Testing
         _ = bench.commits()
         _ = bench.says(.control(.checkpoint), from: 99)
         let effects = bench.says(.failed(version: 1, text: "no space left on device", whileSaving: true), from: 1)
-        guard case .finish(1, let text)? = effects.said(to: 11).first else { return Issue.record("\(effects)") }
+        guard case .finish(1, let text)? = effects.said(to: 11).first else {
+            Issue.record("\(effects)")
+            return
+        }
         #expect(text.contains("no space left on device"))
         #expect(bench.state.checkpoints.map(\.version) == [0])
     }

@@ -131,7 +131,10 @@ import Testing
         _ = bench.durable()
         // The oldest has nothing older.
         let end = bench.says(.failed(version: 0, text: "hash", whileSaving: false), from: 2).said(to: 2)
-        guard case .finish(let code, let text)? = end.first else { return Issue.record("\(end)") }
+        guard case .finish(let code, let text)? = end.first else {
+            Issue.record("\(end)")
+            return
+        }
         #expect(code == 1)
         #expect(text.contains("step 0"))
     }

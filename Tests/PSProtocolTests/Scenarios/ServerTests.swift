@@ -142,7 +142,8 @@ import Testing
         #expect(bench.passes(100).isEmpty)
         _ = bench.happens(.updated(generation: 1, slice: 1))
         guard case .hello(let hello)? = bench.passes(100).toCoordinator.first else {
-            return Issue.record("another answer")
+            Issue.record("another answer")
+            return
         }
         #expect(hello.memory == Hello.Memory(version: 1, lastCommit: commit))
         #expect(hello.rank == 0)

@@ -111,7 +111,10 @@ import Testing
         }
         _ = bench.happens(.checkpointCompleted(CheckpointReference(version: 5, path: "step-5")))
         let finish = bench.happens(.durable(.finished(step: 5, exitCode: 1))).said(to: 11)
-        guard case .finish(let code, let text)? = finish.first else { return Issue.record("\(finish)") }
+        guard case .finish(let code, let text)? = finish.first else {
+            Issue.record("\(finish)")
+            return
+        }
         #expect(code == 1)
         #expect(text.contains("3 steps in a row"))
     }

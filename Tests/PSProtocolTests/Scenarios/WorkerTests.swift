@@ -79,7 +79,8 @@ import Testing
         var bench = WorkerBench.computing(first)
         _ = bench.hears(.refusal(Refusal(.incarnation, "")), term: 6, from: 2000)
         guard case .hello(let hello)? = bench.passes(100).toCoordinator.first else {
-            return Issue.record("another answer")
+            Issue.record("another answer")
+            return
         }
         #expect(hello.rank == 0)
         #expect(bench.hears(welcome(), term: 6, from: 2000).isEmpty)
@@ -88,7 +89,8 @@ import Testing
         #expect(bench.happens(.computed(contribution(first))).toCoordinator == [.want])
         // The former coordinator is refused by its term.
         guard case .refusal(let refusal)? = bench.hears(.counted(first)).toCoordinator.first else {
-            return Issue.record("another answer")
+            Issue.record("another answer")
+            return
         }
         #expect(refusal.reason == .term)
     }
