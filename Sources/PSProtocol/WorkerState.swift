@@ -6,6 +6,8 @@ import PSParameters
 package struct WorkerState: Sendable {
     package enum Event: Sendable {
         case coordinatorSaid(Envelope)
+        /// The coordinator's address answers in another protocol version; the text names both.
+        case otherVersion(String)
         case serverSaid(Envelope)
         /// The configuration of `.configure` was read and the network built.
         case configured(ParameterLayout, ticketsPerStep: Int)
@@ -110,6 +112,7 @@ package struct WorkerState: Sendable {
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
+        case .otherVersion(let text): return isJoined ? [] : leave(text)
         case .serverSaid(let envelope): return serverSaid(envelope, at: now)
         case .configured(let layout, _):
             guard case .configuring(let welcome) = phase else { return [] }

@@ -74,6 +74,11 @@ package final class WorkerNode {
                 guard let received = try control.receive() else { break }
                 guard case .success(let envelope) = received.envelope else {
                     logger.warning("a frame from the coordinator's address: \(received.problem)")
+                    if case .failure(let error) = received.envelope, case .protocolVersion = error,
+                        let status = try perform(state.receive(.otherVersion(error.description), at: .now))
+                    {
+                        return leave(status)
+                    }
                     continue
                 }
                 if let status = try perform(state.receive(.coordinatorSaid(envelope), at: .now)) {

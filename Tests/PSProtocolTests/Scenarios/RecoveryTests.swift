@@ -139,13 +139,24 @@ import Testing
         #expect(text.contains("step 0"))
     }
 
-    @Test func aNamedCheckpointIsRememberedByTheJournal() {
+    /// A person named a checkpoint of another job: its rollback is the journal's first word, and whatever happens then, the
+    /// job goes back no further.
+    @Test func aNamedCheckpointIsTheBase() {
         let named = CheckpointReference(version: 6, path: "/elsewhere/step-6")
-        var bench = CoordinatorBench(resumeFrom: named)
-        #expect(bench.serverStarts(1).records == [.rollback(generation: 1, base: named)])
-        // Killed before anything was saved: the next one, which is not told, goes back to the same place.
-        var later = CoordinatorBench(replay: bench.replay, incarnation: 2000)
-        #expect(later.serverStarts(2).records == [.rollback(generation: 2, base: named)])
+        var replay = Replay()
+        for record in [
+            .header(job: jobID, seed: 1, layoutDigest: Layouts.few.digest), .term(1, endpoint: ""),
+            .rollback(generation: 1, base: nil), .checkpoint(CheckpointReference(version: 8, path: "/own/step-8")),
+            .rollback(generation: 2, base: named),
+        ] as [JournalRecord] { replay.apply(record) }
+        #expect(replay.version == 6)
+        #expect(replay.checkpoints == [named])
+        var bench = CoordinatorBench(replay: replay)
+        #expect(bench.serverStarts(1).records == [.rollback(generation: 3, base: named)])
+        _ = bench.durable()
+        let failed = bench.says(.failed(version: 6, text: "hash", whileSaving: false), from: 1)
+        #expect(failed.said(to: 1).count == 1, "the end")
+        #expect(failed.records.isEmpty)
     }
 
     @Test func journalRecordsSurviveTheirEncoding() throws {
