@@ -244,7 +244,8 @@ package struct ServerState: Sendable {
                             + "check that it runs and that its address is right"))
             ]
         }
-        // A stop often comes to all processes at once: the coordinator then needs this one's part of the last checkpoint.
+        // A stop often comes to all processes at once: the coordinator then needs this one's part of the last
+        // checkpoint.
         if let stopAsked, now.since(stopAsked) >= timing.stopGrace {
             return leave("stopped by a signal", code: ExitStatus.preempted)
         }

@@ -308,13 +308,15 @@ package struct WorkerState: Sendable {
                 if !wanted.isEmpty { effects.append(toServer(server, .pull(version: version, slices: wanted))) }
             }
         case .pushing(let contribution):
-            // Perhaps they have no room for it before another ticket, which its worker has left: who wants may be given it.
+            // Perhaps they have no room for it before another ticket, which its worker has left: who wants may be given
+            // it.
             if lastAsked.map({ now.since($0) >= timing.bulkRetry }) ?? true {
                 lastAsked = now
                 effects.append(.sendToCoordinator(envelope(.want)))
             }
             for server in silentServers(notHolding.sorted(), at: now) {
-                // When every slice was taken, the word that the ticket is held got lost: one slice again brings it back.
+                // When every slice was taken, the word that the ticket is held got lost: one slice again brings it
+                // back.
                 let lacking = untaken[server, default: []].sorted()
                 let again =
                     lacking.isEmpty ? shardMap?.serverOfSlice.firstIndex(of: server).map { [$0] } ?? [] : lacking

@@ -70,8 +70,8 @@ import Testing
         #expect(loading.durable().isEmpty, "the rollback is not carried on")
     }
 
-    /// A job that is stopped does not wait for a dead server; one at its end waits, trains the lost steps again, and only
-    /// then says that it is done.
+    /// A job that is stopped does not wait for a dead server; one at its end waits, trains the lost steps again, and
+    /// only then says that it is done.
     @Test func aServerLostAtTheEnd() {
         var stopped = CoordinatorBench.running()
         _ = stopped.commits()

@@ -1,5 +1,5 @@
-// A server and a worker on the bench, welcomed by coordinator 1000 in term 5, with one server of incarnation 1 and workers
-// 11, 12. The layout has two slices: 0 holds weights, 1 statistics. Two tickets make a step.
+// A server and a worker on the bench, welcomed by coordinator 1000 in term 5, with one server of incarnation 1 and
+// workers 11, 12. The layout has two slices: 0 holds weights, 1 statistics. Two tickets make a step.
 
 import PSMessages
 import PSParameters

@@ -139,8 +139,8 @@ import Testing
         #expect(text.contains("step 0"))
     }
 
-    /// A person named a checkpoint of another job: its rollback is the journal's first word, and whatever happens then, the
-    /// job goes back no further.
+    /// A person named a checkpoint of another job: its rollback is the journal's first word, and whatever happens then,
+    /// the job goes back no further.
     @Test func aNamedCheckpointIsTheBase() {
         let named = CheckpointReference(version: 6, path: "/elsewhere/step-6")
         var replay = Replay()

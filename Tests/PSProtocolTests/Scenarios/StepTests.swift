@@ -22,8 +22,8 @@ import Testing
         #expect(bench.says(.want, from: 11).grants[11] == first)
     }
 
-    /// A server without room takes ticket 1 only after ticket 0; when the worker of ticket 0 is gone and nobody is free,
-    /// the worker of ticket 1 must compute it.
+    /// A server without room takes ticket 1 only after ticket 0; when the worker of ticket 0 is gone and nobody is
+    /// free, the worker of ticket 1 must compute it.
     @Test func whoIsBlockedByAnOpenTicketIsGivenIt() {
         var bench = CoordinatorBench.running(workers: 2)
         _ = bench.says(.want, from: 11)

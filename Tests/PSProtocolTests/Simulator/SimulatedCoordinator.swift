@@ -1,5 +1,5 @@
-// The coordinator in the simulation: the real state machine, its journal and checkpoints on the simulated disk; each of its
-// decisions is compared with what it must be.
+// The coordinator in the simulation: the real state machine, its journal and checkpoints on the simulated disk; each of
+// its decisions is compared with what it must be.
 
 import PSMessages
 import PSParameters
