@@ -193,7 +193,8 @@ extension CoordinatorState {
         case .control(.stop(let afterStep)):
             if afterStep > version {
                 stopAfter = afterStep
-                return reply("the job stops when step \(afterStep) is committed")
+                return [.journal(.stopAfter(step: afterStep), sync: true)]
+                    + reply("the job stops when step \(afterStep) is committed")
             }
             return reply("the job saves step \(version) and stops")
                 + finalize(ExitStatus(code: ExitStatus.preempted, text: "stopped on request"), at: now)

@@ -143,6 +143,7 @@ package struct CoordinatorState: Sendable {
         skippedSteps = replay.skippedSteps
         checkpoints = replay.checkpoints
         kernels = replay.kernels
+        stopAfter = replay.stopAfter
         servers = Array(repeating: nil, count: settings.serverCount)
         ledger = Ledger(step: replay.version, ticketsPerStep: settings.ticketsPerStep)
         checkpointTime = now

@@ -27,6 +27,8 @@ package enum JournalRecord: Sendable, Hashable, Codable {
     case close(step: UInt64, contributions: [Contribution])
     case commit(Commit)
     case checkpoint(CheckpointReference)
+    /// A person asked for a stop when this many steps are committed.
+    case stopAfter(step: UInt64)
     case finished(step: UInt64, exitCode: Int)
 }
 
@@ -49,6 +51,8 @@ package struct Replay: Sendable, Hashable {
     package var skippedSteps: [UInt64] = []
     /// Ascending by version, on the live history.
     package var checkpoints: [CheckpointReference] = []
+    /// Until the job ends.
+    package var stopAfter: UInt64?
     package var finished: Int?
 
     package struct Kernels: Sendable, Hashable, Codable {
@@ -93,7 +97,10 @@ package struct Replay: Sendable, Hashable {
         case .checkpoint(let reference):
             checkpoints.removeAll { $0.version >= reference.version }
             checkpoints.append(reference)
-        case .finished(_, let exitCode): finished = exitCode
+        case .stopAfter(let step): stopAfter = step
+        case .finished(_, let exitCode):
+            finished = exitCode
+            stopAfter = nil
         }
     }
 }

@@ -55,6 +55,12 @@ import Testing
     @Test func stopAfterAStep() {
         var bench = CoordinatorBench.running()
         _ = bench.says(.control(.stop(afterStep: 2)), from: 99)
+        // A coordinator started anew remembers it until the job has ended.
+        var replay = Replay()
+        for record in bench.journal { replay.apply(record) }
+        #expect(replay.stopAfter == 2)
+        replay.apply(.finished(step: 2, exitCode: 75))
+        #expect(replay.stopAfter == nil)
         #expect(!bench.commits().sent.contains { $0.message == .snapshot(version: 1) })
         #expect(bench.commits().sent.contains { $0.message == .snapshot(version: 2) })
         finishes(&bench, version: 2, code: 75)
