@@ -1,0 +1,110 @@
+// Who belongs to a job: welcomes, refusals by name, ranks, silences.
+
+import PSMessages
+import PSProtocol
+import Testing
+
+@Suite struct MemberTests {
+    @Test func workersAreWelcomedByRank() {
+        var bench = CoordinatorBench.running(workers: 0)
+        for worker in 0..<3 {
+            guard
+                case .welcome(let welcome)? = bench.workerStarts(Incarnation(20 + worker)).said(
+                    to: Incarnation(20 + worker)
+                ).first
+            else { return #expect(Bool(false), "no welcome") }
+            #expect(welcome.rank == worker)
+            #expect(welcome.configuration == "yaml")
+        }
+    }
+
+    @Test func otherKernelsAreRefusedByName() {
+        var bench = CoordinatorBench.running(workers: 1)
+        let refusal = bench.workerStarts(12, kernel: 2).refusals.first
+        #expect(refusal?.reason == .kernels)
+        #expect(refusal?.text.contains("Haswell") == true)
+        // The first kernels are in the journal, so a later coordinator refuses too.
+        var later = CoordinatorBench(replay: bench.replay, incarnation: 2000)
+        #expect(later.workerStarts(13, kernel: 2).refusals.first?.reason == .kernels)
+    }
+
+    @Test func aStartForARankTakesIt() {
+        var bench = CoordinatorBench.running(workers: 1)
+        let first = bench.says(.want, from: 11).grants[11]!
+        _ = bench.workerStarts(12, rank: 0)
+        #expect(bench.says(.contribution(contribution(first)), from: 11).refusals.first?.reason == .session)
+        // Its ticket is the next to be granted, under another attempt.
+        let second = bench.says(.want, from: 12).grants[12]
+        #expect(second?.ticket == first.ticket)
+        #expect(second?.number != first.number)
+    }
+
+    @Test func aProcessThatComesBackYieldsItsRank() {
+        var bench = CoordinatorBench.running(workers: 1)
+        let hello = Hello(role: .worker, host: "w", pid: 9, rank: 0)
+        var kernels = hello
+        kernels.kernelCore = "Haswell"
+        kernels.kernelHash = 1
+        let answer = bench.says(.hello(kernels), from: 12).said(to: 12).first
+        guard case .welcome(let welcome)? = answer else { return #expect(Bool(false), "\(String(describing: answer))") }
+        #expect(welcome.rank == 1)
+        #expect(bench.says(.want, from: 11).grants[11] != nil, "the one that was there is undisturbed")
+    }
+
+    @Test func noMoreServersThanRanks() {
+        var bench = CoordinatorBench.running(servers: 2)
+        #expect(bench.serverStarts(3).refusals.first?.reason == .full)
+        #expect(bench.serverStarts(4, rank: 7).refusals.first?.reason == .full)
+    }
+
+    @Test func aSilentWorkersTicketIsGrantedAnew() {
+        var bench = CoordinatorBench.running(workers: 2)
+        let first = bench.says(.want, from: 11).grants[11]!
+        _ = bench.says(.want, from: 12)
+        _ = bench.passes(7900)
+        _ = bench.says(.heartbeat(Heartbeat()), from: 12)
+        _ = bench.says(.heartbeat(Heartbeat()), from: 1)
+        _ = bench.passes(200)
+        #expect(bench.says(.want, from: 11).refusals.first?.reason == .session)
+        _ = bench.workerStarts(13)
+        #expect(bench.says(.want, from: 13).grants[13]?.ticket == first.ticket)
+    }
+
+    @Test func anotherJobAndAnotherStartAreNamed() {
+        var bench = CoordinatorBench.running()
+        #expect(bench.says(.want, from: 11, job: 5).refusals.first?.reason == .job)
+        #expect(bench.says(.want, from: 11, to: 999).refusals.first?.reason == .incarnation)
+        #expect(bench.says(.want, from: 55).refusals.first?.reason == .session)
+        #expect(bench.says(.ready(version: 0), from: 11).refusals.first?.reason == .malformed)
+    }
+
+    @Test func aLaterTermEndsThisCoordinator() {
+        var bench = CoordinatorBench.running()
+        let effects = bench.says(.heartbeat(Heartbeat()), from: 1, to: 4711, term: 2)
+        #expect(effects.exit?.code == ExitStatus.failed)
+        #expect(effects.exit?.text.contains("later term") == true)
+    }
+
+    /// A server fell silent, then another one lost its memory. The first one's next word must start the recovery.
+    @Test func aSilentServerWakesWhileOthersAreGathered() {
+        var bench = CoordinatorBench.running(servers: 2)
+        _ = bench.passes(8000)
+        _ = bench.serverStarts(3, rank: 1)
+        #expect(
+            !bench.journal.contains(.rollback(generation: 2, base: CheckpointReference(version: 0, path: "step-0"))))
+        let effects = bench.says(.heartbeat(Heartbeat()), from: 1)
+        #expect(effects.records == [.rollback(generation: 2, base: CheckpointReference(version: 0, path: "step-0"))])
+    }
+
+    @Test func aWorkerThatMissedTheNewServersIsToldAgain() {
+        var bench = CoordinatorBench.running(servers: 1)
+        _ = bench.serverStarts(3, rank: 0)
+        _ = bench.durable()
+        _ = bench.says(.ready(version: 0), from: 3)
+        guard
+            case .members(let servers)? = bench.says(.heartbeat(Heartbeat()), from: 11, generation: 1).said(to: 11)
+                .first
+        else { return #expect(Bool(false), "not told") }
+        #expect(servers.map(\.incarnation) == [3])
+    }
+}
