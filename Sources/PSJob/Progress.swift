@@ -1,6 +1,7 @@
 // How a job's progress looks: a bar that is redrawn on a terminal, a line now and then elsewhere.
 
 import Foundation
+import PSNode
 import PSProtocol
 
 package final class Progress {
@@ -45,7 +46,7 @@ package final class Progress {
         barIsShown = false
     }
 
-    private func put(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+    private func put(_ text: String) { StandardStreams.write(text, to: STDERR_FILENO) }
 
     private static var columns: Int {
         var size = winsize()
