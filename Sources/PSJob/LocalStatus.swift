@@ -24,7 +24,7 @@ package enum LocalStatus {
                 status.state = isSupervised ? .recovering : .failed
                 status.text =
                     isSupervised
-                    ? "the coordinator does not answer; it is being started again"
+                    ? "the coordinator does not answer; it is started again when it has ended"
                     : "the coordinator is gone; go on with: psctl train --run-dir \(run.path) --resume last"
             }
         }

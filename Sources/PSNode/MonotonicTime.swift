@@ -16,13 +16,15 @@ extension MonotonicTime {
 ///
 /// A gap in which the loop did not run (a stopped process, a suspended machine) counts as one long turn only: what
 /// others said meanwhile could not be heard.
-struct LoopClock {
+package struct LoopClock {
     /// No turn of a loop that runs takes this many milliseconds.
     private static let longestTurn = 2000
-    private var lastRead = MonotonicTime.now
+    private var lastRead: MonotonicTime
     private var lostMilliseconds = 0
 
-    mutating func read(at real: MonotonicTime = .now) -> MonotonicTime {
+    package init(at real: MonotonicTime = .now) { lastRead = real }
+
+    package mutating func read(at real: MonotonicTime = .now) -> MonotonicTime {
         lostMilliseconds += max(0, real.since(lastRead) - LoopClock.longestTurn)
         lastRead = real
         return MonotonicTime(milliseconds: real.milliseconds - lostMilliseconds)

@@ -147,6 +147,18 @@ struct ProcessTests {
         try expectCalm(summary(train(run, "--resume", "last").finish()))
     }
 
+    @Test func aSignalDuringTheStartStops() throws {
+        let scratch = try Scratch()
+        let run = scratch.file("run")
+        let job = try train(run)
+        eventually("no supervisor") { FileManager.default.fileExists(atPath: "\(run)/supervisor.json") }
+        kill(pid_t(job.pid), SIGTERM)
+        let stopped = try summary(job.finish(within: 15), code: 75)
+        #expect(stopped.steps == 0)
+        #expect(stopped.restarts == 0)
+        try expectCalm(summary(train(run, "--resume", "last").finish()))
+    }
+
     @Test func childrenOfAKilledSupervisorSaveAndLeave() throws {
         let scratch = try Scratch()
         let run = scratch.file("run")
