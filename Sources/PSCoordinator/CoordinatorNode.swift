@@ -111,7 +111,7 @@ package final class CoordinatorNode {
     /// A restarted coordinator listens where the others look for it.
     private static func bind(_ socket: Socket, _ endpoint: String, former: String) throws(TransportError) -> String {
         guard let wanted = Addresses.parse(endpoint), wanted.port == "*" || wanted.port == "0",
-            let old = Addresses.parse(former), old.host == wanted.host
+            let old = Addresses.parse(former), old.host == Addresses.numericHost(wanted.host)
         else { return try Addresses.bind(socket, to: endpoint) }
         do throws(TransportError) {
             return try socket.bind(former)

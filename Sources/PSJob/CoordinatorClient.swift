@@ -18,7 +18,13 @@ package struct CoordinatorClient {
         incarnation = UInt64.random(in: 1...UInt64.max)
         coordinator = endpoints.incarnation
         link = Link(try Socket(.dealer, context: TransportContext(), largestMessage: 8 << 20))
-        try link.socket.connect(endpoints.coordinator)
+        var endpoint = endpoints.coordinator
+        if let (host, port) = Addresses.parse(endpoint), host == Addresses.everywhere,
+            endpoints.host != ProcessInfo.processInfo.hostName
+        {
+            endpoint = "tcp://\(endpoints.host):\(port)"
+        }
+        try link.socket.connect(endpoint)
     }
 
     /// The coordinator of the run, if its files name one.

@@ -3,6 +3,7 @@
 import Foundation
 import PSCheckpoint
 import PSCoordinator
+import PSMessages
 import PSProtocol
 
 package enum LocalStatus {
@@ -15,24 +16,34 @@ package enum LocalStatus {
             status = answered
         } else {
             status = try lastWritten(run)
-            if ![.finished, .failed, .stopped].contains(status.state) {
-                for index in status.processes.indices where status.processes[index].role == "coordinator" {
-                    status.processes[index].state = isAlive(status.processes[index]) == true ? .lost : .down
-                }
-                status.imagesPerSecond = 0
-                let isSupervised = Supervision.read(run).map { Processes.isAlive($0.pid, program: "psctl") } ?? false
-                status.state = isSupervised ? .recovering : .failed
-                status.text =
-                    isSupervised
-                    ? "the coordinator does not answer; it is started again when it has ended"
-                    : "the coordinator is gone; go on with: psctl train --run-dir \(run.path) --resume last"
-            }
+            if ![.finished, .failed, .stopped].contains(status.state) { withoutCoordinator(&status, run) }
         }
         for index in status.processes.indices where isAlive(status.processes[index]) == false {
             status.processes[index].state = .down
             status.processes[index].activity = ""
         }
         return status
+    }
+
+    /// What the last words of a coordinator that does not answer are worth.
+    private static func withoutCoordinator(_ status: inout JobStatus, _ run: RunDirectory) {
+        status.imagesPerSecond = 0
+        status.state = .recovering
+        guard let index = status.processes.firstIndex(where: { $0.role == Role.coordinator.name }) else { return }
+        let coordinator = status.processes[index]
+        // One on another host may run: this host cannot know.
+        if isAlive(coordinator) ?? true {
+            status.processes[index].state = .lost
+            status.text = "the coordinator, pid \(coordinator.pid) on \(coordinator.host), does not answer"
+            return
+        }
+        status.processes[index].state = .down
+        if let supervision = Supervision.read(run), Processes.isAlive(supervision.pid, program: "psctl") {
+            status.text = "the coordinator has ended; it is being started again"
+        } else {
+            status.state = .failed
+            status.text = "the coordinator is gone; go on with: psctl train --run-dir \(run.path) --resume last"
+        }
     }
 
     private static func lastWritten(_ run: RunDirectory) throws -> JobStatus {

@@ -3,6 +3,7 @@
 import Foundation
 import PSJob
 import PSModel
+import PSProtocol
 import Testing
 
 @Suite struct ReportTests {
@@ -16,6 +17,16 @@ import Testing
 
     @Test func columnsAreAligned() {
         #expect(Report.table([["a", "10"], ["long", "5"]]) == "a     10\nlong   5\n")
+    }
+
+    @Test func aJobWithoutAnEndHasNoTimeLeft() {
+        var status = JobStatus(
+            state: .running, step: 10, steps: 110, epoch: 0, imagesPerSecond: 20, imagesPerStep: 64, text: "",
+            nonFiniteSteps: 0, generation: 1, processes: [])
+        #expect(Progress.line(status).contains("5:20 left"))
+        status.steps = UInt64(Int.max)
+        #expect(!Progress.line(status).contains("left"))
+        #expect(!Progress.bar(status, columns: 100).contains("left"))
     }
 
     @Test func jsonHasSnakeCaseKeysAndNoBareInfinity() throws {
