@@ -17,6 +17,10 @@ enum AtomicFile {
         _ path: String, _ body: (FileWriter) throws(CheckpointError) -> Void
     ) throws(CheckpointError) -> WrittenFile {
         let temporary = path + ".tmp"
+        // A rename would replace a device or a directory's link by a plain file.
+        if FileSystem.exists(path), !FileSystem.isRegularFile(path) {
+            throw .damaged(path: path, problem: "is there and is no regular file; choose another path")
+        }
         do throws(CheckpointError) {
             let writer = try FileWriter(path: temporary)
             try body(writer)

@@ -94,16 +94,19 @@ package final class CoordinatorNode {
         try journal.append(.term(replay.term, endpoint: endpoint), sync: true)
         try directory.replace(directory.configuration, with: Array(configuration.resolvedYAML().utf8))
 
-        var resume: CheckpointReference?
         if let path = options.resumeFrom {
             let reader = try CheckpointReader(path)
             try reader.check(layout: layout)
-            resume = CheckpointReference(version: UInt64(reader.manifest.step), path: RunDirectory(path).path)
+            let base = CheckpointReference(version: UInt64(reader.manifest.step), path: RunDirectory(path).path)
+            // In the journal at once: a coordinator that is started in this one's place goes back to it as well.
+            let record = JournalRecord.rollback(generation: replay.generation + 1, base: base)
+            replay.apply(record)
+            try journal.append(record, sync: true)
         }
         state = CoordinatorState(
             settings: try CoordinatorNode.settings(options, layout: layout, images: images),
             identity: Hello(role: .coordinator, host: identity.host, pid: identity.pid, rank: 0),
-            incarnation: identity.incarnation, replay: replay, resumeFrom: resume, at: input.now)
+            incarnation: identity.incarnation, replay: replay, at: input.now)
         try writeEndpoints()
         logger.info("coordinator is up", metadata: ["endpoint": "\(endpoint)", "run": "\(directory.path)"])
     }

@@ -142,8 +142,8 @@ extension CoordinatorState {
     private mutating func want(_ worker: Incarnation, at now: MonotonicTime) -> [Effect] {
         guard case .running = phase else { return [] }
         if let attempt = ledger.grant(of: worker) {
-            // Servers may lack room for its contribution before that of a lower ticket, whose worker is gone: when nobody
-            // else is free, this worker computes the lower one first.
+            // Servers may lack room for its contribution before that of a lower ticket, whose worker is gone: when
+            // nobody else is free, this worker computes the lower one first.
             guard let open = ledger.nextOpen, open < attempt.ticket else {
                 return [.send(self.envelope(.grant(attempt, version: version), to: worker))]
             }

@@ -11,7 +11,7 @@ extension CoordinatorState {
         let journaled = (close: openClose, commit: journaledCommit)
         openClose = nil
         journaledCommit = nil
-        guard resumeFrom == nil, let memories, let oldest = memories.map(\.version).min(),
+        guard let memories, let oldest = memories.map(\.version).min(),
             let newest = memories.map(\.version).max()
         else { return rollBack(at: now) }
         // The record of the last commit may be missing in the journal, since it is not synced; its close is there.
@@ -51,7 +51,7 @@ extension CoordinatorState {
     }
 
     private mutating func rollBack(at now: MonotonicTime) -> [Effect] {
-        let base = resumeFrom ?? checkpoints.last
+        let base = checkpoints.last
         generation += 1
         version = base?.version ?? 0
         ledger = Ledger(step: version, ticketsPerStep: settings.ticketsPerStep)
@@ -83,7 +83,6 @@ extension CoordinatorState {
         guard case .loading = phase, version == self.version, case .reset? = order?.kind, answered(rank) else {
             return []
         }
-        resumeFrom = nil
         return run(at: now) + settled(at: now) + assign(at: now)
     }
 
@@ -91,7 +90,7 @@ extension CoordinatorState {
         guard case .loading(let base) = phase else { return [] }
         let what = base.map { "the checkpoint of step \($0.version)" } ?? "the initial values"
         let problem = "server \(rank) cannot load \(what): \(text)"
-        guard resumeFrom == nil, let base, let index = checkpoints.firstIndex(of: base), index > 0 else {
+        guard let base, let index = checkpoints.firstIndex(of: base), index > 0 else {
             return end(ExitStatus(code: ExitStatus.failed, text: problem), at: now)
         }
         checkpoints.removeSubrange(index...)

@@ -97,8 +97,6 @@ package struct CoordinatorState: Sendable {
     /// What the journal tells of the step at hand when this coordinator starts: its close, else the commit before it.
     var openClose: [Contribution]?
     var journaledCommit: Commit?
-    /// Where to start from when a person named a checkpoint.
-    var resumeFrom: CheckpointReference?
     var kernels: Replay.Kernels?
 
     var servers: [Member?]
@@ -131,12 +129,11 @@ package struct CoordinatorState: Sendable {
 
     package init(
         settings: CoordinatorSettings, identity: Hello, incarnation: Incarnation, replay: Replay,
-        resumeFrom: CheckpointReference? = nil, at now: MonotonicTime
+        at now: MonotonicTime
     ) {
         self.settings = settings
         self.identity = identity
         self.incarnation = incarnation
-        self.resumeFrom = resumeFrom
         job = replay.job
         term = replay.term
         generation = replay.generation
@@ -151,7 +148,7 @@ package struct CoordinatorState: Sendable {
         checkpointTime = now
         let isDone = openClose == nil && version >= settings.steps && checkpoints.last?.version == version
         // A coordinator that died while the others left has nobody to gather.
-        if resumeFrom == nil, isDone { phase = .farewell(ExitStatus(code: 0, text: ""), since: now) }
+        if isDone { phase = .farewell(ExitStatus(code: 0, text: ""), since: now) }
     }
 
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {

@@ -98,8 +98,8 @@ package struct Replay: Sendable, Hashable {
     }
 }
 
-/// Leaves the checkpoints of the history that ends with `base`. One that is not among them belongs to another job, whose
-/// history this one continues.
+/// Leaves the checkpoints of the history that ends with `base`. One that is not among them belongs to another job,
+/// whose history this one continues.
 func rollBack(_ checkpoints: inout [CheckpointReference], to base: CheckpointReference?) {
     guard let base else {
         checkpoints = []

@@ -7,6 +7,8 @@ import PSParameters
 package struct ServerState: Sendable {
     package enum Event: Sendable {
         case coordinatorSaid(Envelope)
+        /// The coordinator's address answers in another protocol version; the text names both.
+        case otherVersion(String)
         case workerSaid(Envelope, payloadBytes: Int)
         /// The configuration of `.configure` was read.
         case configured(ParameterLayout, ticketsPerStep: Int, bufferBytes: Int)
@@ -120,6 +122,7 @@ package struct ServerState: Sendable {
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
+        case .otherVersion(let text): return isJoined ? [] : leave(text)
         case .workerSaid(let envelope, let bytes): return workerSaid(envelope, payloadBytes: bytes)
         case .configured(let layout, let ticketsPerStep, let bufferBytes):
             guard case .configuring(let welcome) = phase else { return [] }
@@ -241,7 +244,8 @@ package struct ServerState: Sendable {
                             + "check that it runs and that its address is right"))
             ]
         }
-        // A stop often comes to all processes at once: the coordinator then needs this one's part of the last checkpoint.
+        // A stop often comes to all processes at once: the coordinator then needs this one's part of the last
+        // checkpoint.
         if let stopAsked, now.since(stopAsked) >= timing.stopGrace {
             return leave("stopped by a signal", code: ExitStatus.preempted)
         }

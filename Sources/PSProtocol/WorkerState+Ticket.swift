@@ -1,4 +1,4 @@
-// A ticket in a worker: pull the weights, compute, push each slice of the gradient, contribute when all servers hold it.
+// A ticket in a worker: pull the weights, compute, push each slice of the gradient, contribute when all hold it.
 
 import PSMessages
 import PSParameters

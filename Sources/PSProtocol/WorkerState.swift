@@ -6,6 +6,8 @@ import PSParameters
 package struct WorkerState: Sendable {
     package enum Event: Sendable {
         case coordinatorSaid(Envelope)
+        /// The coordinator's address answers in another protocol version; the text names both.
+        case otherVersion(String)
         case serverSaid(Envelope)
         /// The configuration of `.configure` was read and the network built.
         case configured(ParameterLayout, ticketsPerStep: Int)
@@ -110,6 +112,7 @@ package struct WorkerState: Sendable {
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
+        case .otherVersion(let text): return isJoined ? [] : leave(text)
         case .serverSaid(let envelope): return serverSaid(envelope, at: now)
         case .configured(let layout, _):
             guard case .configuring(let welcome) = phase else { return [] }
@@ -305,13 +308,15 @@ package struct WorkerState: Sendable {
                 if !wanted.isEmpty { effects.append(toServer(server, .pull(version: version, slices: wanted))) }
             }
         case .pushing(let contribution):
-            // Perhaps they have no room for it before another ticket, which its worker has left: who wants may be given it.
+            // Perhaps they have no room for it before another ticket, which its worker has left: who wants may be given
+            // it.
             if lastAsked.map({ now.since($0) >= timing.bulkRetry }) ?? true {
                 lastAsked = now
                 effects.append(.sendToCoordinator(envelope(.want)))
             }
             for server in silentServers(notHolding.sorted(), at: now) {
-                // When every slice was taken, the word that the ticket is held got lost: one slice again brings it back.
+                // When every slice was taken, the word that the ticket is held got lost: one slice again brings it
+                // back.
                 let lacking = untaken[server, default: []].sorted()
                 let again =
                     lacking.isEmpty ? shardMap?.serverOfSlice.firstIndex(of: server).map { [$0] } ?? [] : lacking

@@ -84,6 +84,11 @@ package final class ServerNode {
                 guard let received = try control.receive() else { break }
                 guard case .success(let envelope) = received.envelope else {
                     complaints.warn("a frame from the coordinator's address: \(received.problem)", at: input.now)
+                    if case .failure(let error) = received.envelope, case .protocolVersion = error,
+                        let status = try perform(state.receive(.otherVersion(error.description), at: input.now))
+                    {
+                        return leave(status)
+                    }
                     continue
                 }
                 if let status = try perform(state.receive(.coordinatorSaid(envelope), at: input.now)) {

@@ -197,7 +197,8 @@ final class SliceStore: @unchecked Sendable {
     private func makeUnique(_ buffer: inout SharedBuffer) {
         if isKnownUniquelyReferenced(&buffer) { return }
         let copy = SharedBuffer(byteCount: buffer.bytes.count)
-        copy.bytes.copyMemory(from: UnsafeRawBufferPointer(buffer.bytes))
+        // The snapshot's writer may let go meanwhile, so the bytes are held while they are read.
+        buffer.withBytes(0..<buffer.bytes.count) { copy.bytes.copyMemory(from: $0) }
         buffer = copy
     }
 

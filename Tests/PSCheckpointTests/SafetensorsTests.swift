@@ -156,6 +156,13 @@ func refusesALyingFile(bytes: [UInt8], reason: String) {
     #expect(names(in: directory.path) == ["x.safetensors"])
 }
 
+/// A rename would replace the device by a plain file.
+@Test func aDeviceIsNotReplaced() {
+    #expect(throws: CheckpointError.damaged(path: "/dev/null", problem: "is there and is no regular file; choose another path")) {
+        try SafetensorsWriter.write(path: "/dev/null", metadata: [:], tensors: [])
+    }
+}
+
 @Test func aMissingDirectoryIsNamed() {
     let error = #expect(throws: CheckpointError.self) {
         try SafetensorsWriter.write(path: "/nonexistent/x", metadata: [:], tensors: [])

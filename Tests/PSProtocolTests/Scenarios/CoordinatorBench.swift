@@ -16,7 +16,7 @@ struct CoordinatorBench {
     /// - Parameter replay: what an earlier coordinator left; nil: a new job.
     init(
         servers: Int = 1, ticketsPerStep: Int = 2, steps: UInt64 = 10, replay: Replay? = nil,
-        resumeFrom: CheckpointReference? = nil, incarnation: Incarnation = 1000, nonFiniteLimit: Int = 3
+        incarnation: Incarnation = 1000, nonFiniteLimit: Int = 3
     ) {
         self.incarnation = incarnation
         var replay = replay ?? Replay()
@@ -28,7 +28,7 @@ struct CoordinatorBench {
             checkpointEverySteps: 0, checkpointEverySeconds: 0, nonFiniteLimit: nonFiniteLimit, rule: Arithmetic.rule)
         state = CoordinatorState(
             settings: settings, identity: Hello(role: .coordinator, host: "h", pid: 1, rank: 0),
-            incarnation: incarnation, replay: replay, resumeFrom: resumeFrom, at: now)
+            incarnation: incarnation, replay: replay, at: now)
     }
 
     var replay: Replay { journal.reduce(into: Replay()) { $0.apply($1) } }

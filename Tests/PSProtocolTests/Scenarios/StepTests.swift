@@ -22,8 +22,8 @@ import Testing
         #expect(bench.says(.want, from: 11).grants[11] == first)
     }
 
-    /// A server without room takes ticket 1 only after ticket 0; when the worker of ticket 0 is gone and nobody is free,
-    /// the worker of ticket 1 must compute it.
+    /// A server without room takes ticket 1 only after ticket 0; when the worker of ticket 0 is gone and nobody is
+    /// free, the worker of ticket 1 must compute it.
     @Test func whoIsBlockedByAnOpenTicketIsGivenIt() {
         var bench = CoordinatorBench.running(workers: 2)
         _ = bench.says(.want, from: 11)
@@ -43,8 +43,10 @@ import Testing
         #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms[1])), from: 2).commits.isEmpty)
         let decided = bench.durable()
         #expect(decided.commits.count == 2)
-        // The norm of 3-4-5 squares is 50, the threshold 40.
-        #expect(decided.commits.first == Commit(step: 0, scale: 0.8, learningRate: 1, averageDecay: 0.5, skip: false))
+        // The rule is asked with the norms in slice order, and its answer goes out bit for bit.
+        let scale = Arithmetic.rule.clip([1600, 900]).scale
+        #expect(scale != Arithmetic.rule.clip([900, 1600]).scale)
+        #expect(decided.commits.first == Commit(step: 0, scale: scale, learningRate: 1, averageDecay: 0.5, skip: false))
         #expect(Set(decided.commits).count == 1)
         #expect(decided.records == [.commit(decided.commits[0])])
     }
@@ -109,7 +111,10 @@ import Testing
         }
         _ = bench.happens(.checkpointCompleted(CheckpointReference(version: 5, path: "step-5")))
         let finish = bench.happens(.durable(.finished(step: 5, exitCode: 1))).said(to: 11)
-        guard case .finish(let code, let text)? = finish.first else { return #expect(Bool(false), "\(finish)") }
+        guard case .finish(let code, let text)? = finish.first else {
+            Issue.record("\(finish)")
+            return
+        }
         #expect(code == 1)
         #expect(text.contains("3 steps in a row"))
     }

@@ -45,8 +45,9 @@ struct Arithmetic {
     static let rule = StepRule(
         learningRate: { 1 + Float($0) / 8 }, averageDecay: { 1 / (2 + Float($0)) },
         clip: { norms in
-            let norm = norms.reduce(0, +).squareRoot()
-            return (norm, Float(min(1, 40 / norm)))
+            // A scale that any other order of the norms would change.
+            let hash = norms.reduce(UInt64(0)) { mixed($0, $1.bitPattern) }
+            return (norms.reduce(0, +).squareRoot(), Float(hash >> 40) / 0x1p24)
         })
 
     static func initial(slice: Int) -> UInt64 { mixed(7, UInt64(slice)) }

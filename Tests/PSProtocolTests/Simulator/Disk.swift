@@ -46,6 +46,10 @@ struct SimulatedDisk {
         return false
     }
 
+    func isRolledBack(to generation: UInt32) -> Bool {
+        journal.prefix(synced).contains { if case .rollback(generation, _) = $0 { true } else { false } }
+    }
+
     // MARK: Checkpoints
 
     mutating func writePart(_ version: UInt64, _ generation: UInt32, rank: Int, _ values: [Int: UInt64]) {

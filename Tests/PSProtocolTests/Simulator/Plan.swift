@@ -36,6 +36,8 @@ struct Plan {
     /// A person stops the job at this moment and resumes it with so many servers.
     var stop: (at: Int, serversAfter: Int)?
     var computeMilliseconds = 20...120
+    /// Of one slice.
+    var updateMilliseconds = 0...3
 
     /// Kills a process soon after the `count`th time that something happens.
     struct Trigger {
@@ -73,7 +75,7 @@ struct Plan {
         plan.workerKills = chance.integer(0...3)
         plan.serverKills = chance.integer(0...2)
         plan.coordinatorKills = chance.integer(0...2)
-        plan.pauses = chance.integer(0...2)
+        plan.pauses = chance.integer(0...3)
         plan.cuts = chance.integer(0...3)
         plan.damagesCheckpoint = chance.happens(0.2)
         for _ in 0..<chance.integer(0...3) {
@@ -88,6 +90,7 @@ struct Plan {
             plan.stop = (chance.integer(0...plan.faultsEnd), chance.integer(1...3))
         }
         plan.computeMilliseconds = chance.pick([1...10, 20...120, 50...800])
+        plan.updateMilliseconds = chance.pick([0...3, 0...3, 10...100])
         return plan
     }
 }

@@ -1,5 +1,5 @@
-// The coordinator in the simulation: the real state machine, its journal and checkpoints on the simulated disk; each of its
-// decisions is compared with what it must be.
+// The coordinator in the simulation: the real state machine, its journal and checkpoints on the simulated disk; each of
+// its decisions is compared with what it must be.
 
 import PSMessages
 import PSParameters
@@ -124,6 +124,8 @@ final class SimulatedCoordinator: SimulatedProcess {
             if !world.disk.isClosed(commit.step) {
                 world.violate("the commit of step \(commit.step) goes out before its close is on the disk")
             }
+        case .reset where !world.disk.isRolledBack(to: envelope.generation):
+            world.violate("generation \(envelope.generation) is loaded before its rollback is on the disk")
         case .finish:
             if finished.contains(envelope.destination) { world.saw(.finishAgain) }
             finished.insert(envelope.destination)

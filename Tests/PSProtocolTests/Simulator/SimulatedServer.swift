@@ -95,7 +95,7 @@ final class SimulatedServer: SimulatedProcess {
                 fold(generation, slice, place, value, isLast: isLast)
             }
         case .update(let generation, let slice, let commit):
-            compute.run(self, milliseconds: world.chance.integer(0...3)) { [unowned self] in
+            compute.run(self, milliseconds: world.chance.integer(world.plan.updateMilliseconds)) { [unowned self] in
                 update(generation, slice, commit)
             }
         case .publish(_, let envelope, let slice):

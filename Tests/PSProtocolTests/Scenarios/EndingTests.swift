@@ -1,0 +1,117 @@
+// How jobs end: at the last step, on request, by failure; whoever is there or not.
+
+import PSMessages
+import PSProtocol
+import Testing
+
+@Suite struct EndingTests {
+    private func finishes(_ bench: inout CoordinatorBench, version: UInt64, code: Int) {
+        bench.saves(version, servers: 1)
+        #expect(bench.journal.last == .finished(step: version, exitCode: code))
+        let told = bench.durable().sent.filter { if case .finish(code, _) = $0.message { true } else { false } }.map(
+            \.to)
+        #expect(told == [1, 11])
+    }
+
+    @Test func theLastStepIsSavedThenEverybodyIsTold() {
+        var bench = CoordinatorBench.running(steps: 1)
+        #expect(bench.commits().sent.contains { $0.message == .snapshot(version: 1) })
+        #expect(bench.says(.want, from: 11).isEmpty)
+        finishes(&bench, version: 1, code: 0)
+        // Who did not hear is told again; when all have left, or after a while, the coordinator goes too.
+        #expect(bench.says(.heartbeat(Heartbeat()), from: 11).said(to: 11) == [.finish(exitCode: 0, text: "")])
+        _ = bench.says(.leave(text: ""), from: 1)
+        #expect(bench.passes(100).exit == nil)
+        _ = bench.says(.leave(text: ""), from: 11)
+        #expect(bench.passes(100).exit == ExitStatus(code: 0, text: ""))
+    }
+
+    @Test func theEndDoesNotWaitForeverForGoodbyes() {
+        var bench = CoordinatorBench.running(steps: 1)
+        _ = bench.commits()
+        finishes(&bench, version: 1, code: 0)
+        #expect(bench.passes(2900).exit == nil)
+        #expect(bench.passes(100).exit?.code == 0)
+    }
+
+    @Test func stopSavesWhatIsCommitted() {
+        var bench = CoordinatorBench.running()
+        _ = bench.commits()
+        let effects = bench.happens(.stop(exitCode: 130, text: "interrupted"))
+        #expect(effects.said(to: 1) == [.snapshot(version: 1)])
+        finishes(&bench, version: 1, code: 130)
+    }
+
+    @Test func stopCarriesAClosedStepThrough() {
+        var bench = CoordinatorBench.running()
+        _ = bench.contributesAll()
+        #expect(bench.happens(.stop(exitCode: 75, text: "")).isEmpty)
+        _ = bench.durable()
+        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: [])), from: 1).commits.count == 1)
+        #expect(bench.says(.applied(step: 0), from: 1).said(to: 1) == [.snapshot(version: 1)])
+        finishes(&bench, version: 1, code: 75)
+    }
+
+    @Test func stopAfterAStep() {
+        var bench = CoordinatorBench.running()
+        _ = bench.says(.control(.stop(afterStep: 2)), from: 99)
+        #expect(!bench.commits().sent.contains { $0.message == .snapshot(version: 1) })
+        #expect(bench.commits().sent.contains { $0.message == .snapshot(version: 2) })
+        finishes(&bench, version: 2, code: 75)
+    }
+
+    @Test func stopBeforeServersAreThereEndsAtOnce() {
+        var bench = CoordinatorBench(servers: 2)
+        _ = bench.serverStarts(1)
+        #expect(bench.happens(.stop(exitCode: 75, text: "")).said(to: 1) == [.finish(exitCode: 75, text: "")])
+        var loading = CoordinatorBench()
+        _ = loading.serverStarts(1)
+        #expect(loading.happens(.stop(exitCode: 75, text: "")).said(to: 1) == [.finish(exitCode: 75, text: "")])
+        #expect(loading.durable().isEmpty, "the rollback is not carried on")
+    }
+
+    /// A job that is stopped does not wait for a dead server; one at its end waits, trains the lost steps again, and
+    /// only then says that it is done.
+    @Test func aServerLostAtTheEnd() {
+        var stopped = CoordinatorBench.running()
+        _ = stopped.commits()
+        _ = stopped.happens(.stop(exitCode: 75, text: "stopped"))
+        #expect(stopped.serverStarts(2, rank: 0).said(to: 11) == [.finish(exitCode: 75, text: "stopped")])
+
+        var done = CoordinatorBench.running(steps: 1)
+        _ = done.commits()
+        _ = done.passes(8000)
+        #expect(done.passes(60_000).exit == nil)
+        #expect(done.serverStarts(2, rank: 0).records.count == 1)
+        _ = done.durable()
+        _ = done.says(.ready(version: 0), from: 2)
+        #expect(done.state.version == 0)
+        _ = done.workerStarts(12)
+        #expect(done.says(.want, from: 12).grants[12]?.ticket == 0)
+    }
+
+    @Test func aCoordinatorKilledAtTheVeryEndHasNobodyToGather() {
+        var bench = CoordinatorBench.running(steps: 1)
+        _ = bench.commits()
+        finishes(&bench, version: 1, code: 0)
+        var later = CoordinatorBench(steps: 1, replay: bench.replay, incarnation: 2000)
+        #expect(later.says(.heartbeat(Heartbeat()), from: 11).said(to: 11) == [.finish(exitCode: 0, text: "")])
+        #expect(later.passes(3000).exit?.code == 0)
+        // With more steps to do it goes on.
+        var longer = CoordinatorBench(steps: 2, replay: bench.replay, incarnation: 2000)
+        #expect(longer.passes(3000).exit == nil)
+    }
+
+    @Test func aDiskThatFillsEndsTheJobWithTheReason() {
+        var bench = CoordinatorBench.running()
+        _ = bench.commits()
+        _ = bench.says(.control(.checkpoint), from: 99)
+        let effects = bench.says(.failed(version: 1, text: "no space left on device", whileSaving: true), from: 1)
+        guard case .finish(1, let text)? = effects.said(to: 11).first else {
+            Issue.record("\(effects)")
+            return
+        }
+        #expect(text.contains("no space left on device"))
+        #expect(bench.state.checkpoints.map(\.version) == [0])
+    }
+}

@@ -1,0 +1,194 @@
+// A server and a worker on the bench, welcomed by coordinator 1000 in term 5, with one server of incarnation 1 and
+// workers 11, 12. The layout has two slices: 0 holds weights, 1 statistics. Two tickets make a step.
+
+import PSMessages
+import PSParameters
+import PSProtocol
+
+let coordinatorID: Incarnation = 1000
+
+func welcome(digest: UInt64 = Layouts.few.digest) -> Message {
+    .welcome(Welcome(rank: 0, configuration: "yaml", runDirectory: "/run", nonce: "n", layoutDigest: digest))
+}
+
+struct ServerBench {
+    var state: ServerState
+    var now = MonotonicTime(milliseconds: 0)
+
+    init() {
+        state = ServerState(hello: Hello(role: .server, host: "s", pid: 1, rank: nil), incarnation: 1, at: now)
+    }
+
+    /// Serving version 0 as generation 1.
+    static func ready(bufferBytes: Int = 1 << 20) -> ServerBench {
+        var bench = ServerBench()
+        _ = bench.orders(welcome(), generation: 0)
+        _ = bench.happens(.configured(Layouts.few, ticketsPerStep: 2, bufferBytes: bufferBytes))
+        _ = bench.orders(.reset(Reset(version: 0, checkpoint: "", rank: 0, servers: 1)))
+        _ = bench.happens(.loaded(generation: 1))
+        return bench
+    }
+
+    mutating func happens(_ event: ServerState.Event) -> [ServerState.Effect] { state.receive(event, at: now) }
+
+    mutating func passes(_ milliseconds: Int) -> [ServerState.Effect] {
+        now.milliseconds += milliseconds
+        return happens(.tick)
+    }
+
+    mutating func orders(
+        _ message: Message, generation: UInt32 = 1, term: UInt64 = 5, from source: Incarnation = coordinatorID,
+        job: UInt64 = jobID
+    ) -> [ServerState.Effect] {
+        happens(
+            .coordinatorSaid(
+                Envelope(job: job, generation: generation, term: term, source: source, destination: 1, message: message)
+            ))
+    }
+
+    mutating func asks(
+        _ message: Message, from worker: Incarnation = 11, generation: UInt32 = 1, to destination: Incarnation = 1,
+        bytes: Int? = nil, job: UInt64 = jobID
+    ) -> [ServerState.Effect] {
+        var payload = bytes ?? 0
+        if bytes == nil, case .push(_, let header) = message { payload = Layouts.few.slices[header.index].byteCount }
+        return happens(
+            .workerSaid(
+                Envelope(job: job, generation: generation, source: worker, destination: destination, message: message),
+                payloadBytes: payload))
+    }
+
+    mutating func pushes(_ ticket: UInt64, _ slice: Int, from worker: Incarnation = 11, number: UInt64 = 1)
+        -> [ServerState.Effect]
+    {
+        asks(
+            .push(Attempt(ticket: ticket, number: number), SliceHeader(index: slice, version: ticket / 2)), from: worker
+        )
+    }
+
+    /// The fold that is under way ends.
+    mutating func folds(_ slice: Int) -> [ServerState.Effect] {
+        happens(.folded(generation: 1, slice: slice, squaredNorm: Double(slice + 3), isFinite: true))
+    }
+
+    /// Both tickets of the open step arrive and are folded.
+    mutating func takesAll() {
+        for place in 0..<UInt64(2) {
+            for slice in 0..<2 {
+                _ = pushes(2 * state.version + place, slice)
+                _ = folds(slice)
+            }
+        }
+    }
+}
+
+extension [ServerState.Effect] {
+    var toCoordinator: [Message] {
+        compactMap { if case .sendToCoordinator(let envelope) = $0 { envelope.message } else { nil } }
+    }
+
+    var toWorkers: [Message] {
+        compactMap { if case .sendToWorker(_, let envelope) = $0 { envelope.message } else { nil } }
+    }
+
+    var refusals: [Refusal.Reason] {
+        (toWorkers + toCoordinator).compactMap { if case .refusal(let refusal) = $0 { refusal.reason } else { nil } }
+    }
+
+    /// Slices published, with the version they are said to be.
+    var published: [SliceHeader] {
+        compactMap {
+            if case .publish(_, let envelope, _) = $0, case .publish(let header) = envelope.message {
+                header
+            } else {
+                nil
+            }
+        }
+    }
+
+    var folds: [Int] { compactMap { if case .fold(_, _, let place, _) = $0 { place } else { nil } } }
+
+    var exit: ExitStatus? { lazy.compactMap { if case .exit(let status) = $0 { status } else { nil } }.first }
+}
+
+struct WorkerBench {
+    var state: WorkerState
+    var now = MonotonicTime(milliseconds: 0)
+
+    init() {
+        state = WorkerState(hello: Hello(role: .worker, host: "w", pid: 1, rank: nil), incarnation: 11, at: now)
+    }
+
+    /// Joined, with two servers of incarnations 1 and 2 that hold slices 0 and 1.
+    static func idle() -> WorkerBench {
+        var bench = WorkerBench()
+        _ = bench.hears(welcome(), generation: 0)
+        _ = bench.happens(.configured(Layouts.few, ticketsPerStep: 2))
+        _ = bench.hears(members)
+        return bench
+    }
+
+    static let members = Message.members([
+        ServerAddress(endpoint: "a", incarnation: 1), ServerAddress(endpoint: "b", incarnation: 2),
+    ])
+
+    static func computing(_ attempt: Attempt) -> WorkerBench {
+        var bench = WorkerBench.idle()
+        _ = bench.hears(.grant(attempt, version: attempt.ticket / 2))
+        _ = bench.hearsServer(1, .publish(SliceHeader(index: 0, version: attempt.ticket / 2)))
+        return bench
+    }
+
+    /// Every slice is pushed, none is taken.
+    static func pushing(_ attempt: Attempt) -> WorkerBench {
+        var bench = WorkerBench.computing(attempt)
+        for slice in 0..<2 { _ = bench.happens(.gradientReady(attempt, slice: slice)) }
+        _ = bench.happens(.computed(contribution(attempt)))
+        return bench
+    }
+
+    mutating func happens(_ event: WorkerState.Event) -> [WorkerState.Effect] { state.receive(event, at: now) }
+
+    mutating func passes(_ milliseconds: Int) -> [WorkerState.Effect] {
+        now.milliseconds += milliseconds
+        return happens(.tick)
+    }
+
+    mutating func hears(
+        _ message: Message, generation: UInt32 = 1, term: UInt64 = 5, from source: Incarnation = coordinatorID,
+        job: UInt64 = jobID
+    ) -> [WorkerState.Effect] {
+        happens(
+            .coordinatorSaid(
+                Envelope(
+                    job: job, generation: generation, term: term, source: source, destination: 11, message: message)))
+    }
+
+    mutating func hearsServer(_ server: Incarnation, _ message: Message, generation: UInt32 = 1) -> [WorkerState.Effect]
+    {
+        happens(
+            .serverSaid(
+                Envelope(job: jobID, generation: generation, source: server, destination: 11, message: message)))
+    }
+}
+
+extension [WorkerState.Effect] {
+    var toCoordinator: [Message] {
+        compactMap { if case .sendToCoordinator(let envelope) = $0 { envelope.message } else { nil } }
+    }
+
+    /// Pulls, by server rank.
+    var pulls: [Int: [Int]] {
+        reduce(into: [:]) {
+            if case .sendToServer(let rank, let envelope) = $1, case .pull(_, let slices) = envelope.message {
+                $0[rank] = slices
+            }
+        }
+    }
+
+    var pushes: [Int] { compactMap { if case .push(_, _, let slice) = $0 { slice } else { nil } } }
+
+    var computes: [Attempt] { compactMap { if case .compute(let attempt) = $0 { attempt } else { nil } } }
+
+    var exit: ExitStatus? { lazy.compactMap { if case .exit(let status) = $0 { status } else { nil } }.first }
+}

@@ -1,0 +1,173 @@
+// What a coordinator does with what its predecessor left: the journal on one side, the servers' memories on the other.
+
+import Foundation
+import PSMessages
+import PSProtocol
+import Testing
+
+@Suite struct RecoveryTests {
+    private let base = CheckpointReference(version: 0, path: "step-0")
+
+    /// The journal of a job that has committed step 0 and closed step 1.
+    private func closedStepOne(committed: Bool = true) -> CoordinatorBench {
+        var bench = CoordinatorBench.running(servers: 2)
+        _ = bench.commits(servers: 2)
+        if committed { _ = bench.contributesAll() }
+        return bench
+    }
+
+    private func successor(of bench: CoordinatorBench, dropping count: Int = 0) -> CoordinatorBench {
+        let replay = bench.journal.dropLast(count).reduce(into: Replay()) { $0.apply($1) }
+        return CoordinatorBench(servers: 2, replay: replay, incarnation: 2000)
+    }
+
+    private func commit(_ step: UInt64) -> Commit {
+        Commit(
+            step: step, scale: Arithmetic.rule.clip([0, 0]).scale, learningRate: Arithmetic.rule.learningRate(step),
+            averageDecay: Arithmetic.rule.averageDecay(step), skip: false)
+    }
+
+    @Test func aClosedStepIsPreparedAgain() {
+        var later = successor(of: closedStepOne())
+        _ = later.serverReturns(1, rank: 0, generation: 1, version: 1, lastCommit: commit(0))
+        let effects = later.serverReturns(2, rank: 1, generation: 1, version: 1, lastCommit: commit(0))
+        #expect(effects.records.isEmpty, "no rollback")
+        #expect(effects.sent.filter { if case .prepare(step: 1, _) = $0.message { true } else { false } }.count == 2)
+        // Its close is durable already, so the answers decide; the report has the loss of the contributions.
+        _ = later.says(.prepared(Prepared(step: 1, isFinite: true, norms: [])), from: 1)
+        let decided = later.says(.prepared(Prepared(step: 1, isFinite: true, norms: [])), from: 2)
+        #expect(decided.commits.map(\.step) == [1, 1])
+        let losses = decided.compactMap { if case .stepDone(let report) = $0 { report.loss } else { nil } }
+        #expect(losses == [2.5])
+    }
+
+    @Test func aCommitThatReachedOneServerReachesTheOther() {
+        var later = successor(of: closedStepOne(committed: false))
+        _ = later.serverReturns(1, rank: 0, generation: 1, version: 1, lastCommit: commit(0))
+        let effects = later.serverReturns(2, rank: 1, generation: 1, version: 0)
+        #expect(effects.commits == [commit(0), commit(0)])
+        #expect(later.state.version == 1)
+    }
+
+    @Test func aCommitThatReachedNoServerGoesOutAgain() {
+        var later = successor(of: closedStepOne(committed: false))
+        _ = later.serverReturns(1, rank: 0, generation: 1, version: 0)
+        #expect(later.serverReturns(2, rank: 1, generation: 1, version: 0).commits == [commit(0), commit(0)])
+    }
+
+    /// The record of a commit is not synced: a machine that failed may have lost it, while servers have applied it.
+    @Test func aLostCommitRecordIsWrittenAgain() {
+        let before = closedStepOne(committed: false)
+        #expect(before.journal.last == .commit(commit(0)))
+        var later = successor(of: before, dropping: 1)
+        _ = later.serverReturns(1, rank: 0, generation: 1, version: 1, lastCommit: commit(0))
+        let effects = later.serverReturns(2, rank: 1, generation: 1, version: 1, lastCommit: commit(0))
+        #expect(effects.records == [.commit(commit(0))])
+        #expect(effects.commits.count == 2, "servers that have applied it say so")
+        #expect(later.state.version == 1)
+    }
+
+    @Test func memoryThatDoesNotFitIsRolledBack() {
+        // (generation, version, version) that one of two servers may hold, none of which the journal explains.
+        for (generation, first, second) in [(1, 1, 2), (1, 3, 3), (2, 1, 1), (0, 1, 1), (1, 0, 2)]
+            as [(UInt32, UInt64, UInt64)]
+        {
+            var later = successor(of: closedStepOne(committed: false))
+            _ = later.serverReturns(1, rank: 0, generation: 1, version: first)
+            let effects = later.serverReturns(2, rank: 1, generation: generation, version: second)
+            #expect(effects.records == [.rollback(generation: 2, base: base)])
+            #expect(effects.sent.allSatisfy { if case .reset = $0.message { false } else { true } }, "durable first")
+            #expect(later.durable().sent.filter { if case .reset = $0.message { true } else { false } }.count == 2)
+        }
+    }
+
+    @Test func aServerWithEmptyMemoryRollsTheJobBack() {
+        var bench = CoordinatorBench.running(servers: 2)
+        _ = bench.commits(servers: 2)
+        _ = bench.contributesAll()
+        let effects = bench.serverStarts(3, rank: 1)
+        #expect(effects.records == [.rollback(generation: 2, base: base)])
+        #expect(bench.state.version == 0)
+        // What was under way is void: neither the late answer nor the close's durability commits anything.
+        #expect(bench.says(.prepared(Prepared(step: 1, isFinite: true, norms: [])), from: 1, generation: 1).isEmpty)
+        let resets = bench.durable().sent.compactMap {
+            if case .reset(let reset) = $0.message { (reset, $0.to) } else { nil }
+        }
+        #expect(resets.map(\.1) == [1, 3])
+        #expect(resets[1].0 == Reset(version: 0, checkpoint: "step-0", rank: 1, servers: 2))
+        // The replaced one is sent away by name.
+        #expect(bench.says(.heartbeat(Heartbeat()), from: 2).refusals.first?.reason == .session)
+        #expect(bench.serverReturns(2, rank: 1, generation: 1, version: 1).refusals.first?.reason == .full)
+        _ = bench.says(.ready(version: 0), from: 1)
+        #expect(bench.says(.want, from: 11).grants.isEmpty)
+        #expect(bench.says(.ready(version: 0), from: 3).said(to: 11).count == 1, "the new members")
+        #expect(bench.says(.want, from: 11).grants[11]?.ticket == 0)
+    }
+
+    @Test func aServerIsLostDuringTheRollback() {
+        var bench = CoordinatorBench.running(servers: 2)
+        _ = bench.serverStarts(3, rank: 1)
+        let stale = bench.journal.last!
+        #expect(bench.serverStarts(4, rank: 0).records == [.rollback(generation: 3, base: base)])
+        #expect(bench.happens(.durable(stale)).isEmpty)
+        _ = bench.durable()
+        #expect(bench.serverStarts(5, rank: 1).records == [.rollback(generation: 4, base: base)])
+        _ = bench.durable()
+        #expect(bench.says(.ready(version: 0), from: 4, generation: 3).isEmpty)
+        for server in [4, 5] as [Incarnation] { _ = bench.says(.ready(version: 0), from: server) }
+        #expect(bench.says(.want, from: 11).grants[11] != nil)
+    }
+
+    @Test func aBadCheckpointIsPassedOverForAnOlderOne() {
+        var bench = CoordinatorBench.running()
+        _ = bench.commits()
+        _ = bench.says(.control(.checkpoint), from: 99)
+        bench.saves(1, servers: 1)
+        #expect(bench.state.checkpoints.map(\.version) == [0, 1])
+        _ = bench.serverStarts(2, rank: 0)
+        _ = bench.durable()
+        let failed = Message.failed(version: 1, text: "hash", whileSaving: false)
+        #expect(bench.says(failed, from: 2).records == [.rollback(generation: 3, base: base)])
+        _ = bench.durable()
+        // The oldest has nothing older.
+        let end = bench.says(.failed(version: 0, text: "hash", whileSaving: false), from: 2).said(to: 2)
+        guard case .finish(let code, let text)? = end.first else {
+            Issue.record("\(end)")
+            return
+        }
+        #expect(code == 1)
+        #expect(text.contains("step 0"))
+    }
+
+    /// A person named a checkpoint of another job: its rollback is the journal's first word, and whatever happens then,
+    /// the job goes back no further.
+    @Test func aNamedCheckpointIsTheBase() {
+        let named = CheckpointReference(version: 6, path: "/elsewhere/step-6")
+        var replay = Replay()
+        for record in [
+            .header(job: jobID, seed: 1, layoutDigest: Layouts.few.digest), .term(1, endpoint: ""),
+            .rollback(generation: 1, base: nil), .checkpoint(CheckpointReference(version: 8, path: "/own/step-8")),
+            .rollback(generation: 2, base: named),
+        ] as [JournalRecord] { replay.apply(record) }
+        #expect(replay.version == 6)
+        #expect(replay.checkpoints == [named])
+        var bench = CoordinatorBench(replay: replay)
+        #expect(bench.serverStarts(1).records == [.rollback(generation: 3, base: named)])
+        _ = bench.durable()
+        let failed = bench.says(.failed(version: 6, text: "hash", whileSaving: false), from: 1)
+        #expect(failed.said(to: 1).count == 1, "the end")
+        #expect(failed.records.isEmpty)
+    }
+
+    @Test func journalRecordsSurviveTheirEncoding() throws {
+        let records: [JournalRecord] = [
+            .header(job: .max, seed: 7, layoutDigest: 9), .term(3, endpoint: "tcp://h:1"),
+            .kernels(core: "Haswell", hash: 5),
+            .rollback(generation: 2, base: nil), .rollback(generation: 3, base: base),
+            .close(step: 4, contributions: [contribution(Attempt(ticket: 8, number: 3 << 40))]), .commit(commit(4)),
+            .checkpoint(base), .finished(step: 9, exitCode: 75),
+        ]
+        let bytes = try JSONEncoder().encode(records)
+        #expect(try JSONDecoder().decode([JournalRecord].self, from: bytes) == records)
+    }
+}

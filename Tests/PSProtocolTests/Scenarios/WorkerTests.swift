@@ -1,0 +1,120 @@
+// A worker's rules, one at a time.
+
+import PSMessages
+import PSProtocol
+import Testing
+
+@Suite struct WorkerTests {
+    private let first = Attempt(ticket: 0, number: 7)
+
+    @Test func itPullsComputesPushesAndContributesWhenAllHold() {
+        var bench = WorkerBench.idle()
+        #expect(bench.hears(.grant(first, version: 0)).pulls == [0: [0]], "statistics are not pulled")
+        #expect(bench.hearsServer(1, .publish(SliceHeader(index: 0, version: 0))).computes == [first])
+        #expect(bench.happens(.gradientReady(first, slice: 1)).pushes == [1])
+        #expect(bench.happens(.gradientReady(first, slice: 0)).pushes == [0])
+        _ = bench.hearsServer(1, .held(first))
+        #expect(bench.happens(.computed(contribution(first))).toCoordinator.isEmpty, "one server does not hold it")
+        #expect(bench.hearsServer(2, .held(first)).toCoordinator == [.contribution(contribution(first))])
+        #expect(bench.passes(1000).toCoordinator == [.contribution(contribution(first))], "until it is answered")
+        #expect(bench.hears(.counted(first)).toCoordinator == [.want])
+        #expect(bench.state.ticketsDone == 1)
+        // A late copy of the grant is no new one; another ticket of the same version needs no pull.
+        #expect(bench.hears(.grant(first, version: 0)).isEmpty)
+        let second = Attempt(ticket: 1, number: 8)
+        #expect(bench.hears(.grant(second, version: 0)).computes == [second])
+    }
+
+    @Test func onlyTheExactVersionIsLoaded() {
+        var bench = WorkerBench.idle()
+        _ = bench.hears(.grant(Attempt(ticket: 2, number: 7), version: 1))
+        #expect(bench.hearsServer(1, .publish(SliceHeader(index: 0, version: 0))).isEmpty)
+        #expect(bench.hearsServer(1, .publish(SliceHeader(index: 0, version: 1)), generation: 0).isEmpty)
+        #expect(bench.hearsServer(3, .publish(SliceHeader(index: 0, version: 1))).isEmpty, "no member")
+        #expect(!bench.hearsServer(1, .publish(SliceHeader(index: 0, version: 1))).computes.isEmpty)
+    }
+
+    @Test func whatIsNotTakenIsPushedAgain() {
+        var bench = WorkerBench.pushing(first)
+        _ = bench.hearsServer(1, .took(first, slice: 0))
+        let again = bench.passes(5000)
+        // Slice 0 was taken but the word that server 0 holds the ticket got lost: one slice brings it back.
+        #expect(again.pushes == [0, 1])
+        #expect(again.toCoordinator == [.want], "perhaps another ticket must come first")
+        #expect(bench.passes(5000).pushes == [], "ever more slowly")
+        #expect(bench.passes(5000).pushes == [0, 1])
+        #expect(bench.hearsServer(2, .resend(first, slice: 1)).pushes == [1])
+        #expect(bench.hearsServer(2, .resend(Attempt(ticket: 0, number: 6), slice: 1)).pushes == [])
+    }
+
+    @Test func aLaterGrantReplacesAContributionWithoutRoom() {
+        var bench = WorkerBench.pushing(Attempt(ticket: 1, number: 7))
+        #expect(bench.hears(.grant(Attempt(ticket: 1, number: 7), version: 0)).isEmpty)
+        let lower = Attempt(ticket: 0, number: 8)
+        #expect(bench.hears(.grant(lower, version: 0)).computes == [lower])
+        #expect(bench.hearsServer(1, .held(Attempt(ticket: 1, number: 7))).isEmpty)
+    }
+
+    /// An immediate new want would meet the same refusal again, thousands of times a second.
+    @Test func afterARefusalItAsksOnlyWhenARetryIsDue() {
+        var bench = WorkerBench.idle()
+        _ = bench.hears(.grant(first, version: 0))
+        #expect(bench.hearsServer(1, .gone(version: 0, slices: [0])).isEmpty)
+        #expect(bench.passes(999).toCoordinator.isEmpty)
+        #expect(bench.passes(1).toCoordinator == [.want])
+        #expect(!bench.hears(.grant(first, version: 0)).pulls.isEmpty, "the attempt may stand")
+        #expect(bench.hearsServer(1, .refusal(Refusal(.malformed, "no such slice"))).exit?.code == ExitStatus.failed)
+    }
+
+    @Test func anAbandonedComputationIsNotContributed() {
+        var bench = WorkerBench.computing(first)
+        _ = bench.hears(WorkerBench.members, generation: 2)
+        #expect(bench.happens(.gradientReady(first, slice: 0)).isEmpty)
+        #expect(bench.happens(.computed(contribution(first))).toCoordinator == [.want])
+        // The weights are of the former generation.
+        #expect(!bench.hears(.grant(Attempt(ticket: 0, number: 9), version: 0), generation: 2).pulls.isEmpty)
+    }
+
+    @Test func aRestartedCoordinatorIsJoinedWhileComputing() {
+        var bench = WorkerBench.computing(first)
+        _ = bench.hears(.refusal(Refusal(.incarnation, "")), term: 6, from: 2000)
+        guard case .hello(let hello)? = bench.passes(100).toCoordinator.first else {
+            Issue.record("another answer")
+            return
+        }
+        #expect(hello.rank == 0)
+        #expect(bench.hears(welcome(), term: 6, from: 2000).isEmpty)
+        #expect(bench.hears(.refusal(Refusal(.incarnation, "late")), term: 6, from: 2000).isEmpty)
+        #expect(bench.passes(1000).toCoordinator.isEmpty, "it is joined and computes")
+        #expect(bench.happens(.computed(contribution(first))).toCoordinator == [.want])
+        // The former coordinator is refused by its term.
+        guard case .refusal(let refusal)? = bench.hears(.counted(first)).toCoordinator.first else {
+            Issue.record("another answer")
+            return
+        }
+        #expect(refusal.reason == .term)
+    }
+
+    @Test func aLateRefusalDoesNotEndAnAttempt() {
+        var bench = WorkerBench.pushing(first)
+        for server in 1...2 as ClosedRange<Incarnation> { _ = bench.hearsServer(server, .held(first)) }
+        #expect(bench.hears(.refusal(Refusal(.stale, "of an earlier one"))).toCoordinator == [.want])
+        #expect(bench.hears(.grant(first, version: 0)).computes == [first])
+    }
+
+    @Test func whatCannotBeIsSaidAtOnce() {
+        var digest = WorkerBench()
+        _ = digest.hears(welcome(digest: 1), generation: 0)
+        #expect(digest.happens(.configured(Layouts.few, ticketsPerStep: 2)).exit?.text.contains("same release") == true)
+        var kernels = WorkerBench()
+        #expect(kernels.hears(.refusal(Refusal(.kernels, "other bits"))).exit?.code == ExitStatus.failed)
+        var version = WorkerBench()
+        #expect(version.happens(.otherVersion("version 2")).exit == ExitStatus(code: 1, text: "version 2"))
+        var joined = WorkerBench.idle()
+        #expect(joined.happens(.otherVersion("a stray frame")).isEmpty)
+        var job = WorkerBench.idle()
+        #expect(job.hears(.grant(first, version: 0), job: 5).exit?.code == ExitStatus.failed)
+        var compute = WorkerBench.computing(first)
+        #expect(compute.happens(.computeFailed(first, "a bad image")).exit?.text.contains("a bad image") == true)
+    }
+}
