@@ -13,30 +13,6 @@ import PSParameters
 import PSProtocol
 import PSTransport
 
-package struct CoordinatorOptions: Sendable {
-    package var configuration: JobConfiguration
-    package var runDirectory: RunDirectory
-    /// tcp://HOST:PORT; a port of `*` takes the one the job had before, else a free one.
-    package var bind: String
-    /// A checkpoint to start from instead of the job's last state.
-    package var resumeFrom: String?
-    /// Standard input is a pipe from who started this process; its end means that they are gone.
-    package var lifeline = false
-    package var timing = Timing()
-
-    package init(configuration: JobConfiguration, runDirectory: RunDirectory, bind: String) {
-        self.configuration = configuration
-        self.runDirectory = runDirectory
-        self.bind = bind
-    }
-}
-
-/// A start that cannot be, said so that a person can act.
-package struct CoordinatorError: Error, CustomStringConvertible {
-    package let description: String
-    init(_ description: String) { self.description = description }
-}
-
 package final class CoordinatorNode {
     private let logger: Logger
     private var complaints: Complaints
@@ -364,20 +340,5 @@ package final class CoordinatorNode {
                 uniqueKeysWithValues: state.ticketsByRank.map { ("\($0.key)", $0.value) }),
             restarts: 0, exitCode: status.code, checkpoint: checkpoint?.path)
         try summary.write(to: options.runDirectory)
-    }
-}
-
-/// `endpoints.json`: where a person's commands find the job.
-package struct Endpoints: Sendable, Hashable, Codable {
-    package var coordinator: String
-    package var pid: Int
-    package var host: String
-    /// Named in every question, so that another process that got this one's port does not answer.
-    package var incarnation: Incarnation
-    package init(coordinator: String, pid: Int, host: String, incarnation: Incarnation) {
-        self.coordinator = coordinator
-        self.pid = pid
-        self.host = host
-        self.incarnation = incarnation
     }
 }

@@ -90,9 +90,12 @@ package final class WorkerNode {
             for link in servers {
                 for _ in 0..<64 {
                     guard let received = try link.receive() else { break }
-                    guard case .success(let envelope) = received.envelope, hasItsValues(envelope, received.values)
-                    else {
+                    guard case .success(let envelope) = received.envelope else {
                         complaints.warn("a frame from a server's address: \(received.problem)", at: input.now)
+                        continue
+                    }
+                    guard hasItsValues(envelope, received.values) else {
+                        complaints.warn("a slice from a server's address with more or fewer values", at: input.now)
                         continue
                     }
                     arriving = received.values
