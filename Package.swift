@@ -89,7 +89,9 @@ let package = Package(
         executable("ps-worker", ["PSWorker", "PSNode", argumentParser]),
         executable(
             "ps-coordinator", ["PSCoordinator", "PSCheckpoint", "PSConfiguration", "PSNode", argumentParser]),
-        executable("psctl", ["PSJob", "PSCheckpoint", "PSConfiguration", "PSMessages", "PSProtocol", argumentParser]),
+        executable(
+            "psctl",
+            ["PSJob", "PSCheckpoint", "PSConfiguration", "PSMessages", "PSNode", "PSProtocol", argumentParser]),
 
         // Tests.
         tests("PSParametersTests", ["PSParameters"]),

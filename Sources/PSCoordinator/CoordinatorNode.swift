@@ -13,32 +13,9 @@ import PSParameters
 import PSProtocol
 import PSTransport
 
-package struct CoordinatorOptions: Sendable {
-    package var configuration: JobConfiguration
-    package var runDirectory: RunDirectory
-    /// tcp://HOST:PORT; a port of `*` takes the one the job had before, else a free one.
-    package var bind: String
-    /// A checkpoint to start from instead of the job's last state.
-    package var resumeFrom: String?
-    /// Standard input is a pipe from who started this process; its end means that they are gone.
-    package var lifeline = false
-    package var timing = Timing()
-
-    package init(configuration: JobConfiguration, runDirectory: RunDirectory, bind: String) {
-        self.configuration = configuration
-        self.runDirectory = runDirectory
-        self.bind = bind
-    }
-}
-
-/// A start that cannot be, said so that a person can act.
-package struct CoordinatorError: Error, CustomStringConvertible {
-    package let description: String
-    init(_ description: String) { self.description = description }
-}
-
 package final class CoordinatorNode {
     private let logger: Logger
+    private var complaints: Complaints
     private let options: CoordinatorOptions
     private let layout: ParameterLayout
     private let lock: RunDirectoryLock
@@ -50,13 +27,14 @@ package final class CoordinatorNode {
     private let identity = ProcessIdentity(role: .coordinator)
     private var state: CoordinatorState
     private var routes: [Incarnation: RoutingID] = [:]
-    private var nextStatus = MonotonicTime.now
+    private var nextStatus = MonotonicTime(milliseconds: 0)
     private let job: UInt64
     /// Where workers and servers reach this process.
     package let endpoint: String
 
     package init(_ options: CoordinatorOptions, logger: Logger) throws {
         self.logger = logger
+        complaints = Complaints(logger)
         self.options = options
         let directory = options.runDirectory
         let configuration = options.configuration
@@ -104,7 +82,7 @@ package final class CoordinatorNode {
         state = CoordinatorState(
             settings: try CoordinatorNode.settings(options, layout: layout, images: images),
             identity: Hello(role: .coordinator, host: identity.host, pid: identity.pid, rank: 0),
-            incarnation: identity.incarnation, replay: replay, at: .now)
+            incarnation: identity.incarnation, replay: replay, at: input.now)
         try writeEndpoints()
         logger.info("coordinator is up", metadata: ["endpoint": "\(endpoint)", "run": "\(directory.path)"])
     }
@@ -112,7 +90,7 @@ package final class CoordinatorNode {
     /// A restarted coordinator listens where the others look for it.
     private static func bind(_ socket: Socket, _ endpoint: String, former: String) throws(TransportError) -> String {
         guard let wanted = Addresses.parse(endpoint), wanted.port == "*" || wanted.port == "0",
-            let old = Addresses.parse(former), old.host == wanted.host
+            let old = Addresses.parse(former), old.host == Addresses.numericHost(wanted.host)
         else { return try Addresses.bind(socket, to: endpoint) }
         do throws(TransportError) {
             return try socket.bind(former)
@@ -148,13 +126,13 @@ package final class CoordinatorNode {
         return settings
     }
 
-    /// Runs until the job is over. The summary is written when there is a checkpoint to sum up.
+    /// Runs until the job is over. The summary is of what the last complete checkpoint holds.
     package func run() throws -> ExitStatus {
-        var nextTick = MonotonicTime.now
+        var nextTick = input.now
         while true {
-            try input.wait([link], milliseconds: max(0, nextTick.since(.now)))
+            try input.wait([link], until: nextTick)
             for event in input.mailbox.takeAll() {
-                if let status = try perform(state.receive(event, at: .now)) { return try leave(status) }
+                if let status = try perform(state.receive(event, at: input.now)) { return try leave(status) }
             }
             for _ in 0..<256 {
                 guard let received = try link.receive() else { break }
@@ -162,17 +140,17 @@ package final class CoordinatorNode {
             }
             if let signal = input.takeStop() {
                 let code = signal == SIGINT ? ExitStatus.interrupted : ExitStatus.preempted
-                _ = try perform(state.receive(.stop(exitCode: code, text: "stopped by a signal"), at: .now))
+                _ = try perform(state.receive(.stop(exitCode: code, text: "stopped by a signal"), at: input.now))
             }
             if input.takeParentGone() {
                 _ = try perform(
                     state.receive(
                         .stop(exitCode: ExitStatus.preempted, text: "the process that started the job is gone"),
-                        at: .now))
+                        at: input.now))
             }
-            if MonotonicTime.now >= nextTick {
-                nextTick = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + 50)
-                if let status = try perform(state.receive(.tick, at: .now)) { return try leave(status) }
+            if input.now >= nextTick {
+                nextTick = MonotonicTime(milliseconds: input.now.milliseconds + 50)
+                if let status = try perform(state.receive(.tick, at: input.now)) { return try leave(status) }
                 writeStatusIfDue()
             }
         }
@@ -182,17 +160,27 @@ package final class CoordinatorNode {
         guard let peer = received.peer else { return nil }
         switch received.envelope {
         case .failure(let error):
-            logger.warning("from an unknown sender: \(error)")
+            complaints.warn("from an unknown sender: \(error)", at: input.now)
             try link.send(state.envelope(.refusal(Refusal(of: error)), to: 0), to: peer)
             return nil
         case .success(let envelope):
+            switch envelope.message {
+            case .statusRequest, .control:
+                // Another job may have listened at this port before: who asks names the process that is meant.
+                guard envelope.destination == identity.incarnation else {
+                    let refusal = Refusal(.incarnation, "another process than the one that is meant listens here")
+                    try link.send(state.envelope(.refusal(refusal), to: envelope.source), to: peer)
+                    return nil
+                }
+            default: break
+            }
             routes[envelope.source] = peer
             if case .statusRequest = envelope.message {
                 let json = String(decoding: jsonBytes(status()), as: UTF8.self)
                 try link.send(state.envelope(.status(json: json), to: envelope.source), to: peer)
                 return nil
             }
-            let status = try perform(state.receive(.said(envelope), at: .now))
+            let status = try perform(state.receive(.said(envelope), at: input.now))
             // Who is no member got its answer and is forgotten, so that questions leave nothing behind.
             if !state.isMember(envelope.source) { routes[envelope.source] = nil }
             return status
@@ -279,12 +267,12 @@ package final class CoordinatorNode {
     // MARK: Status
 
     private func status() -> JobStatus {
-        state.status(at: .now, bytesSent: link.bytesSent, bytesReceived: link.bytesReceived)
+        state.status(at: input.now, bytesSent: link.bytesSent, bytesReceived: link.bytesReceived)
     }
 
     private func writeStatusIfDue() {
-        guard MonotonicTime.now >= nextStatus else { return }
-        nextStatus = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + 1000)
+        guard input.now >= nextStatus else { return }
+        nextStatus = MonotonicTime(milliseconds: input.now.milliseconds + 1000)
         write(status())
     }
 
@@ -301,7 +289,8 @@ package final class CoordinatorNode {
 
     private func writeEndpoints() throws(CheckpointError) {
         let directory = options.runDirectory
-        let endpoints = Endpoints(coordinator: endpoint, pid: identity.pid, host: identity.host)
+        let endpoints = Endpoints(
+            coordinator: endpoint, pid: identity.pid, host: identity.host, incarnation: identity.incarnation)
         try directory.replace(directory.endpoints, with: jsonBytes(endpoints))
     }
 
@@ -313,15 +302,29 @@ package final class CoordinatorNode {
         for index in last.processes.indices { last.processes[index].state = .down }
         write(last)
         disk.finish()
-        if status.code != ExitStatus.failed || state.checkpoints.last != nil { try writeSummary(status) }
+        do throws(CheckpointError) {
+            try writeSummary(status)
+        } catch {
+            // Why the job failed matters more, and is perhaps the reason for this as well.
+            guard status.code == ExitStatus.failed else { throw error }
+            logger.warning("no summary: \(error)")
+        }
         return status
     }
 
     private func writeSummary(_ status: ExitStatus) throws(CheckpointError) {
-        guard let checkpoint = state.checkpoints.last else { return }
         let configuration = options.configuration
         let perStep = UInt64(configuration.train.imagesPerStep)
-        let reader = try CheckpointReader(checkpoint.path)
+        let checkpoint = state.checkpoints.last
+        let steps = checkpoint?.version ?? 0
+        var hashes: (weights: String, state: String)?
+        if let checkpoint {
+            let reader = try CheckpointReader(checkpoint.path)
+            hashes = (
+                try Fingerprint.weightsSHA256(reader, layout: layout),
+                try Fingerprint.stateSHA256(reader, layout: layout)
+            )
+        }
         var seconds = 0.0
         var images: UInt64 = 0
         if let first = state.firstGrant, let last = state.lastCommit, state.version > first.version {
@@ -329,26 +332,13 @@ package final class CoordinatorNode {
             images = (state.version - first.version) * perStep
         }
         let summary = RunSummary(
-            steps: checkpoint.version, samples: checkpoint.version * perStep, seconds: seconds,
+            steps: steps, samples: steps * perStep, seconds: seconds,
             imagesPerSecond: seconds > 0 ? Double(images) / seconds : 0, finalLoss: self.status().loss, eval: nil,
-            weightsSHA256: try Fingerprint.weightsSHA256(reader, layout: layout),
-            stateSHA256: try Fingerprint.stateSHA256(reader, layout: layout),
+            weightsSHA256: hashes?.weights, stateSHA256: hashes?.state,
             workers: configuration.cluster.workers, servers: configuration.cluster.servers,
             ticketsByWorker: Dictionary(
                 uniqueKeysWithValues: state.ticketsByRank.map { ("\($0.key)", $0.value) }),
-            restarts: 0, exitCode: status.code, checkpoint: checkpoint.path)
+            restarts: 0, exitCode: status.code, checkpoint: checkpoint?.path)
         try summary.write(to: options.runDirectory)
-    }
-}
-
-/// `endpoints.json`: where a person's commands find the job.
-package struct Endpoints: Sendable, Hashable, Codable {
-    package var coordinator: String
-    package var pid: Int
-    package var host: String
-    package init(coordinator: String, pid: Int, host: String) {
-        self.coordinator = coordinator
-        self.pid = pid
-        self.host = host
     }
 }

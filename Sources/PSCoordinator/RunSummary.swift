@@ -25,17 +25,18 @@ package struct RunSummary: Sendable, Hashable, Codable {
     package var finalLoss: Double?
     package var eval: Evaluation?
     /// Over the learned parameters in state_dict order, torchvision's layout, little-endian float32.
-    package var weightsSHA256: String
+    /// Nil for a job that was stopped before its first checkpoint.
+    package var weightsSHA256: String?
     /// Over weights, statistics, averages and slots.
-    package var stateSHA256: String
+    package var stateSHA256: String?
     package var workers: Int
     package var servers: Int
     /// Contributions counted, by worker rank.
     package var ticketsByWorker: [String: Int]
     package var restarts: Int
     package var exitCode: Int
-    /// Path of the last complete checkpoint.
-    package var checkpoint: String
+    /// Path of the last complete checkpoint, if there is one.
+    package var checkpoint: String?
 
     enum CodingKeys: String, CodingKey {
         case steps, samples, seconds, eval, workers, servers, restarts, checkpoint

@@ -12,10 +12,18 @@ import PSTransport
 package struct CoordinatorClient {
     private let link: Link
     private let incarnation: Incarnation
+    private let coordinator: Incarnation
 
-    package init(endpoint: String) throws(TransportError) {
+    package init(_ endpoints: Endpoints) throws(TransportError) {
         incarnation = UInt64.random(in: 1...UInt64.max)
+        coordinator = endpoints.incarnation
         link = Link(try Socket(.dealer, context: TransportContext(), largestMessage: 8 << 20))
+        var endpoint = endpoints.coordinator
+        if let (host, port) = Addresses.parse(endpoint), host == Addresses.everywhere,
+            endpoints.host != ProcessInfo.processInfo.hostName
+        {
+            endpoint = "tcp://\(endpoints.host):\(port)"
+        }
         try link.socket.connect(endpoint)
     }
 
@@ -23,7 +31,7 @@ package struct CoordinatorClient {
     package init?(run: RunDirectory) {
         guard let bytes = try? run.read(run.endpoints),
             let endpoints = try? JSONDecoder().decode(Endpoints.self, from: Data(bytes)),
-            let client = try? CoordinatorClient(endpoint: endpoints.coordinator)
+            let client = try? CoordinatorClient(endpoints)
         else { return nil }
         self = client
     }
@@ -33,12 +41,14 @@ package struct CoordinatorClient {
         // Answers to earlier questions that came too late.
         while try link.receive() != nil {}
         try link.send(
-            Envelope(job: 0, generation: 0, source: incarnation, destination: 0, message: message))
+            Envelope(job: 0, generation: 0, source: incarnation, destination: coordinator, message: message))
         let deadline = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + milliseconds)
         while MonotonicTime.now < deadline {
             try Poller.wait(
                 sockets: [link.socket], descriptors: [], milliseconds: max(1, deadline.since(.now)))
-            if let received = try link.receive(), case .success(let envelope) = received.envelope {
+            if let received = try link.receive(), case .success(let envelope) = received.envelope,
+                envelope.source == coordinator
+            {
                 return envelope.message
             }
         }
@@ -60,9 +70,10 @@ package struct RunningJob {
     /// - Returns: what the coordinator says it will do.
     package func request(_ control: Control) throws -> String {
         guard
-            case .controlReply(_, let text)? = try CoordinatorClient(run: run)?.ask(
+            case .controlReply(let isTaken, let text)? = try CoordinatorClient(run: run)?.ask(
                 .control(control), milliseconds: 3000)
         else { throw JobError.noAnswer(runDirectory: run.path) }
+        guard isTaken else { throw JobError.requestDeclined(text) }
         return text
     }
 }

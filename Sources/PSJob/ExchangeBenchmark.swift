@@ -55,6 +55,9 @@ package struct ExchangeBenchmark: Encodable, Sendable {
             .map { try JSONDecoder().decode(StepReport.self, from: Data($0.utf8)).elapsedSeconds }
         let periods = zip(times.dropFirst(), times).map { $0 - $1 }
         roundSecondsAll = Array(periods.dropFirst(ExchangeBenchmark.warmup - 1).prefix(rounds))
+        guard roundSecondsAll.count == rounds else {
+            throw JobError.jobFailed("the job's metrics lack steps: is the disk of \(run.path) full?")
+        }
         self.servers = servers
         self.workers = workers
         self.rounds = rounds
@@ -62,7 +65,8 @@ package struct ExchangeBenchmark: Encodable, Sendable {
         bytesPerRound = workers * MemoryLayout<Float>.stride * (layout.count + layout.weightCount)
         gigabytesPerSecond = Double(bytesPerRound) / roundSeconds / 1e9
 
-        let expected = ExchangeReference(job, layout: layout).weightsHash(steps: (job.train.steps ?? 1) - 1)
+        let expected = ExchangeReference(job, layout: layout, images: try job.data.open(.train).count).weightsHash(
+            steps: (job.train.steps ?? 1) - 1)
         let pulled = try FileManager.default.contentsOfDirectory(atPath: run.path)
             .filter { $0.hasPrefix("pulled-") }
             .map { try String(contentsOfFile: "\(run.path)/\($0)", encoding: .utf8) }
@@ -81,10 +85,13 @@ package struct ExchangeBenchmark: Encodable, Sendable {
 private struct ExchangeReference {
     private let job: JobConfiguration
     private let layout: ParameterLayout
+    private let stepsPerEpoch: Double
 
-    init(_ job: JobConfiguration, layout: ParameterLayout) {
+    /// - Parameter images: those of the data set, which time the learning rate.
+    init(_ job: JobConfiguration, layout: ParameterLayout, images: Int) {
         self.job = job
         self.layout = layout
+        stepsPerEpoch = Double(images) / Double(job.train.imagesPerStep)
     }
 
     func weightsHash(steps: Int) -> String {
@@ -110,7 +117,6 @@ private struct ExchangeReference {
         }
         average.update(from: weights, count: layout.count)
 
-        let stepsPerEpoch = 60_000.0 / Double(job.train.imagesPerStep)
         for step in 0..<steps {
             let norms = layout.slices.filter { $0.kind == .weight }.map { slice in
                 slice.pieces.reduce(0) { norm, piece in

@@ -8,10 +8,12 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
     /// A run whose coordinator has not written its first status.
     case notStarted(runDirectory: String)
     case cannotStart(program: String, reason: String)
-    /// A run directory that holds something, without --resume.
-    case notEmpty(runDirectory: String)
+    /// A run directory that holds something, a job perhaps, without --resume.
+    case notEmpty(runDirectory: String, hasJob: Bool)
     case nothingToResume(runDirectory: String)
     case noAnswer(runDirectory: String)
+    /// The coordinator answered that it will not.
+    case requestDeclined(String)
     /// The job failed; the text says why.
     case jobFailed(String)
     case tooFewClasses(model: Int, data: Int)
@@ -32,12 +34,14 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
         case .unusableBatch(let path, let problem): "\(path): \(problem)"
         case .notStarted(let path): "\(path): the job has not started yet; look at its logs directory if it does not"
         case .cannotStart(let program, let reason):
-            "cannot start \(program): \(reason); build it with: swift build -c release"
-        case .notEmpty(let path):
-            "\(path) is not empty: go on with the job in it by --resume last, or choose another --run-dir"
+            "cannot start \(program): \(reason)"
+        case .notEmpty(let path, let hasJob):
+            hasJob
+                ? "\(path) is not empty: go on with the job in it by --resume last, or choose another --run-dir"
+                : "\(path) is not empty and holds no job that --resume could go on with: choose another --run-dir"
         case .nothingToResume(let path): "\(path) holds no job to resume; start one without --resume"
         case .noAnswer(let path): "the coordinator of \(path) does not answer: psctl status --run-dir \(path) says more"
-        case .jobFailed(let text): text
+        case .requestDeclined(let text), .jobFailed(let text): text
         case .tooFewClasses(let model, let data):
             "model.classes is \(model), but the data set has \(data) classes; set model.classes to \(data) or more"
         }

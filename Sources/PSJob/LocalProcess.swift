@@ -26,8 +26,6 @@ final class LocalProcess {
     private let log: String
     private(set) var pid: pid_t = 0
     private(set) var isRunning = false
-    /// False once it has left as it was told to.
-    var isWanted = true
     /// Starts in place of one that ended, since the job's last progress.
     var restarts = 0
     /// Not to be started before this time.
@@ -51,7 +49,8 @@ final class LocalProcess {
     func start(_ arguments: [String]) throws(JobError) {
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else { throw .cannotStart(program: program, reason: String(cString: strerror(errno))) }
-        _ = fcntl(ends[1], F_SETFD, FD_CLOEXEC)
+        // The child's copy as standard input is another descriptor, without this flag.
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         var actions = posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
         posix_spawn_file_actions_init(&actions)
@@ -74,7 +73,11 @@ final class LocalProcess {
         let code = posix_spawn(&pid, program, &actions, &attributes, words, environ)
         guard code == 0 else {
             close(ends[1])
-            throw .cannotStart(program: program, reason: String(cString: strerror(code)))
+            let isThere = access(program, X_OK) == 0
+            throw .cannotStart(
+                program: program,
+                reason: String(cString: strerror(code))
+                    + (isThere ? "; can \(log) be written?" : "; build it with: swift build -c release"))
         }
         if lifeline >= 0 { close(lifeline) }
         lifeline = ends[1]
@@ -95,10 +98,12 @@ final class LocalProcess {
         if isRunning { kill(pid, signal) }
     }
 
-    /// What the process said on its way out: its last error line since the start, else its last line.
+    /// What the process said on its way out: its last error line since the start, else its last line; empty where
+    /// the log cannot tell.
     var lastWords: String {
-        guard let file = FileHandle(forReadingAtPath: log) else { return "" }
-        try? file.seek(toOffset: UInt64(logStart))
+        guard let file = FileHandle(forReadingAtPath: log), let end = try? file.seekToEnd() else { return "" }
+        // The end of a log, however long it is.
+        try? file.seek(toOffset: max(UInt64(logStart), end - min(end, 64 << 10)))
         let text = String(decoding: (try? file.readToEnd()) ?? Data(), as: UTF8.self)
         let lines = text.split(separator: "\n")
         let prefix = "ps-\(role.name): error: "

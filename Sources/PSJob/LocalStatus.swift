@@ -3,6 +3,7 @@
 import Foundation
 import PSCheckpoint
 import PSCoordinator
+import PSMessages
 import PSProtocol
 
 package enum LocalStatus {
@@ -15,18 +16,7 @@ package enum LocalStatus {
             status = answered
         } else {
             status = try lastWritten(run)
-            if ![.finished, .failed, .stopped].contains(status.state) {
-                for index in status.processes.indices where status.processes[index].role == "coordinator" {
-                    status.processes[index].state = isAlive(status.processes[index]) == true ? .lost : .down
-                }
-                status.imagesPerSecond = 0
-                let isSupervised = Supervision.read(run).map { Processes.isAlive($0.pid) } ?? false
-                status.state = isSupervised ? .recovering : .failed
-                status.text =
-                    isSupervised
-                    ? "the coordinator does not answer; it is being started again"
-                    : "the coordinator is gone; go on with: psctl train --run-dir \(run.path) --resume last"
-            }
+            if ![.finished, .failed, .stopped].contains(status.state) { withoutCoordinator(&status, run) }
         }
         for index in status.processes.indices where isAlive(status.processes[index]) == false {
             status.processes[index].state = .down
@@ -35,25 +25,52 @@ package enum LocalStatus {
         return status
     }
 
+    /// What the last words of a coordinator that does not answer are worth.
+    private static func withoutCoordinator(_ status: inout JobStatus, _ run: RunDirectory) {
+        status.imagesPerSecond = 0
+        status.state = .recovering
+        guard let index = status.processes.firstIndex(where: { $0.role == Role.coordinator.name }) else { return }
+        let coordinator = status.processes[index]
+        // One on another host may run: this host cannot know.
+        if isAlive(coordinator) ?? true {
+            status.processes[index].state = .lost
+            status.text = "the coordinator, pid \(coordinator.pid) on \(coordinator.host), does not answer"
+            return
+        }
+        status.processes[index].state = .down
+        if let supervision = Supervision.read(run), Processes.isAlive(supervision.pid, program: "psctl") {
+            status.text = "the coordinator has ended; it is being started again"
+        } else {
+            status.state = .failed
+            status.text = "the coordinator is gone; go on with: psctl train --run-dir \(run.path) --resume last"
+        }
+    }
+
     private static func lastWritten(_ run: RunDirectory) throws -> JobStatus {
         guard let bytes = try? run.read(run.status) else { throw JobError.notStarted(runDirectory: run.path) }
-        return try JSONDecoder().decode(JobStatus.self, from: Data(bytes))
+        guard let status = try? JSONDecoder().decode(JobStatus.self, from: Data(bytes)) else {
+            throw CheckpointError.damaged(path: run.status, problem: "is not a status of this release")
+        }
+        return status
     }
 
     /// Nil for a process of another host.
     private static func isAlive(_ process: JobStatus.Process) -> Bool? {
-        process.host == ProcessInfo.processInfo.hostName ? Processes.isAlive(process.pid) : nil
+        process.host == ProcessInfo.processInfo.hostName
+            ? Processes.isAlive(process.pid, program: "ps-\(process.role)") : nil
     }
 }
 
 package enum Processes {
     /// Whether the kernel runs a process with this number; one that has ended but was not reaped does not run.
-    package static func isAlive(_ pid: Int) -> Bool {
-        guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8) else {
-            return FileManager.default.fileExists(atPath: "/proc/self") ? false : kill(pid_t(pid), 0) == 0
-        }
-        // The state follows the command's name, which is in parentheses and may hold anything.
-        guard let close = text.lastIndex(of: ")") else { return false }
+    /// - Parameter program: its name; a number may have passed to another program since.
+    package static func isAlive(_ pid: Int, program: String? = nil) -> Bool {
+        guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+            // The state follows the command's name, which is in parentheses and may hold anything.
+            let open = text.firstIndex(of: "("), let close = text.lastIndex(of: ")")
+        else { return false }
+        // The kernel keeps the name's first 15 bytes.
+        if let program, text[text.index(after: open)..<close] != program.prefix(15) { return false }
         let state = text[text.index(after: close)...].drop { $0 == " " }.first
         return state != "Z" && state != "X"
     }

@@ -1,6 +1,7 @@
 // How a job's progress looks: a bar that is redrawn on a terminal, a line now and then elsewhere.
 
 import Foundation
+import PSNode
 import PSProtocol
 
 package final class Progress {
@@ -45,7 +46,7 @@ package final class Progress {
         barIsShown = false
     }
 
-    private func put(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+    private func put(_ text: String) { StandardStreams.write(text, to: STDERR_FILENO) }
 
     private static var columns: Int {
         var size = winsize()
@@ -80,8 +81,10 @@ package final class Progress {
     /// From the images per second of late, as 1:05 or 2:03:04.
     static func timeLeft(_ status: JobStatus) -> String? {
         guard status.imagesPerSecond > 0, status.steps > status.step, status.imagesPerStep > 0 else { return nil }
-        let images = Double((status.steps - status.step) * UInt64(status.imagesPerStep))
-        return duration(images / status.imagesPerSecond)
+        let seconds =
+            Double(status.steps - status.step) * Double(status.imagesPerStep) / status.imagesPerSecond
+        // A job told to go on for ever has no end to name.
+        return seconds < 1e9 ? duration(seconds) : nil
     }
 
     package static func duration(_ seconds: Double) -> String {

@@ -31,7 +31,7 @@ extension RunDirectory {
         return try CheckpointReader(entry.path)
     }
 
-    /// Makes `runs/last` point here, when the run lies in `runs`.
+    /// Makes `runs/last` of the working directory point here, wherever the run lies.
     package func becomeLast() {
         let link = RunDirectory(RunDirectory.last).path
         try? FileManager.default.createDirectory(

@@ -18,7 +18,9 @@ package final class Supervisor {
     private let resumeFrom: String?
     private let workerArguments: [String]
     private let note: (String) -> Void
-    private var endpoint: String?
+    /// Where the coordinator that runs now listens, once it does.
+    private var endpoints: Endpoints?
+    private var lastStatus: JobStatus?
     private var progress: UInt64 = 0
     /// Starts in place of a process that ended, over the whole run.
     package private(set) var restarts = 0
@@ -50,6 +52,8 @@ package final class Supervisor {
     /// - Throws: `JobError.jobFailed` with the reason.
     package func supervise(watch: (JobStatus) -> Void) throws -> Int {
         Signals.install()
+        // Whoever started this process may have them ignored; then the kernel would not tell how a child ended.
+        signal(SIGCHLD, SIG_DFL)
         try Supervision(pid: Int(getpid())).write(run)
         try run.replace(run.configuration, with: Array(configuration.resolvedYAML().utf8))
         // Endpoints of an earlier start would mislead.
@@ -57,31 +61,38 @@ package final class Supervisor {
         defer { endAll() }
         try startCoordinator()
         var client: CoordinatorClient?
-        var forwarded = false
+        var stopSeen = false
+        var toldToStop: pid_t?
         while true {
-            if let signal = Signals.received, !forwarded {
-                forwarded = true
-                note("stopping: the last step is saved first; once more to stop at once")
-                coordinator.send(signal)
-            }
             if let end = coordinator.reap() {
-                if case .exited(let code) = end, let code = try outcome(code) { return code }
+                if let code = try outcome(end) { return code }
                 try restart(coordinator, after: end)
                 client = nil
             }
-            if endpoint == nil { try findCoordinator() }
-            if let endpoint {
-                for process in others { try look(after: process, endpoint: endpoint) }
-                if client == nil { client = try CoordinatorClient(endpoint: endpoint) }
+            if endpoints == nil { try findCoordinator() }
+            if let signal = Signals.received {
+                if !stopSeen { note("stopping: the last step is saved first; once more to stop at once") }
+                stopSeen = true
+                // Not before it listens: until then the signal would just end it. One started again is told again.
+                if endpoints != nil, toldToStop != coordinator.pid {
+                    toldToStop = coordinator.pid
+                    coordinator.send(signal)
+                }
+            }
+            if let endpoints {
+                // A job that stops does not wait for processes that are missing.
+                if !stopSeen { for process in others { try look(after: process, endpoint: endpoints.coordinator) } }
+                if client == nil { client = try CoordinatorClient(endpoints) }
                 if let status = try client?.status(milliseconds: 200) {
                     if status.step > progress {
                         progress = status.step
                         for process in others + [coordinator] { process.restarts = 0 }
                     }
+                    lastStatus = status
                     watch(status)
                 }
             }
-            usleep(endpoint == nil ? 10_000 : 100_000)
+            usleep(endpoints == nil ? 10_000 : 100_000)
         }
     }
 
@@ -100,14 +111,19 @@ package final class Supervisor {
             let found = try? JSONDecoder().decode(Endpoints.self, from: Data(bytes)),
             found.pid == Int(coordinator.pid)
         else { return }
-        endpoint = found.coordinator
+        endpoints = found
     }
 
     /// The exit code of the job, or nil when the coordinator is to be started again.
-    private func outcome(_ code: Int) throws -> Int? {
-        switch code {
-        case 0, 75, 130: return code
-        case 1: throw JobError.jobFailed(coordinator.lastWords)
+    private func outcome(_ end: ProcessEnd) throws -> Int? {
+        switch end {
+        case .exited(let code) where [0, 75, 130].contains(code): return code
+        case .exited(1), .exited(64):
+            // A log on a full disk is silent; the status came over the wire.
+            let reasons = [
+                coordinator.lastWords, lastStatus?.text ?? "", "\(coordinator.name) \(end.text): see \(run.logs)",
+            ]
+            throw JobError.jobFailed(reasons.first { !$0.isEmpty }!)
         default: return nil
         }
     }
@@ -115,12 +131,12 @@ package final class Supervisor {
     private func look(after process: LocalProcess, endpoint: String) throws {
         if let end = process.reap() {
             switch end {
-            // The coordinator told it to; its own end follows.
-            case .exited(0), .exited(75), .exited(130): process.isWanted = false
+            // As a rule the coordinator told it to, and ends itself now. If not, after a long silence say, it is missed.
+            case .exited(0), .exited(75), .exited(130): process.notBefore = Date.now.addingTimeInterval(15)
             default: try restart(process, after: end)
             }
         }
-        guard process.isWanted, !process.isRunning, Date.now >= process.notBefore else { return }
+        guard !process.isRunning, Date.now >= process.notBefore else { return }
         try process.start(
             ["--coordinator", endpoint, "--rank", "\(process.rank)"] + (process.role == .worker ? workerArguments : []))
     }
@@ -137,7 +153,7 @@ package final class Supervisor {
         restarts += 1
         note("\(process.name) (pid \(process.pid)) \(reason); it is started again")
         if process.role == .coordinator {
-            endpoint = nil
+            endpoints = nil
             try startCoordinator()
         } else {
             // The first restart is at once; one that fails again and again is tried ever more slowly.

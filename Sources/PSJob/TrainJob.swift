@@ -5,6 +5,7 @@ import PSCheckpoint
 import PSConfiguration
 import PSCoordinator
 import PSModel
+import PSNode
 import PSProtocol
 
 /// What to go on from.
@@ -52,7 +53,7 @@ package struct TrainJob {
         if resume == nil, !run.isEmpty {
             // Somebody at work there is the better thing to say.
             _ = try RunDirectoryLock(runDirectory: run.path)
-            throw JobError.notEmpty(runDirectory: run.path)
+            throw JobError.notEmpty(runDirectory: run.path, hasJob: run.hasJob)
         }
         if resume == .last, !run.hasJob { throw JobError.nothingToResume(runDirectory: run.path) }
         // Held by the coordinator later; here only to say at once that somebody else has it.
@@ -83,12 +84,14 @@ package struct TrainJob {
             defer { progress.finish() }
             code = try supervisor.supervise { progress.show($0) }
         }
+        // The job is saved and its processes are gone: nothing is left that a signal would have to wait for.
+        Signals.uninstall()
         var summary = try RunSummary.read(from: run)
         summary.restarts = supervisor.restarts
-        if code == 0, configuration.eval.atEnd {
+        if code == 0, configuration.eval.atEnd, let checkpoint = summary.checkpoint {
             let threads = configuration.cluster.workers * configuration.cluster.threads
             let evaluation = try Evaluation(
-                checkpoint: CheckpointReader(summary.checkpoint), configuration: configuration, weights: .average,
+                checkpoint: CheckpointReader(checkpoint), configuration: configuration, weights: .average,
                 threads: min(threads, ProcessInfo.processInfo.activeProcessorCount))
             summary.eval = RunSummary.Evaluation(top1: evaluation.top1, top5: evaluation.top5)
         }
@@ -109,7 +112,7 @@ extension RunSummary {
         if let eval {
             lines.append("test accuracy: top-1 \(Report.percent(eval.top1)), top-5 \(Report.percent(eval.top5))")
         }
-        lines.append("checkpoint: \(checkpoint)")
+        lines.append(checkpoint.map { "checkpoint: \($0)" } ?? "stopped before the first checkpoint")
         return lines.joined(separator: "\n") + "\n"
     }
 }

@@ -149,6 +149,9 @@ extension Message {
             self = .resend(Attempt(ticket: m.ticket, number: m.attempt), slice: Int(m.slice))
         case PS__ENVELOPE__BODY_RESET:
             let m = try member(e.reset)
+            guard m.rank < m.servers, m.servers <= 1 << 16, m.version <= UInt64(Int.max) else {
+                throw .malformed("rank \(m.rank) of \(m.servers) servers, version \(m.version)")
+            }
             self = .reset(
                 Reset(
                     version: m.version, checkpoint: text(m.checkpoint), rank: Int(m.rank), servers: Int(m.servers)))

@@ -54,8 +54,9 @@ func headWithoutValues(_ head: UnsafeRawBufferPointer, payloadCount: Int) -> Res
                 return .failure(.malformed("the first of two frames does not end in a slice's values"))
             }
             if tag & 7 == 2, fields.contains(tag >> 3) {
-                guard let length = reader.varint(), UInt64(reader.position) + length == total,
-                    length <= UInt64(Int32.max)
+                // Bounded before it is added to anything: the length is whatever a peer wrote.
+                guard let length = reader.varint(), length <= UInt64(Int32.max),
+                    UInt64(reader.position) + length == total
                 else {
                     return .failure(
                         .malformed("a declared length does not end where the payload of \(payloadCount) bytes ends"))

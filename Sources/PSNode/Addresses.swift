@@ -4,6 +4,9 @@ import Glibc
 import PSTransport
 
 package enum Addresses {
+    /// All addresses of this machine.
+    package static let everywhere = "0.0.0.0"
+
     /// Host and port of tcp://HOST:PORT, or nil.
     package static func parse(_ endpoint: String) -> (host: String, port: String)? {
         guard endpoint.hasPrefix("tcp://"), let colon = endpoint.lastIndex(of: ":") else { return nil }
@@ -50,9 +53,11 @@ package enum Addresses {
         return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    /// ZeroMQ listens on addresses only; a host's name is resolved, what is no name is left for ZeroMQ to judge.
-    private static func numericHost(_ host: String) -> String {
-        guard host != "*", let list = resolve(host) else { return host }
+    /// The address of a host's name, since ZeroMQ listens on addresses only; what is no name is left for ZeroMQ to
+    /// judge.
+    package static func numericHost(_ host: String) -> String {
+        if host == "*" { return everywhere }
+        guard let list = resolve(host) else { return host }
         defer { freeaddrinfo(list) }
         return numeric(list.pointee.ai_addr, list.pointee.ai_addrlen) ?? host
     }
@@ -75,7 +80,7 @@ package enum Addresses {
 
     /// An endpoint bound to all addresses, as peers on the way to `peer` can reach it.
     package static func reachable(_ endpoint: String, facing peer: String) -> String {
-        guard let (host, port) = parse(endpoint), host == "0.0.0.0", let local = local(facing: peer) else {
+        guard let (host, port) = parse(endpoint), host == everywhere, let local = local(facing: peer) else {
             return endpoint
         }
         return "tcp://\(local):\(port)"

@@ -1,6 +1,6 @@
 // The frame of the three daemons: logging, errors, exit codes.
 
-import Foundation
+import Glibc
 import Logging
 
 package enum DaemonArguments {
@@ -18,14 +18,20 @@ package enum DaemonArguments {
 }
 
 package enum Daemon {
+    /// The exit code of settings that cannot be used (sysexits' EX_USAGE).
+    package static let usage = 64
+
     /// Runs a daemon and ends the process with its exit code; what went wrong is one line on standard error.
     package static func run(_ name: String, _ body: (Logger) throws -> (code: Int, text: String)) -> Never {
+        StandardStreams.openMissing()
+        // A log whose reader is gone is a failed write, not the end.
+        signal(SIGPIPE, SIG_IGN)
         LoggingSystem.bootstrap(StreamLogHandler.standardError)
         let logger = Logger(label: name)
         let code: Int
         do {
             let status = try body(logger)
-            if !status.text.isEmpty { print(name, status.text, isError: status.code == 1) }
+            if !status.text.isEmpty { print(name, status.text, isError: [1, usage].contains(status.code)) }
             code = status.code
         } catch {
             print(name, "\(error)", isError: true)
@@ -33,10 +39,10 @@ package enum Daemon {
         }
         // Other threads may still compute or write to sockets that are closed; nothing of theirs matters any more.
         fflush(nil)
-        _exit(Int32(code))
+        _exit(Int32(truncatingIfNeeded: code))
     }
 
     private static func print(_ name: String, _ text: String, isError: Bool) {
-        FileHandle.standardError.write(Data("\(name): \(isError ? "error: " : "")\(text)\n".utf8))
+        StandardStreams.write("\(name): \(isError ? "error: " : "")\(text)\n", to: STDERR_FILENO)
     }
 }

@@ -21,6 +21,9 @@ package enum Signals {
         pthread_sigmask(SIG_UNBLOCK, &stops, nil)
         for number in [SIGTERM, SIGINT] {
             signal(number) { number in
+                // The call that this interrupts must find its own error.
+                let interrupted = errno
+                defer { errno = interrupted }
                 if Signals.count.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue > 1 {
                     _exit(128 + number)
                 }
@@ -28,6 +31,11 @@ package enum Signals {
                 Signals.bell.ring()
             }
         }
+    }
+
+    /// Stop signals end the process at once again: nothing is left that they could spoil.
+    package static func uninstall() {
+        for number in [SIGTERM, SIGINT] { signal(number, SIG_DFL) }
     }
 
     /// The first stop signal received, if any.

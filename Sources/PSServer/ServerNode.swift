@@ -34,6 +34,7 @@ package final class ServerNode {
     }
 
     private let logger: Logger
+    private var complaints: Complaints
     private let context = TransportContext()
     private let control: Link
     private let bulk: Link
@@ -54,6 +55,7 @@ package final class ServerNode {
 
     package init(_ options: ServerOptions, logger: Logger) throws(TransportError) {
         self.logger = logger
+        complaints = Complaints(logger)
         input = NodeInput(lifeline: options.lifeline)
         let identity = ProcessIdentity(role: .server)
         control = Link(try Socket(.dealer, context: context, largestMessage: 8 << 20))
@@ -65,15 +67,15 @@ package final class ServerNode {
         var hello = Hello(role: .server, host: identity.host, pid: identity.pid, rank: options.rank)
         hello.endpoint = endpoint
         state = ServerState(
-            hello: hello, incarnation: identity.incarnation, timing: options.timing, at: .now)
+            hello: hello, incarnation: identity.incarnation, timing: options.timing, at: input.now)
         logger.info("server is up", metadata: ["endpoint": "\(endpoint)", "coordinator": "\(options.coordinator)"])
     }
 
     /// Runs until the job is over for this process.
     package func run() throws(TransportError) -> ExitStatus {
-        var nextTick = MonotonicTime.now
+        var nextTick = input.now
         while true {
-            try input.wait([control, bulk], milliseconds: max(0, nextTick.since(.now)))
+            try input.wait([control, bulk], until: nextTick)
             for internalEvent in input.mailbox.takeAll() {
                 if let status = try take(internalEvent) { return leave(status) }
             }
@@ -81,15 +83,15 @@ package final class ServerNode {
             for _ in 0..<64 {
                 guard let received = try control.receive() else { break }
                 guard case .success(let envelope) = received.envelope else {
-                    logger.warning("a frame from the coordinator's address: \(received.problem)")
+                    complaints.warn("a frame from the coordinator's address: \(received.problem)", at: input.now)
                     if case .failure(let error) = received.envelope, case .protocolVersion = error,
-                        let status = try perform(state.receive(.otherVersion(error.description), at: .now))
+                        let status = try perform(state.receive(.otherVersion(error.description), at: input.now))
                     {
                         return leave(status)
                     }
                     continue
                 }
-                if let status = try perform(state.receive(.coordinatorSaid(envelope), at: .now)) {
+                if let status = try perform(state.receive(.coordinatorSaid(envelope), at: input.now)) {
                     return leave(status)
                 }
             }
@@ -97,11 +99,11 @@ package final class ServerNode {
                 guard let received = try bulk.receive() else { break }
                 try takeFromWorker(received)
             }
-            if input.takeStop() != nil { _ = try perform(state.receive(.stopSignal, at: .now)) }
-            if input.takeParentGone() { _ = try perform(state.receive(.parentGone, at: .now)) }
-            if MonotonicTime.now >= nextTick {
-                nextTick = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + 100)
-                if let status = try perform(state.receive(.tick, at: .now)) { return leave(status) }
+            if input.takeStop() != nil { _ = try perform(state.receive(.stopSignal, at: input.now)) }
+            if input.takeParentGone() { _ = try perform(state.receive(.parentGone, at: input.now)) }
+            if input.now >= nextTick {
+                nextTick = MonotonicTime(milliseconds: input.now.milliseconds + 100)
+                if let status = try perform(state.receive(.tick, at: input.now)) { return leave(status) }
             }
         }
     }
@@ -116,7 +118,7 @@ package final class ServerNode {
         guard let peer = received.peer else { return }
         switch received.envelope {
         case .failure(let error):
-            logger.warning("from a worker's address: \(error)")
+            complaints.warn("from a worker's address: \(error)", at: input.now)
             // The sender may be anything; it is told once per frame what is wrong.
             try bulk.send(state.to(0, .refusal(Refusal(of: error))), to: peer)
         case .success(let envelope):
@@ -125,21 +127,21 @@ package final class ServerNode {
             defer { arriving = nil }
             _ = try perform(
                 state.receive(
-                    .workerSaid(envelope, payloadBytes: received.values?.byteCount ?? 0), at: .now))
+                    .workerSaid(envelope, payloadBytes: received.values?.byteCount ?? 0), at: input.now))
         }
     }
 
     private func take(_ event: Internal) throws(TransportError) -> ExitStatus? {
         switch event {
-        case .event(let event): return try perform(state.receive(event, at: .now))
+        case .event(let event): return try perform(state.receive(event, at: input.now))
         case .loaded(let generation, let weights):
             guard generation == state.generation else { return nil }
             published = weights
-            return try perform(state.receive(.loaded(generation: generation), at: .now))
+            return try perform(state.receive(.loaded(generation: generation), at: input.now))
         case .updated(let generation, let slice, let weights):
             guard generation == state.generation else { return nil }
             published[slice] = weights
-            return try perform(state.receive(.updated(generation: generation, slice: slice), at: .now))
+            return try perform(state.receive(.updated(generation: generation, slice: slice), at: input.now))
         }
     }
 
@@ -159,7 +161,7 @@ package final class ServerNode {
                 }
                 try control.send(envelope)
             case .configure(let welcome):
-                return try perform(state.receive(configure(welcome), at: .now))
+                return try perform(state.receive(configure(welcome), at: input.now))
             case .load(let generation, let reset, let slices):
                 load(generation, reset, slices)
             case .store(let slice, let place):

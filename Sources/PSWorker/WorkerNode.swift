@@ -32,6 +32,7 @@ package final class WorkerNode {
     }
 
     private let logger: Logger
+    private var complaints: Complaints
     private let context = TransportContext()
     private let control: Link
     private let input: NodeInput<Internal>
@@ -50,6 +51,7 @@ package final class WorkerNode {
 
     package init(_ options: WorkerOptions, logger: Logger) throws(TransportError) {
         self.logger = logger
+        complaints = Complaints(logger)
         isExchangeBenchmark = options.isExchangeBenchmark
         input = NodeInput(lifeline: options.lifeline)
         let identity = ProcessIdentity(role: .worker)
@@ -57,31 +59,31 @@ package final class WorkerNode {
         try control.socket.connect(options.coordinator)
         var hello = Hello(role: .worker, host: identity.host, pid: identity.pid, rank: options.rank)
         (hello.kernelCore, hello.kernelHash) = KernelProbe.identity()
-        state = WorkerState(hello: hello, incarnation: identity.incarnation, timing: options.timing, at: .now)
+        state = WorkerState(hello: hello, incarnation: identity.incarnation, timing: options.timing, at: input.now)
         logger.info(
             "worker is up", metadata: ["coordinator": "\(options.coordinator)", "core": "\(hello.kernelCore)"])
     }
 
     /// Runs until the job is over for this process.
     package func run() throws(TransportError) -> ExitStatus {
-        var nextTick = MonotonicTime.now
+        var nextTick = input.now
         while true {
-            try input.wait([control] + servers, milliseconds: max(0, nextTick.since(.now)))
+            try input.wait([control] + servers, until: nextTick)
             for event in input.mailbox.takeAll() {
                 if let status = try take(event) { return leave(status) }
             }
             for _ in 0..<64 {
                 guard let received = try control.receive() else { break }
                 guard case .success(let envelope) = received.envelope else {
-                    logger.warning("a frame from the coordinator's address: \(received.problem)")
+                    complaints.warn("a frame from the coordinator's address: \(received.problem)", at: input.now)
                     if case .failure(let error) = received.envelope, case .protocolVersion = error,
-                        let status = try perform(state.receive(.otherVersion(error.description), at: .now))
+                        let status = try perform(state.receive(.otherVersion(error.description), at: input.now))
                     {
                         return leave(status)
                     }
                     continue
                 }
-                if let status = try perform(state.receive(.coordinatorSaid(envelope), at: .now)) {
+                if let status = try perform(state.receive(.coordinatorSaid(envelope), at: input.now)) {
                     return leave(status)
                 }
             }
@@ -89,25 +91,36 @@ package final class WorkerNode {
                 for _ in 0..<64 {
                     guard let received = try link.receive() else { break }
                     guard case .success(let envelope) = received.envelope else {
-                        logger.warning("a frame from a server's address: \(received.problem)")
+                        complaints.warn("a frame from a server's address: \(received.problem)", at: input.now)
+                        continue
+                    }
+                    guard hasItsValues(envelope, received.values) else {
+                        complaints.warn("a slice from a server's address with more or fewer values", at: input.now)
                         continue
                     }
                     arriving = received.values
                     defer { arriving = nil }
-                    if let status = try perform(state.receive(.serverSaid(envelope), at: .now)) {
+                    if let status = try perform(state.receive(.serverSaid(envelope), at: input.now)) {
                         return leave(status)
                     }
                 }
             }
-            if input.takeStop() != nil, let status = try perform(state.receive(.stopSignal, at: .now)) {
+            if input.takeStop() != nil, let status = try perform(state.receive(.stopSignal, at: input.now)) {
                 return leave(status)
             }
-            if input.takeParentGone() { _ = try perform(state.receive(.parentGone, at: .now)) }
-            if MonotonicTime.now >= nextTick {
-                nextTick = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + 100)
-                if let status = try perform(state.receive(.tick, at: .now)) { return leave(status) }
+            if input.takeParentGone() { _ = try perform(state.receive(.parentGone, at: input.now)) }
+            if input.now >= nextTick {
+                nextTick = MonotonicTime(milliseconds: input.now.milliseconds + 100)
+                if let status = try perform(state.receive(.tick, at: input.now)) { return leave(status) }
             }
         }
+    }
+
+    /// Whether a published slice comes with as many values as it has: the network takes what the frame holds.
+    private func hasItsValues(_ envelope: Envelope, _ values: Frame?) -> Bool {
+        guard case .publish(let header) = envelope.message else { return true }
+        guard let slices = state.layout?.slices, slices.indices.contains(header.index) else { return false }
+        return values?.byteCount == slices[header.index].byteCount
     }
 
     private func leave(_ status: ExitStatus) -> ExitStatus {
@@ -118,11 +131,11 @@ package final class WorkerNode {
 
     private func take(_ event: Internal) throws(TransportError) -> ExitStatus? {
         switch event {
-        case .event(let event): return try perform(state.receive(event, at: .now))
+        case .event(let event): return try perform(state.receive(event, at: input.now))
         case .built(let work, let ticketsPerStep):
             self.work = work
             return try perform(
-                state.receive(.configured(work.layout, ticketsPerStep: ticketsPerStep), at: .now))
+                state.receive(.configured(work.layout, ticketsPerStep: ticketsPerStep), at: input.now))
         }
     }
 

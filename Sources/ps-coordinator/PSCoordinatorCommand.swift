@@ -37,7 +37,12 @@ struct PSCoordinatorCommand: ParsableCommand {
 
     func run() throws {
         Daemon.run("ps-coordinator") { logger in
-            let configuration = try JobConfiguration(path: config, environment: [:], assignments: [])
+            let configuration: JobConfiguration
+            do throws(ConfigurationError) {
+                configuration = try JobConfiguration(path: config, environment: [:], assignments: [])
+            } catch {
+                return (Daemon.usage, error.description)
+            }
             var options = CoordinatorOptions(
                 configuration: configuration, runDirectory: RunDirectory(runDir), bind: bind)
             options.resumeFrom = resume

@@ -5,6 +5,7 @@ import Foundation
 import PSCheckpoint
 import PSConfiguration
 import PSJob
+import PSNode
 
 /// `--json`.
 struct JSONOption: ParsableArguments {
@@ -59,7 +60,10 @@ struct ThreadsOption: ParsableArguments {
 
 /// Writes to standard output without a newline of its own.
 func write(_ text: String) {
-    FileHandle.standardOutput.write(Data(text.utf8))
+    if !StandardStreams.write(text, to: STDOUT_FILENO) {
+        StandardStreams.write("psctl: error: standard output cannot be written\n", to: STDERR_FILENO)
+        exit(ExitStatus.failed.rawValue)
+    }
 }
 
 /// The daemons' programs lie beside this one.

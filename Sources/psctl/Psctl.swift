@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import PSJob
+import PSNode
 
 @main
 struct Psctl: ParsableCommand {
@@ -21,6 +22,7 @@ struct Psctl: ParsableCommand {
         ])
 
     static func main() {
+        StandardStreams.openMissing()
         do {
             var command = try parseAsRoot()
             try command.run()
@@ -39,7 +41,7 @@ struct Psctl: ParsableCommand {
         }
         var line = message(for: error)
         if code == .validationFailure { line += " (psctl --help says more)" }
-        FileHandle.standardError.write(Data("psctl: error: \(line)\n".utf8))
+        StandardStreams.write("psctl: error: \(line)\n", to: STDERR_FILENO)
         Foundation.exit(code == .validationFailure ? code.rawValue : ExitStatus(for: error).rawValue)
     }
 }

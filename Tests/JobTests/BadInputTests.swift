@@ -40,6 +40,12 @@ struct BadInputTests {
         #expect(try psctl("nonsense").code == 64)
         #expect(try Running("ps-server", ["--coordinator", "localhost"]).finish().code == 64)
         #expect(try Running("ps-worker", []).finish().code == 64)
+        let scratch = try Scratch()
+        try "seeed: 1\n".write(toFile: scratch.file("j.yaml"), atomically: true, encoding: .utf8)
+        expectError(
+            try Running("ps-coordinator", ["--config", scratch.file("j.yaml"), "--run-dir", scratch.file("r")])
+                .finish(),
+            code: 64, "j.yaml:1", "seed")
     }
 
     @Test func aModelInputBelowTheStemsMinimum() throws {
@@ -87,7 +93,8 @@ struct BadInputTests {
         let first = try Running(
             "ps-coordinator", ["--config", config, "--run-dir", scratch.file("a"), "--bind", "tcp://127.0.0.1:*"])
         defer { kill(pid_t(first.pid), SIGKILL) }
-        let endpoint = try endpoint(of: scratch.file("a"))
+        let endpoints = try endpoints(of: scratch.file("a"))
+        let endpoint = endpoints.coordinator
         expectError(
             try Running("ps-coordinator", ["--config", config, "--run-dir", scratch.file("b"), "--bind", endpoint])
                 .finish(),
@@ -95,13 +102,18 @@ struct BadInputTests {
         expectError(
             try Running("ps-coordinator", ["--config", config, "--run-dir", scratch.file("a")]).finish(), code: 1,
             "in use by pid \(first.pid)")
+        // A question meant for another process, that had this port before, gets no answer.
+        #expect(try CoordinatorClient(endpoints).status(milliseconds: 2000) != nil)
+        var former = endpoints
+        former.incarnation ^= 1
+        #expect(try CoordinatorClient(former).status(milliseconds: 500) == nil)
     }
 
-    private func endpoint(of run: String) throws -> String {
-        var found: String?
+    private func endpoints(of run: String) throws -> Endpoints {
+        var found: Endpoints?
         eventually("no coordinator in \(run)") {
             guard let data = FileManager.default.contents(atPath: "\(run)/endpoints.json") else { return false }
-            found = try? JSONDecoder().decode(Endpoints.self, from: data).coordinator
+            found = try? JSONDecoder().decode(Endpoints.self, from: data)
             return found != nil
         }
         return try #require(found)
@@ -115,7 +127,7 @@ struct BadInputTests {
             "train.steps=30", "train.batch=8", "model.width=0.1", "eval.atEnd=false", "checkpoint.everySteps=10",
         ]
         let job = try Running("psctl", ["train", "--json", "--run-dir", run] + sets.flatMap { ["--set", $0] })
-        let coordinator = try endpoint(of: run)
+        let coordinator = try endpoints(of: run).coordinator
         var server = ""
         eventually("a server is up") {
             guard let log = try? String(contentsOfFile: "\(run)/logs/server-0.log", encoding: .utf8),
@@ -128,6 +140,8 @@ struct BadInputTests {
         let noise: [[[UInt8]]] = [
             [[]], [[1, 2, 3]], [Array(repeating: 0xFF, count: 4000)], [[0x08, 99]], [[0x08, 1], [1, 2, 3, 4]],
             [[1], [2], [3]], [Array(repeating: 0, count: 1 << 20)],
+            // A push whose declared length overflows whatever it is added to.
+            [[0x08, 1, 0x92, 6] + Array(repeating: 0xFF, count: 9) + [1], [1, 2, 3, 4]],
         ]
         for endpoint in [coordinator, server] {
             let socket = try Socket(.dealer, context: context, largestMessage: 1 << 20)

@@ -147,6 +147,33 @@ struct ProcessTests {
         try expectCalm(summary(train(run, "--resume", "last").finish()))
     }
 
+    @Test func aCoordinatorThatStandsStillIsLostNotGone() throws {
+        let scratch = try Scratch()
+        let run = scratch.file("run")
+        let job = try train(run)
+        let coordinator = try pid("coordinator", of: run, afterStep: 1)
+        kill(coordinator, SIGSTOP)
+        let asked = Date.now
+        let still = try status(run)
+        #expect(Date.now.timeIntervalSince(asked) < 2, "an answer takes about a second")
+        #expect(still.state == .recovering)
+        #expect(still.processes.first { $0.pid == Int(coordinator) }?.state == .lost)
+        kill(coordinator, SIGCONT)
+        try expectCalm(summary(job.finish()))
+    }
+
+    @Test func aSignalDuringTheStartStops() throws {
+        let scratch = try Scratch()
+        let run = scratch.file("run")
+        let job = try train(run)
+        eventually("no supervisor") { FileManager.default.fileExists(atPath: "\(run)/supervisor.json") }
+        kill(pid_t(job.pid), SIGTERM)
+        let stopped = try summary(job.finish(within: 15), code: 75)
+        #expect(stopped.steps == 0)
+        #expect(stopped.restarts == 0)
+        try expectCalm(summary(train(run, "--resume", "last").finish()))
+    }
+
     @Test func childrenOfAKilledSupervisorSaveAndLeave() throws {
         let scratch = try Scratch()
         let run = scratch.file("run")

@@ -3,6 +3,7 @@
 import Foundation
 import PSJob
 import PSModel
+import PSProtocol
 import Testing
 
 @Suite struct ReportTests {
@@ -16,6 +17,18 @@ import Testing
 
     @Test func columnsAreAligned() {
         #expect(Report.table([["a", "10"], ["long", "5"]]) == "a     10\nlong   5\n")
+    }
+
+    @Test func aJobWithoutAnEndHasNoTimeLeft() throws {
+        let json = """
+            {"state": "running", "step": 10, "steps": 110, "epoch": 0, "images_per_second": 20, "images_per_step": 64,
+            "text": "", "non_finite_steps": 0, "generation": 1, "processes": []}
+            """
+        var status = try JSONDecoder().decode(JobStatus.self, from: Data(json.utf8))
+        #expect(Progress.line(status).contains("5:20 left"))
+        status.steps = UInt64(Int.max)
+        #expect(!Progress.line(status).contains("left"))
+        #expect(!Progress.bar(status, columns: 100).contains("left"))
     }
 
     @Test func jsonHasSnakeCaseKeysAndNoBareInfinity() throws {

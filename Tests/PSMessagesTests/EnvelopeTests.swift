@@ -119,6 +119,21 @@ func aSliceTravelsBesideItsHead(count: Int) throws {
     #expect(throws: MessageError.self) { try (head + values).withUnsafeBytes { try Envelope.decode($0) } }
 }
 
+/// A length that overflows what it is added to, and the numbers of an order that no layout can be dealt by.
+@Test func numbersThatWouldTrapAreRefused() {
+    let longest: [UInt8] = Array(repeating: 0xFF, count: 9) + [0x01]
+    // Field 98 (push), length-delimited.
+    let head: [UInt8] = [0x08, 0x01, 0x92, 0x06] + longest
+    #expect(throws: MessageError.self) { try head.withUnsafeBytes { try Envelope.decode($0, payloadCount: 4) } }
+    let orders = [(rank: 0, servers: 0), (2, 2), (0, Int(UInt32.max))].map {
+        Reset(version: 0, checkpoint: "", rank: $0.rank, servers: $0.servers)
+    }
+    for order in orders + [Reset(version: .max, checkpoint: "", rank: 0, servers: 1)] {
+        let bytes = envelope(.reset(order), seed: 1).encoded()
+        #expect(throws: MessageError.self) { try bytes.withUnsafeBytes { try Envelope.decode($0) } }
+    }
+}
+
 @Test func anotherProtocolVersionIsNamed() throws {
     // Field 1, varint 99.
     let bytes: [UInt8] = [0x08, 99]

@@ -1,0 +1,32 @@
+// Standard input, output and error, as whoever started this process left them.
+
+import Glibc
+
+package enum StandardStreams {
+    /// Opens those that are closed on /dev/null: else the next file opened, a journal say, would get their number and
+    /// with it every line of the log.
+    package static func openMissing() {
+        for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+            // The lowest free number, which is this one.
+            _ = open("/dev/null", O_RDWR)
+        }
+    }
+
+    /// Writes a text whole; one that finds no reader or a full disk is lost, and that must not end the process.
+    /// - Returns: whether all was written.
+    @discardableResult
+    package static func write(_ text: String, to descriptor: Int32) -> Bool {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EAGAIN {
+                var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                poll(&wanted, 1, 100)
+            } else if count < 0, errno != EINTR {
+                return false
+            }
+            rest = rest.dropFirst(max(0, count))
+        }
+        return true
+    }
+}

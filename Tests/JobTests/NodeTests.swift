@@ -1,0 +1,30 @@
+// The parts of a daemon's event loop that need no daemon.
+
+import Foundation
+import PSNode
+import PSParameters
+import Testing
+
+struct NodeTests {
+    @Test func aGapInTheLoopIsNoSilenceOfOthers() {
+        func at(_ milliseconds: Int) -> MonotonicTime { MonotonicTime(milliseconds: milliseconds) }
+        var clock = LoopClock(at: at(1000))
+        #expect(clock.read(at: at(1100)) == at(1100))
+        // Stopped for an hour, within a turn: deadlines see two seconds, and time goes on from there.
+        let after = clock.read(at: at(3_601_100))
+        #expect(after == at(3100))
+        #expect(clock.read(at: at(3_601_200)).since(after) == 100)
+    }
+
+    @Test func outputWithoutAReaderIsLostWithoutATrap() throws {
+        signal(SIGPIPE, SIG_IGN)
+        var ends: [Int32] = [0, 0]
+        try #require(pipe(&ends) == 0)
+        defer { close(ends[1]) }
+        #expect(StandardStreams.write("heard", to: ends[1]))
+        var bytes = [UInt8](repeating: 0, count: 8)
+        #expect(read(ends[0], &bytes, 8) == 5)
+        close(ends[0])
+        #expect(!StandardStreams.write("not heard", to: ends[1]))
+    }
+}
