@@ -18,6 +18,9 @@ extension ServerState {
         }
         switch envelope.message {
         case .pull(let version, let slices):
+            guard Set(slices).count == slices.count else {
+                return refuse(worker, .malformed, "a pull names a slice twice")
+            }
             return slices.flatMap { pull($0, version: version, worker: worker) }
         case .push(let attempt, let header):
             return push(attempt, header, worker: worker, payloadBytes: payloadBytes)

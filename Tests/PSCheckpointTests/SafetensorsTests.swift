@@ -158,7 +158,10 @@ func refusesALyingFile(bytes: [UInt8], reason: String) {
 
 /// A rename would replace the device by a plain file.
 @Test func aDeviceIsNotReplaced() {
-    #expect(throws: CheckpointError.damaged(path: "/dev/null", problem: "is there and is no regular file; choose another path")) {
+    #expect(
+        throws: CheckpointError.damaged(
+            path: "/dev/null", problem: "is there and is no regular file; choose another path")
+    ) {
         try SafetensorsWriter.write(path: "/dev/null", metadata: [:], tensors: [])
     }
 }

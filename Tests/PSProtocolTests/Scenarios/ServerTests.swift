@@ -26,6 +26,7 @@ import Testing
         #expect(bench.asks(pull, to: 999).refusals == [.incarnation])
         #expect(bench.asks(pull, generation: 2).refusals == [.generation])
         #expect(bench.asks(.pull(version: 0, slices: [77])).refusals == [.malformed])
+        #expect(bench.asks(.pull(version: 0, slices: [0, 0])).refusals == [.malformed])
         #expect(bench.asks(.want).refusals == [.malformed])
         let attempt = Attempt(ticket: 0, number: 1)
         #expect(bench.asks(.push(attempt, SliceHeader(index: 0, version: 0)), bytes: 3).refusals == [.malformed])
