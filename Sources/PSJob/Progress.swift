@@ -74,7 +74,8 @@ package final class Progress {
         var parts: [String] = []
         // Nothing was committed yet, or not for long.
         if status.imagesPerSecond > 0 {
-            parts.append("\(Report.decimal(status.imagesPerSecond, places: status.imagesPerSecond < 10 ? 2 : 0)) images/s")
+            parts.append(
+                "\(Report.decimal(status.imagesPerSecond, places: status.imagesPerSecond < 10 ? 2 : 0)) images/s")
         }
         if let loss = status.loss { parts.append("loss \(Report.decimal(loss, places: 3))") }
         if let rate = status.learningRate { parts.append("lr \(String(format: "%.4g", rate))") }
