@@ -237,6 +237,13 @@ package final class CoordinatorNode {
         disk.run { [layout, mailbox = input.mailbox, logger] in
             do throws(CheckpointError) {
                 let path = try store.complete(manifest, layout: layout)
+                do throws(CheckpointError) {
+                    // Every server is done with this snapshot and the next is not ordered before the word below, so
+                    // any part that is still there was given up.
+                    try store.removeStaleParts()
+                } catch {
+                    logger.warning("parts of checkpoints that were given up cannot be removed: \(error)")
+                }
                 mailbox.post(.checkpointCompleted(CheckpointReference(version: version, path: path)))
             } catch {
                 mailbox.post(.checkpointFailed("the checkpoint of step \(version) cannot be completed: \(error)"))

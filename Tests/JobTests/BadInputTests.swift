@@ -194,5 +194,8 @@ struct BadInputTests {
         ).finish()
         #expect(again.code == 0, "\(again.errors)")
         #expect(try again.json(RunSummary.self).steps == 12)
+        let checkpoints = try FileManager.default.contentsOfDirectory(atPath: "\(run)/checkpoints")
+        #expect(checkpoints.contains("step-12"))
+        #expect(!checkpoints.contains { $0.contains(".part-") }, "what the failed attempt left is gone: \(checkpoints)")
     }
 }
