@@ -10,7 +10,7 @@ package struct WorkerState: Sendable {
         case otherVersion(String)
         case serverSaid(Envelope)
         /// The configuration of `.configure` was read and the network built.
-        case configured(ParameterLayout, ticketsPerStep: Int)
+        case configured(ParameterLayout)
         case configurationFailed(String)
         /// The gradient of this slice is final.
         case gradientReady(Attempt, slice: Int)
@@ -114,7 +114,7 @@ package struct WorkerState: Sendable {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
         case .otherVersion(let text): return isJoined ? [] : leave(text)
         case .serverSaid(let envelope): return serverSaid(envelope, at: now)
-        case .configured(let layout, _):
+        case .configured(let layout):
             guard case .configuring(let welcome) = phase else { return [] }
             guard layout.digest == welcome.layoutDigest else {
                 return leave(

@@ -28,7 +28,7 @@ package final class WorkerNode {
     /// What other threads tell the loop.
     private enum Internal: Sendable {
         case event(WorkerState.Event)
-        case built(any TicketWork, ticketsPerStep: Int)
+        case built(any TicketWork)
     }
 
     private let logger: Logger
@@ -132,10 +132,10 @@ package final class WorkerNode {
     private func take(_ event: Internal) throws(TransportError) -> ExitStatus? {
         switch event {
         case .event(let event): return try perform(state.receive(event, at: input.now))
-        case .built(let work, let ticketsPerStep):
+        case .built(let work):
             self.work = work
             return try perform(
-                state.receive(.configured(work.layout, ticketsPerStep: ticketsPerStep), at: input.now))
+                state.receive(.configured(work.layout), at: input.now))
         }
     }
 
@@ -182,7 +182,7 @@ package final class WorkerNode {
                     isExchangeBenchmark
                     ? try ExchangeWork(configuration: configuration, runDirectory: welcome.runDirectory)
                     : try TicketComputer(configuration: configuration)
-                mailbox.post(.built(work, ticketsPerStep: configuration.train.ticketsPerStep))
+                mailbox.post(.built(work))
             } catch {
                 mailbox.post(.event(.configurationFailed("\(error)")))
             }

@@ -123,7 +123,7 @@ struct WorkerBench {
     static func idle() -> WorkerBench {
         var bench = WorkerBench()
         _ = bench.hears(welcome(), generation: 0)
-        _ = bench.happens(.configured(Layouts.few, ticketsPerStep: 2))
+        _ = bench.happens(.configured(Layouts.few))
         _ = bench.hears(members)
         return bench
     }

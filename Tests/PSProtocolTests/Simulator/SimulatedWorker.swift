@@ -52,7 +52,7 @@ final class SimulatedWorker: SimulatedProcess {
             world.network.send(Packet(envelope: envelope), toServerOf: servers[rank])
         case .configure:
             compute.run(self, milliseconds: 30) { [unowned self] in
-                handle(.configured(world.plan.layout, ticketsPerStep: world.plan.ticketsPerStep))
+                handle(.configured(world.plan.layout))
             }
         case .connect(let addresses):
             for connection in servers { connection.isOpen = false }
