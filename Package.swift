@@ -56,9 +56,12 @@ let package = Package(
         target("PSParameters", []),
         target("PSModel", ["PSParameters"]),
 
+        // How the engine computes what: shapes and choices, no arithmetic.
+        target("PSPlanning", ["PSModel"]),
+
         // The engine.
-        target("PSKernels", ["COpenBLAS", "CKernels"]),
-        target("PSNetwork", ["PSKernels", "PSModel", "PSParameters"]),
+        target("PSKernels", ["COpenBLAS", "CKernels", "PSPlanning"]),
+        target("PSNetwork", ["PSKernels", "PSModel", "PSParameters", "PSPlanning"]),
         target("PSData", ["CZlib", "PSParameters"]),
 
         // The service.
@@ -96,7 +99,7 @@ let package = Package(
         // Tests.
         tests("PSParametersTests", ["PSParameters"]),
         tests("PSModelTests", ["PSModel"], resources: [.copy("Fixtures")]),
-        tests("PSKernelsTests", ["PSKernels", "PSParameters"]),
+        tests("PSKernelsTests", ["PSKernels", "PSParameters", "PSPlanning"]),
         tests("PSNetworkTests", ["PSNetwork", "PSOptimization"], resources: [.copy("Fixtures")]),
         tests("PSDataTests", ["PSData", "CZlib"]),
         tests("PSOptimizationTests", ["PSOptimization"]),

@@ -170,7 +170,8 @@ struct MemoryNeed {
         // A worker: the network, the gradients, slices on their way in.
         worker =
             try TrainingNetwork.arenaByteCount(
-                description: description, batch: configuration.train.batch, threads: configuration.cluster.threads)
+                description: description, batch: configuration.train.batch, threads: configuration.cluster.threads,
+                plan: .direct)
             + 2 * vector + base
         // A server's share of two versions of the weights, average, two slots, the sum; and what comes too early.
         let early = min(configuration.server.bufferBytes, configuration.train.ticketsPerStep * vector)

@@ -21,7 +21,8 @@ package struct GradientReport: Sendable {
         classes = model.description.settings.classes
         layout = model.description.layout
         let labels = try batch.checkedLabels(classes: classes, path: path)
-        let network = try TrainingNetwork(description: model.description, batch: batch.count, threads: threads)
+        let network = try TrainingNetwork(
+            description: model.description, batch: batch.count, threads: threads, plan: .direct)
         layout.eachSlice(of: model.values, network.load)
         var options = StepOptions()
         options.dropout = false

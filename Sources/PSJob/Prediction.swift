@@ -11,7 +11,7 @@ package struct Predictor {
     ///   - values: the flat vector of the description's layout.
     ///   - batch: images computed at once.
     package init(description: ModelDescription, values: [Float], batch: Int, threads: Int) throws(NetworkError) {
-        network = try InferenceNetwork(description: description, batch: batch, threads: threads)
+        network = try InferenceNetwork(description: description, batch: batch, threads: threads, plan: .direct)
         network.layout.eachSlice(of: values, network.load)
     }
 

@@ -96,7 +96,7 @@ private final class LocalTrainer {
     private var gradients: [Float]
 
     init(description: ModelDescription, batch: Int, threads: Int) throws(NetworkError) {
-        network = try TrainingNetwork(description: description, batch: batch, threads: threads)
+        network = try TrainingNetwork(description: description, batch: batch, threads: threads, plan: .direct)
         layout = description.layout
         random = CounterRandom(seed: 1, name: "bench")
         let imageElements = batch * description.nodes[0].shape.elements

@@ -1,6 +1,7 @@
 // The forward product of a convolution; also its data gradient, which is a convolution with the mirrored shape.
 
 import CKernels
+import PSPlanning
 
 extension ConvolutionPlan {
     /// output = input * weights, added to it if `accumulate`.

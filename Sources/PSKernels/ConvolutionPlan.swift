@@ -1,8 +1,10 @@
 // How each convolution is computed: which algorithm, and how its work is cut. A plan is a function of the shape alone,
 // because its cuts decide the order of additions and so the bits.
 
-/// The way a convolution becomes matrix products.
-package enum ConvolutionAlgorithm: String, Sendable, Hashable {
+import PSPlanning
+
+/// The forms of a direct convolution.
+package enum DirectForm: String, Sendable, Hashable {
     /// 1x1 of stride 1: the map is the left matrix as it lies.
     case pointwise
     /// One column of taps, stride 1, size kept: a product per tap with the map shifted by rows, nothing copied.
@@ -15,7 +17,7 @@ package enum ConvolutionAlgorithm: String, Sendable, Hashable {
 /// that of its weight gradient.
 package struct ConvolutionPlan: Sendable, Hashable, CustomStringConvertible {
     package let shape: ConvolutionShape
-    package let algorithm: ConvolutionAlgorithm
+    package let algorithm: DirectForm
     package let panels: WeightPanels
     /// The work items: output pixels, or with `.shifted` rows of output of all images, never two images in one.
     let chunks: EvenCut

@@ -1,6 +1,7 @@
 // The gradient of a convolution's input.
 
 import CKernels
+import PSPlanning
 
 /// How one data gradient is computed.
 package enum DataGradientPlan: Sendable, Hashable {

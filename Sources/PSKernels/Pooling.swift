@@ -1,6 +1,7 @@
 // Max and average pooling, and the mean over a whole map.
 
 import CKernels
+import PSPlanning
 
 /// The sizes of one pooling layer.
 package struct PoolShape: Sendable, Hashable {

@@ -1,12 +1,13 @@
 // The gradient of a convolution's weights: the input's columns, transposed, times the output's gradient.
 
 import CKernels
+import PSPlanning
 
 /// How one weight gradient is computed. Work items are pairs of a chunk of pixels and a group of rows of the weight
 /// matrix; each chunk adds up a whole weight matrix of its own, and the chunks are added at the end, in order.
 package struct WeightGradientPlan: Sendable, Hashable {
     package let shape: ConvolutionShape
-    package let algorithm: ConvolutionAlgorithm
+    package let algorithm: DirectForm
     package let layout: WeightLayout
     /// Output pixels, or images with `.shifted`.
     let chunks: EvenCut

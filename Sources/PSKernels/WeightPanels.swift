@@ -1,5 +1,7 @@
 // The engine's layout of a weight matrix, and its way from and to the canonical one.
 
+import PSPlanning
+
 /// A matrix of `rows` x `columns` stored as vertical panels of at most 64 columns, one behind the other, each row-major.
 /// A product with one panel then reads contiguous memory, whatever the matrix is wide.
 package struct WeightPanels: Sendable, Hashable {

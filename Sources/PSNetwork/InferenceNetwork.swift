@@ -3,6 +3,7 @@
 import PSKernels
 import PSModel
 import PSParameters
+import PSPlanning
 
 /// The main head of a network, without dropout. Not to be called from two threads at once.
 package final class InferenceNetwork {
@@ -12,7 +13,8 @@ package final class InferenceNetwork {
     private let memory: NetworkMemory
 
     /// - Throws: `NetworkError.outOfMemory`.
-    package init(description: ModelDescription, batch: Int, threads: Int) throws(NetworkError) {
+    package init(description: ModelDescription, batch: Int, threads: Int, plan engine: EnginePlan) throws(NetworkError)
+    {
         self.description = description
         self.batch = batch
         let plan = try NetworkPlan(description: description, batch: batch, threads: threads, mode: .inference)

@@ -14,7 +14,8 @@ package enum KernelProbe {
         settings.width = 0.3
         settings.classes = 20
         do {
-            let network = try TrainingNetwork(description: ModelDescription(settings), batch: 2, threads: 1)
+            let network = try TrainingNetwork(
+                description: ModelDescription(settings), batch: 2, threads: 1, plan: .direct)
             return (blasCoreName(), try hash(of: network))
         } catch {
             preconditionFailure("the probe's own network cannot be built: \(error)")

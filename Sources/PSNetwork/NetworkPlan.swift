@@ -2,6 +2,7 @@
 
 import PSKernels
 import PSModel
+import PSPlanning
 
 /// Where a node's map lies: a region, or a slice of the region of the concat it feeds.
 struct Placement {

@@ -3,6 +3,7 @@
 import PSKernels
 import PSModel
 import PSParameters
+import PSPlanning
 
 /// What the recipe decides about a step.
 package struct StepOptions: Sendable, Hashable {
@@ -34,8 +35,15 @@ package final class TrainingNetwork {
     package let batch: Int
     private let memory: NetworkMemory
 
+    /// Whether steps fill `timings`.
+    package var measuresLayers = false
+    /// The layers' times of the last step, in the order they ran; empty unless `measuresLayers`.
+    package private(set) var timings: [LayerTiming] = []
+
     /// - Throws: `NetworkError` if a batch norm would see one value per channel, or if memory is refused.
-    package init(description: ModelDescription, batch: Int, threads: Int) throws(NetworkError) {
+    package init(
+        description: ModelDescription, batch: Int, threads: Int, plan engine: EnginePlan
+    ) throws(NetworkError) {
         self.description = description
         self.batch = batch
         let plan = try NetworkPlan(description: description, batch: batch, threads: threads, mode: .training)
@@ -44,7 +52,7 @@ package final class TrainingNetwork {
 
     /// Bytes a network would take, worked out without taking them.
     package static func arenaByteCount(
-        description: ModelDescription, batch: Int, threads: Int
+        description: ModelDescription, batch: Int, threads: Int, plan engine: EnginePlan
     ) throws(NetworkError) -> Int {
         let plan = try NetworkPlan(description: description, batch: batch, threads: threads, mode: .training)
         return Arena.byteCount(floats: plan.arena.floatCount)

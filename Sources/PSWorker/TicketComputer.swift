@@ -41,7 +41,7 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
         self.configuration = configuration
         layout = description.layout
         network = try TrainingNetwork(
-            description: description, batch: batch, threads: configuration.cluster.threads)
+            description: description, batch: batch, threads: configuration.cluster.threads, plan: .direct)
         batches = BatchMaker(
             source: try configuration.data.open(.train), imageSize: configuration.model.imageSize,
             settings: configuration.data, seed: configuration.seed, batch: batch)

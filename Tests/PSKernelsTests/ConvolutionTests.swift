@@ -1,6 +1,7 @@
 // Convolutions in all three directions against plain loops in double precision, over seeded random shapes.
 
 import PSKernels
+import PSPlanning
 import Testing
 
 /// Sums with the sum of absolute terms, by which rounding is judged.

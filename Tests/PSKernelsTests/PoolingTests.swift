@@ -1,6 +1,7 @@
 // Pools against plain loops, both roundings and both border rules.
 
 import PSKernels
+import PSPlanning
 import Testing
 
 /// The windows of a pool, one output pixel after the other.

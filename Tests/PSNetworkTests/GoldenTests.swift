@@ -37,7 +37,7 @@ private struct GoldenRun {
     init(_ name: String) throws {
         golden = try GoldenFile.load(name)
         network = try TrainingNetwork(
-            description: ModelDescription(ModelSettings()), batch: golden.batch, threads: 2)
+            description: ModelDescription(ModelSettings()), batch: golden.batch, threads: 2, plan: .direct)
         weights = [Float](repeating: 0, count: network.layout.count)
         gradients = weights
         for (index, tensor) in network.layout.tensors.enumerated() where tensor.kind == .weight {

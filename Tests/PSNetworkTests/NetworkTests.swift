@@ -124,7 +124,8 @@ import Testing
         let layout = run.network.layout
         let values = Array(run.weights[..<layout.weightCount] + run.gradients[layout.weightCount...])
         for batch in [6, 4] {
-            let network = try InferenceNetwork(description: run.network.description, batch: batch, threads: 2)
+            let network = try InferenceNetwork(
+                description: run.network.description, batch: batch, threads: 2, plan: .direct)
             values.withUnsafeBufferPointer {
                 for slice in layout.slices {
                     network.load(elements: slice.range, from: $0.baseAddress! + slice.range.lowerBound)
@@ -186,7 +187,7 @@ import Testing
         var settings = ModelSettings()
         (settings.stem, settings.width, settings.classes) = (79, 0.1, 4)
         let description = try ModelDescription(settings, image: Extent(30, 47))
-        let network = try TrainingNetwork(description: description, batch: 2, threads: 2)
+        let network = try TrainingNetwork(description: description, batch: 2, threads: 2, plan: .direct)
         var gradients = [Float](repeating: .nan, count: network.layout.count)
         let images = [Float](repeating: 0.5, count: 2 * 30 * 47 * 3)
         _ = try network.step(
@@ -226,11 +227,11 @@ import Testing
     @Test func memoryIsKnownBeforehand() throws {
         let run = try SmallRun(batch: 3, threads: 2)
         let estimate = try TrainingNetwork.arenaByteCount(
-            description: run.network.description, batch: 3, threads: 2)
+            description: run.network.description, batch: 3, threads: 2, plan: .direct)
         #expect(estimate == run.network.arenaByteCount)
         #expect(run.network.planLines.count == run.network.layout.tensors.filter(\.decays).count)
         let full = try ModelDescription(ModelSettings())
-        let bytes = try TrainingNetwork.arenaByteCount(description: full, batch: 32, threads: 2)
+        let bytes = try TrainingNetwork.arenaByteCount(description: full, batch: 32, threads: 2, plan: .direct)
         // 1.15 GB of maps before batch norm and as much behind it, and the parameters twice.
         #expect(bytes > 2_000_000_000 && bytes < 2_800_000_000)
     }

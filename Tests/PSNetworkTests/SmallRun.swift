@@ -22,7 +22,8 @@ struct SmallRun {
         settings.width = 0.2
         settings.classes = 12
         change(&settings)
-        network = try TrainingNetwork(description: ModelDescription(settings), batch: batch, threads: threads)
+        network = try TrainingNetwork(
+            description: ModelDescription(settings), batch: batch, threads: threads, plan: .direct)
         weights = [Float](repeating: 0, count: network.layout.count)
         gradients = [Float](repeating: .nan, count: network.layout.count)
         for (index, tensor) in network.layout.tensors.enumerated() where tensor.kind == .weight {

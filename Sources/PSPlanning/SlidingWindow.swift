@@ -1,7 +1,5 @@
 // Windows sliding over maps: what convolutions and pools have in common.
 
-import CKernels
-
 /// Rows and columns.
 package struct Size: Sendable, Hashable {
     package let height: Int
@@ -44,20 +42,10 @@ package struct SlidingWindow: Sendable, Hashable {
 
     /// The window that goes from the output's gradient back to the input's, the kernel turned round; nil if there is
     /// none of stride 1.
-    var mirrored: SlidingWindow? {
+    package var mirrored: SlidingWindow? {
         guard stride.area == 1 && padding.height < kernel.height && padding.width < kernel.width else { return nil }
         return SlidingWindow(
             input: output, kernel: kernel,
             padding: Size(kernel.height - 1 - padding.height, kernel.width - 1 - padding.width))
-    }
-
-    /// As the C kernels take it.
-    var raw: engine_window {
-        engine_window(
-            input_height: Int32(input.height), input_width: Int32(input.width), output_height: Int32(output.height),
-            output_width: Int32(output.width), kernel_height: Int32(kernel.height),
-            kernel_width: Int32(kernel.width), stride_height: Int32(stride.height),
-            stride_width: Int32(stride.width), padding_height: Int32(padding.height),
-            padding_width: Int32(padding.width))
     }
 }

@@ -1,0 +1,27 @@
+// A map as a kernel reads it.
+
+/// A map together with what its readers do to each value on the way in.
+///
+/// A convolution's output is stored as it was before batch norm; whoever reads it takes max(x * scale + shift, 0) for
+/// x. That saves the pass and the memory of a second map. Outside the map lie zeros, after the norm.
+package struct InputMap {
+    /// Per channel; `map.channels` values each.
+    package struct Norm {
+        package let scale: UnsafePointer<Float>
+        package let shift: UnsafePointer<Float>
+
+        package init(scale: UnsafePointer<Float>, shift: UnsafePointer<Float>) {
+            self.scale = scale
+            self.shift = shift
+        }
+    }
+
+    package let map: FeatureMap
+    /// Nil for maps that are read as they are: images, pooled and already normalised ones.
+    package let norm: Norm?
+
+    package init(_ map: FeatureMap, norm: Norm? = nil) {
+        self.map = map
+        self.norm = norm
+    }
+}
