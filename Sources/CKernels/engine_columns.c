@@ -1,6 +1,14 @@
 // im2col and its adjoint.
 #include "engine_internal.h"
 
+/// max(x * scale + shift, 0) of a run of channels; a NaN stays one.
+ENGINE_INLINE void norm_run(float *to, const float *from, const float *scale, const float *shift, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const float z = from[i] * scale[i] + shift[i];
+        to[i] = 0.0f > z ? 0.0f : z;
+    }
+}
+
 ENGINE_INLINE void clear_run(float *to, size_t count) {
     size_t i = 0;
     for (; i + 16 <= count; i += 16) *(lanes16 *)(to + i) = (lanes16){0};
@@ -18,7 +26,8 @@ ENGINE_INLINE void copy_run(float *to, const float *from, size_t count) {
 
 ENGINE_CLONES
 void engine_gather(const engine_window *window, int channels, const float *input, ptrdiff_t input_stride,
-                   size_t first_pixel, size_t pixels, size_t first_column, size_t columns, float *out) {
+                   const float *scale, const float *shift, size_t first_pixel, size_t pixels, size_t first_column,
+                   size_t columns, float *out) {
     const engine_window w = *window;
     const size_t depth = (size_t)channels;
     const size_t row_columns = (size_t)w.kernel_width * depth;
@@ -33,7 +42,8 @@ void engine_gather(const engine_window *window, int channels, const float *input
         const int top = at.y * w.stride_height - w.padding_height;
         const int left = at.x * w.stride_width - w.padding_width;
         // With dense pixels and no border in sight, one kernel row is one run of memory.
-        const int whole_rows = input_stride == channels && left >= 0 && left + w.kernel_width <= w.input_width;
+        const int whole_rows =
+            !scale && input_stride == channels && left >= 0 && left + w.kernel_width <= w.input_width;
         size_t inside = start_inside, channel = start_channel, remaining = columns;
         int tap = start_tap;
         for (int y = top + start_row; remaining > 0; y++) {
@@ -50,6 +60,8 @@ void engine_gather(const engine_window *window, int channels, const float *input
                     const int x = left + tap;
                     if (x < 0 || x >= w.input_width)
                         clear_run(to, run);
+                    else if (scale)
+                        norm_run(to, row + x * input_stride + (ptrdiff_t)channel, scale + channel, shift + channel, run);
                     else
                         copy_run(to, row + x * input_stride + (ptrdiff_t)channel, run);
                     to += run;

@@ -55,6 +55,17 @@ void engine_scale_relu(const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y
 }
 
 ENGINE_CLONES
+void engine_bias_relu(float *y, ptrdiff_t stride, size_t pixels, size_t channels, const float *bias) {
+    for (size_t p = 0; p < pixels; p++) {
+        float *to = y + (ptrdiff_t)p * stride;
+        for (size_t c = 0; c < channels; c++) {
+            const float z = to[c] + bias[c];
+            to[c] = 0.0f > z ? 0.0f : z;
+        }
+    }
+}
+
+ENGINE_CLONES
 void engine_norm_sums(const float *gradient, ptrdiff_t gradient_stride, const float *x, ptrdiff_t x_stride,
                       size_t pixels, size_t channels, const float *scale, const float *shift, const float *mean,
                       float *sum, float *product) {

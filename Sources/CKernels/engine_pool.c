@@ -25,9 +25,21 @@ ENGINE_INLINE float window_share(const engine_window *w, int count_border, int t
     return 1.0f / (float)((bottom - top) * (right - left));
 }
 
+/// A block of channels of one pixel, through max(x * scale + shift, 0) if there is a scale.
+ENGINE_INLINE const float *normed(const float *from, const float *scale, const float *shift, size_t c, size_t width,
+                                  float *space) {
+    if (!scale) return from + c;
+    for (size_t i = 0; i < width; i++) {
+        const float z = from[c + i] * scale[c + i] + shift[c + i];
+        space[i] = 0.0f > z ? 0.0f : z;
+    }
+    return space;
+}
+
 ENGINE_CLONES
-void engine_max_pool(const engine_window *window, const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride,
-                     size_t first_pixel, size_t pixels, size_t channels, uint8_t *tap) {
+void engine_max_pool(const engine_window *window, const float *x, ptrdiff_t x_stride, const float *scale,
+                     const float *shift, float *y, ptrdiff_t y_stride, size_t first_pixel, size_t pixels,
+                     size_t channels, uint8_t *tap) {
     const engine_window w = *window;
     engine_cursor at = engine_cursor_at(first_pixel, w.output_height, w.output_width);
     for (size_t p = first_pixel; p < first_pixel + pixels; p++) {
@@ -38,12 +50,13 @@ void engine_max_pool(const engine_window *window, const float *x, ptrdiff_t x_st
         const int column_end = engine_min(w.kernel_width, w.input_width - left);
         for (size_t c = 0; c < channels; c += BLOCK) {
             const size_t width = channels - c < BLOCK ? channels - c : BLOCK;
-            float best[BLOCK];
+            float best[BLOCK], space[BLOCK];
             int32_t choice[BLOCK];
             int started = 0;
             for (int ky = engine_max(0, -top); ky < row_end; ky++) {
                 for (int kx = engine_max(0, -left); kx < column_end; kx++) {
-                    const float *from = image + ((ptrdiff_t)(top + ky) * w.input_width + left + kx) * x_stride + c;
+                    const float *pixel = image + ((ptrdiff_t)(top + ky) * w.input_width + left + kx) * x_stride;
+                    const float *from = normed(pixel, scale, shift, c, width, space);
                     const int32_t index = ky * w.kernel_width + kx;
                     if (!started) {
                         for (size_t i = 0; i < width; i++) {
@@ -98,8 +111,9 @@ void engine_max_pool_gradient(const engine_window *window, const float *gradient
 }
 
 ENGINE_CLONES
-void engine_average_pool(const engine_window *window, int count_border, const float *x, ptrdiff_t x_stride, float *y,
-                         ptrdiff_t y_stride, size_t first_pixel, size_t pixels, size_t channels) {
+void engine_average_pool(const engine_window *window, int count_border, const float *x, ptrdiff_t x_stride,
+                         const float *scale, const float *shift, float *y, ptrdiff_t y_stride, size_t first_pixel,
+                         size_t pixels, size_t channels) {
     const engine_window w = *window;
     engine_cursor at = engine_cursor_at(first_pixel, w.output_height, w.output_width);
     for (size_t p = first_pixel; p < first_pixel + pixels; p++) {
@@ -111,10 +125,11 @@ void engine_average_pool(const engine_window *window, int count_border, const fl
         const float share = window_share(&w, count_border, top, left);
         for (size_t c = 0; c < channels; c += BLOCK) {
             const size_t width = channels - c < BLOCK ? channels - c : BLOCK;
-            float total[BLOCK] = {0};
+            float total[BLOCK] = {0}, space[BLOCK];
             for (int ky = engine_max(0, -top); ky < row_end; ky++) {
                 for (int kx = engine_max(0, -left); kx < column_end; kx++) {
-                    const float *from = image + ((ptrdiff_t)(top + ky) * w.input_width + left + kx) * x_stride + c;
+                    const float *pixel = image + ((ptrdiff_t)(top + ky) * w.input_width + left + kx) * x_stride;
+                    const float *from = normed(pixel, scale, shift, c, width, space);
                     for (size_t i = 0; i < width; i++) total[i] += from[i];
                 }
             }

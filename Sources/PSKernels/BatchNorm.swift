@@ -5,66 +5,72 @@
 
 import CKernels
 
-/// Memory for one batch-norm layer's per-channel values, `vectors` vectors of `channels` floats.
+/// Where one batch-norm layer's per-channel values are kept.
 package struct BatchNormState {
-    package static let vectors = 4
-
     /// Mean of the batch.
     package let mean: UnsafeMutablePointer<Float>
     /// 1 / sqrt(variance + epsilon), the variance biased.
     package let inverseDeviation: UnsafeMutablePointer<Float>
-    /// y = max(x * scale + shift, 0).
+    /// y = max(x * scale + shift, 0); readers of the map apply it.
     package let scale: UnsafeMutablePointer<Float>
     package let shift: UnsafeMutablePointer<Float>
 
-    package init(base: UnsafeMutablePointer<Float>, channels: Int) {
-        mean = base
-        inverseDeviation = base + channels
-        scale = base + 2 * channels
-        shift = base + 3 * channels
+    package init(
+        mean: UnsafeMutablePointer<Float>, inverseDeviation: UnsafeMutablePointer<Float>,
+        scale: UnsafeMutablePointer<Float>, shift: UnsafeMutablePointer<Float>
+    ) {
+        self.mean = mean
+        self.inverseDeviation = inverseDeviation
+        self.scale = scale
+        self.shift = shift
     }
 }
 
 package enum BatchNorm {
-    /// Per-channel mean and sum of squared distances of one chunk of pixels: `moments` gets two vectors.
-    package static func chunkMoments(_ x: FeatureMap, pixels: Range<Int>, moments: UnsafeMutablePointer<Float>) {
+    /// Per-channel mean and sum of squared distances of some pixels and channels.
+    ///
+    /// - Parameter moments: two vectors of all the map's channels, of which those in `channels` are written.
+    package static func partMoments(
+        _ x: FeatureMap, pixels: Range<Int>, channels: Range<Int>, moments: UnsafeMutablePointer<Float>
+    ) {
         engine_moments(
-            x.pixel(pixels.lowerBound), x.pixelStride, pixels.count, x.channels, moments, moments + x.channels)
+            x.pixel(pixels.lowerBound) + channels.lowerBound, x.pixelStride, pixels.count, channels.count,
+            moments + channels.lowerBound, moments + x.channels + channels.lowerBound)
     }
 
-    /// Puts the chunks' moments together (Chan, Golub and LeVeque 1979), in chunk order and in double precision, and
-    /// derives the layer's scale and shift.
+    /// Puts the parts' moments together (Chan, Golub and LeVeque 1979), in order and in double precision, and derives
+    /// the layer's scale and shift.
     ///
     /// - Parameters:
-    ///   - moments: as `chunkMoments` wrote them, chunk after chunk.
+    ///   - moments: as `partMoments` wrote them, part after part.
+    ///   - part: each part's number of pixels and its channels; every channel's pixels appear once.
     ///   - gamma: nil for a learned scale of 1.
     ///   - batchMean, batchVariance: where this batch's statistics go; the variance divides by n - 1 if `unbiased`.
     package static func finishMoments(
-        _ moments: UnsafePointer<Float>, chunkPixels: (Int) -> Int, chunks: Int, channels: Int,
+        _ moments: UnsafePointer<Float>, parts: Int, part: (Int) -> (pixels: Int, channels: Range<Int>), channels: Int,
         gamma: UnsafePointer<Float>?, beta: UnsafePointer<Float>, epsilon: Float, unbiased: Bool,
         state: BatchNormState, batchMean: UnsafeMutablePointer<Float>, batchVariance: UnsafeMutablePointer<Float>
     ) {
-        withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * channels) { sums in
+        withUnsafeTemporaryAllocation(of: Double.self, capacity: 3 * channels) { sums in
+            sums.update(repeating: 0)
             let mean = sums.baseAddress!
             let squares = mean + channels
-            mean.update(repeating: 0, count: channels)
-            squares.update(repeating: 0, count: channels)
-            var total = 0
-            for chunk in 0..<chunks {
-                let count = chunkPixels(chunk)
-                let from = moments + chunk * 2 * channels
-                let before = Double(total)
-                total += count
-                let share = Double(count) / Double(total)
-                let weight = before * share
-                for channel in 0..<channels {
+            let counts = squares + channels
+            for index in 0..<parts {
+                let (pixels, range) = part(index)
+                let from = moments + index * 2 * channels
+                let count = Double(pixels)
+                for channel in range {
+                    let before = counts[channel]
+                    counts[channel] = before + count
+                    let share = count / counts[channel]
                     let distance = Double(from[channel]) - mean[channel]
                     mean[channel] += distance * share
-                    squares[channel] += Double(from[channels + channel]) + distance * distance * weight
+                    squares[channel] += Double(from[channels + channel]) + distance * distance * (before * share)
                 }
             }
             for channel in 0..<channels {
-                let variance = squares[channel] / Double(total)
+                let variance = squares[channel] / counts[channel]
                 let inverse = 1 / (variance + Double(epsilon)).squareRoot()
                 let scale = Double(gamma?[channel] ?? 1) * inverse
                 state.mean[channel] = Float(mean[channel])
@@ -72,7 +78,7 @@ package enum BatchNorm {
                 state.scale[channel] = Float(scale)
                 state.shift[channel] = Float(Double(beta[channel]) - mean[channel] * scale)
                 batchMean[channel] = Float(mean[channel])
-                batchVariance[channel] = Float(unbiased ? squares[channel] / Double(total - 1) : variance)
+                batchVariance[channel] = Float(unbiased ? squares[channel] / (counts[channel] - 1) : variance)
             }
         }
     }
@@ -80,29 +86,15 @@ package enum BatchNorm {
     /// Scale and shift from running statistics, for inference.
     package static func runningScale(
         mean: UnsafePointer<Float>, variance: UnsafePointer<Float>, channels: Int, gamma: UnsafePointer<Float>?,
-        beta: UnsafePointer<Float>, epsilon: Float, state: BatchNormState
+        beta: UnsafePointer<Float>, epsilon: Float, scale: UnsafeMutablePointer<Float>,
+        shift: UnsafeMutablePointer<Float>
     ) {
         for channel in 0..<channels {
             let inverse = 1 / (Double(variance[channel]) + Double(epsilon)).squareRoot()
-            let scale = Double(gamma?[channel] ?? 1) * inverse
-            state.scale[channel] = Float(scale)
-            state.shift[channel] = Float(Double(beta[channel]) - Double(mean[channel]) * scale)
+            let product = Double(gamma?[channel] ?? 1) * inverse
+            scale[channel] = Float(product)
+            shift[channel] = Float(Double(beta[channel]) - Double(mean[channel]) * product)
         }
-    }
-
-    /// y = max(x * scale + shift, 0); x and y may be the same map.
-    package static func apply(_ x: FeatureMap, state: BatchNormState, to y: FeatureMap, context: KernelContext) {
-        let cut = passCut(pixels: x.pixels, channels: x.channels)
-        context.pool.run(cut.pieces) { item, _ in
-            apply(x, pixels: cut[item], state: state, to: y)
-        }
-    }
-
-    /// The same for some pixels, on the calling thread.
-    package static func apply(_ x: FeatureMap, pixels: Range<Int>, state: BatchNormState, to y: FeatureMap) {
-        engine_scale_relu(
-            x.pixel(pixels.lowerBound), x.pixelStride, y.pixel(pixels.lowerBound), y.pixelStride, pixels.count,
-            x.channels, state.scale, state.shift)
     }
 
     /// Floats of memory `backward` needs.

@@ -1,4 +1,7 @@
-// Biases of dense layers. Their maps are one pixel an image, too small to share among threads.
+// Biases: of dense layers, whose maps are one pixel an image, too small to share among threads; and of convolutions
+// into whose weights batch norm was folded.
+
+import CKernels
 
 package enum Bias {
     /// Adds the bias to every pixel.
@@ -7,6 +10,11 @@ package enum Bias {
             let row = y.pixel(pixel)
             for channel in 0..<y.channels { row[channel] += bias[channel] }
         }
+    }
+
+    /// y = max(y + bias, 0) for some pixels, on the calling thread.
+    package static func addAndRectify(_ bias: UnsafePointer<Float>, to y: FeatureMap, pixels: Range<Int>) {
+        engine_bias_relu(y.pixel(pixels.lowerBound), y.pixelStride, pixels.count, y.channels, bias)
     }
 
     /// The gradient of the bias: the sum over all pixels, in order.

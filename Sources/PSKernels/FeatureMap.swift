@@ -53,6 +53,22 @@ package struct EvenCut: Sendable, Hashable {
     package var longest: Int { (count + pieces - 1) / pieces }
 }
 
+/// 0..<count cut into ranges of exactly `size`, the last one shorter. Like `EvenCut`, a function of a shape alone.
+package struct BlockCut: Sendable, Hashable {
+    package let count: Int
+    package let size: Int
+
+    package init(_ count: Int, size: Int) {
+        precondition(count > 0 && size > 0)
+        self.count = count
+        self.size = size
+    }
+
+    package var pieces: Int { (count + size - 1) / size }
+
+    package subscript(_ piece: Int) -> Range<Int> { piece * size..<min(count, (piece + 1) * size) }
+}
+
 /// How passes over a map's pixels are cut: into pieces of about 64K floats, which stay in a core's cache, but at least
 /// sixteen of them where there are that many pixels.
 package func passCut(pixels: Int, channels: Int) -> EvenCut {

@@ -29,15 +29,15 @@ package struct PoolShape: Sendable, Hashable {
 
     /// - Parameter taps: `outputPixels * channels` bytes that remember which tap won; nil in inference.
     package func maxForward(
-        _ x: FeatureMap, to y: FeatureMap, taps: UnsafeMutablePointer<UInt8>?, context: KernelContext
+        _ x: InputMap, to y: FeatureMap, taps: UnsafeMutablePointer<UInt8>?, context: KernelContext
     ) {
         precondition(window.kernel.area <= 256, "a tap must fit a byte")
         let cut = passCut(pixels: outputPixels, channels: channels)
         context.pool.run(cut.pieces) { item, _ in
             var raw = window.raw
             engine_max_pool(
-                &raw, x.base, x.pixelStride, y.base, y.pixelStride, cut[item].lowerBound, cut[item].count, channels,
-                taps)
+                &raw, x.map.base, x.map.pixelStride, x.norm?.scale, x.norm?.shift, y.base, y.pixelStride,
+                cut[item].lowerBound, cut[item].count, channels, taps)
         }
     }
 
@@ -54,14 +54,23 @@ package struct PoolShape: Sendable, Hashable {
         }
     }
 
-    /// - Parameter countBorder: whether the padding's zeros count as elements of the mean.
-    package func averageForward(_ x: FeatureMap, to y: FeatureMap, countBorder: Bool, context: KernelContext) {
-        let cut = passCut(pixels: outputPixels, channels: channels)
+    /// How the work of `averageForward` is cut: output pixels.
+    package var averageCut: EvenCut { passCut(pixels: outputPixels, channels: channels) }
+
+    /// - Parameters:
+    ///   - countBorder: whether the padding's zeros count as elements of the mean.
+    ///   - finish: called for each piece of `averageCut` when its pixels of y are final, on the thread that made them.
+    package func averageForward(
+        _ x: InputMap, to y: FeatureMap, countBorder: Bool, context: KernelContext,
+        finish: (_ piece: Int, _ pixels: Range<Int>) -> Void = { _, _ in }
+    ) {
+        let cut = averageCut
         context.pool.run(cut.pieces) { item, _ in
             var raw = window.raw
             engine_average_pool(
-                &raw, countBorder ? 1 : 0, x.base, x.pixelStride, y.base, y.pixelStride, cut[item].lowerBound,
-                cut[item].count, channels)
+                &raw, countBorder ? 1 : 0, x.map.base, x.map.pixelStride, x.norm?.scale, x.norm?.shift, y.base,
+                y.pixelStride, cut[item].lowerBound, cut[item].count, channels)
+            finish(item, cut[item])
         }
     }
 

@@ -53,11 +53,22 @@ package struct WeightLayout: Sendable, Hashable {
     package let backward: WeightPanels
 
     package init(_ shape: ConvolutionShape) {
-        outputChannels = shape.outputChannels
-        inputChannels = shape.inputChannels
-        taps = shape.taps
-        gradientMatrix = shape.mirrored == nil ? .transposed : .mirrored
-        forward = WeightPanels(rows: shape.depth, columns: shape.outputChannels)
+        self.init(
+            outputChannels: shape.outputChannels, inputChannels: shape.inputChannels, taps: shape.taps,
+            gradientMatrix: shape.mirrored == nil ? .transposed : .mirrored)
+    }
+
+    /// A pointwise convolution's or a dense layer's weights.
+    package init(outputChannels: Int, inputChannels: Int) {
+        self.init(outputChannels: outputChannels, inputChannels: inputChannels, taps: 1, gradientMatrix: .transposed)
+    }
+
+    private init(outputChannels: Int, inputChannels: Int, taps: Int, gradientMatrix: GradientMatrix) {
+        self.outputChannels = outputChannels
+        self.inputChannels = inputChannels
+        self.taps = taps
+        self.gradientMatrix = gradientMatrix
+        forward = WeightPanels(rows: taps * inputChannels, columns: outputChannels)
         switch gradientMatrix {
         case .mirrored: backward = WeightPanels(rows: taps * outputChannels, columns: inputChannels)
         case .transposed: backward = WeightPanels(rows: outputChannels, columns: taps * inputChannels)
@@ -66,30 +77,30 @@ package struct WeightLayout: Sendable, Hashable {
 
     package var elementCount: Int { outputChannels * inputChannels * taps }
 
-    /// Brings output channels `outputs` into the layouts of the forward product and, unless nil, of the data gradient.
+    /// The weights are prepared in items that do not depend on each other: panels of output channels.
+    package var prepareItems: Int { forward.panelCount }
+
+    /// Brings some output channels' weights into the forms of the forward product and, unless nil, of the data gradient.
     ///
-    /// - Parameter canonical: the weights of those channels only, OIHW.
-    package func load(
-        outputs: Range<Int>, from canonical: UnsafePointer<Float>, forward target: UnsafeMutablePointer<Float>,
+    /// - Parameter weights: all of the layer's, OIHW.
+    package func prepare(
+        item: Int, canonical weights: UnsafePointer<Float>, forward target: UnsafeMutablePointer<Float>?,
         backward gradientTarget: UnsafeMutablePointer<Float>?
     ) {
+        let outputs = forward.columns(ofPanel: item)
         let perOutput = inputChannels * taps
-        for panel in 0..<forward.panelCount {
-            let columns = forward.columns(ofPanel: panel)
-            let wanted = columns.clamped(to: outputs)
-            if wanted.isEmpty { continue }
+        if let target {
             for input in 0..<inputChannels {
                 for tap in 0..<taps {
-                    let row =
-                        target + forward.offset(panel: panel, row: tap * inputChannels + input) - columns.lowerBound
-                    let source = canonical + (input * taps + tap) - outputs.lowerBound * perOutput
-                    for output in wanted { row[output] = source[output * perOutput] }
+                    let row = target + forward.offset(panel: item, row: tap * inputChannels + input)
+                    let source = weights + outputs.lowerBound * perOutput + (input * taps + tap)
+                    for output in 0..<outputs.count { row[output] = source[output * perOutput] }
                 }
             }
         }
         guard let gradientTarget else { return }
         for output in outputs {
-            let source = canonical + (output - outputs.lowerBound) * perOutput
+            let source = weights + output * perOutput
             for tap in 0..<taps {
                 switch gradientMatrix {
                 case .mirrored:
@@ -111,20 +122,34 @@ package struct WeightLayout: Sendable, Hashable {
         }
     }
 
-    /// Adds up `partCount` weight gradients laid out like `forward`, in order, and writes the columns of one panel to
-    /// their canonical places.
+    /// Adds up `partCount` weight gradients laid out like `forward`, in order, and writes them to their canonical places.
+    ///
+    /// - Parameter partStride: floats from one part to the next.
     package func storeGradient(
-        panel: Int, parts: UnsafePointer<Float>, partCount: Int, to canonical: UnsafeMutablePointer<Float>
+        parts: UnsafePointer<Float>, partStride: Int, partCount: Int, to canonical: UnsafeMutablePointer<Float>,
+        context: KernelContext
+    ) {
+        let inputs = BlockCut(inputChannels, size: 32)
+        context.pool.run(forward.panelCount * inputs.pieces) { item, _ in
+            storeGradient(
+                panel: item / inputs.pieces, inputs: inputs[item % inputs.pieces], parts: parts,
+                partStride: partStride, partCount: partCount, to: canonical)
+        }
+    }
+
+    private func storeGradient(
+        panel: Int, inputs: Range<Int>, parts: UnsafePointer<Float>, partStride: Int, partCount: Int,
+        to canonical: UnsafeMutablePointer<Float>
     ) {
         let perOutput = inputChannels * taps
         let columns = forward.columns(ofPanel: panel)
         withUnsafeTemporaryAllocation(of: Float.self, capacity: columns.count) { sum in
-            for input in 0..<inputChannels {
+            for input in inputs {
                 for tap in 0..<taps {
                     let row = parts + forward.offset(panel: panel, row: tap * inputChannels + input)
                     for column in 0..<columns.count { sum[column] = row[column] }
                     for part in 1..<max(partCount, 1) {
-                        let other = row + part * elementCount
+                        let other = row + part * partStride
                         for column in 0..<columns.count { sum[column] += other[column] }
                     }
                     let target = canonical + columns.lowerBound * perOutput + (input * taps + tap)

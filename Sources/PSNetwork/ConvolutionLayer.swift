@@ -1,131 +1,81 @@
-// A convolution with batch norm and ReLU, and the dense layer, which shares its products.
+// A convolution with batch norm and ReLU. Its map is stored as the convolution wrote it: readers normalise.
 
 import PSKernels
 import PSModel
 import PSParameters
-
-/// The weights of a convolution or dense layer in the engine's layouts, and its per-channel vectors.
-struct LayerParameters {
-    let layout: WeightLayout
-    let weights: UnsafeMutablePointer<Float>
-    /// The matrix of the data gradient; nil where none is needed.
-    let gradientWeights: UnsafeMutablePointer<Float>?
-    let scale: UnsafeMutablePointer<Float>
-    /// Batch norm's shift, or a dense layer's bias.
-    let bias: UnsafeMutablePointer<Float>
-    let runningMean: UnsafeMutablePointer<Float>
-    let runningVariance: UnsafeMutablePointer<Float>
-    let norm: BatchNormState
-
-    init(kernels: ConvolutionKernels, base: (Int) -> UnsafeMutablePointer<Float>) {
-        layout = kernels.layout
-        weights = base(kernels.weights)
-        gradientWeights = kernels.gradientWeights.map(base)
-        let channels = kernels.layout.outputChannels
-        scale = base(kernels.vectors)
-        bias = scale + channels
-        runningMean = scale + 2 * channels
-        runningVariance = scale + 3 * channels
-        norm = BatchNormState(base: scale + 4 * channels, channels: channels)
-    }
-}
+import PSPlanning
 
 struct ConvolutionLayer: Layer {
+    let name: String
     let kernels: ConvolutionKernels
-    let tensors: Node.Tensors
-    let layout: ParameterLayout
     let parameters: LayerParameters
-    let input: FeatureMap
+    let input: InputMap
     let output: FeatureMap
-    /// Nil in inference, where batch norm works in place.
-    let preactivation: FeatureMap?
-    let outputGradient: FeatureMap?
     let inputGradient: FeatureMap?
     let accumulates: Bool
+    /// Nil in inference, where batch norm is folded into the weights.
+    let norm: NormUnit?
     let workspace: UnsafeMutablePointer<Float>
 
-    /// Batch norm's learned scale, where there is one.
-    private var gamma: UnsafeMutablePointer<Float>? { tensors.scale == nil ? nil : parameters.scale }
-
     func forward(_ step: StepEnvironment) {
-        guard let preactivation else { preconditionFailure("a network for inference has no training step") }
-        let plan = kernels.forward
+        guard let norm else { preconditionFailure("\(name): a network for inference has no training step") }
+        let kernel = kernels.forward
         let moments = workspace
-        let channels = output.channels
-        plan.forward(input: input, weights: parameters.weights, output: preactivation, context: step.context) {
-            chunk, pixels in
-            // The chunk is still in this core's cache.
-            BatchNorm.chunkMoments(preactivation, pixels: pixels, moments: moments + chunk * 2 * channels)
+        step.clock.measure(name, .forward, kernel.name, flops: kernels.flops) {
+            kernel.forward(
+                input: input, weights: parameters.weights, output: output, bias: nil, context: step.context
+            ) { item, pixels, channels in
+                // What the item wrote is still in this core's cache.
+                BatchNorm.partMoments(
+                    output, pixels: pixels, channels: channels, moments: moments + item * 2 * output.channels)
+            }
+            norm.finish(
+                moments, parts: kernel.itemCount,
+                part: {
+                    let part = kernel.part(ofItem: $0)
+                    return (part.pixels.count, part.channels)
+                }, step)
         }
-        BatchNorm.finishMoments(
-            moments, chunkPixels: { plan.pixels(ofChunk: $0).count }, chunks: plan.chunkCount, channels: channels,
-            gamma: gamma, beta: parameters.bias, epsilon: batchNormEpsilon, unbiased: step.unbiasedVariance,
-            state: parameters.norm, batchMean: step.gradients + layout.offsets[tensors.runningMean!],
-            batchVariance: step.gradients + layout.offsets[tensors.runningVariance!])
-        BatchNorm.apply(preactivation, state: parameters.norm, to: output, context: step.context)
     }
 
     func backward(_ step: StepEnvironment) {
-        guard let preactivation, let outputGradient else {
-            preconditionFailure("a network for inference has no backward")
+        guard let norm, let outputGradient = norm.gradient else {
+            preconditionFailure("\(name): a network for inference has no backward")
         }
-        BatchNorm.backward(
-            gradient: outputGradient, x: preactivation, state: parameters.norm, parts: workspace,
-            gammaGradient: tensors.scale.map { step.gradients + layout.offsets[$0] },
-            betaGradient: step.gradients + layout.offsets[tensors.bias!], context: step.context)
-        kernels.weightGradient.compute(
-            input: input, outputGradient: outputGradient, parts: workspace,
-            canonical: step.gradients + layout.offsets[tensors.weight!], context: step.context)
-        guard let plan = kernels.dataGradient, let weights = parameters.gradientWeights, let inputGradient else {
-            return
-        }
-        plan.compute(
-            outputGradient: outputGradient, weights: weights, inputGradient: inputGradient, accumulate: accumulates,
-            context: step.context)
+        norm.backward(parts: workspace, step)
+        kernels.backward.backward(
+            name: name, flops: kernels.flops, input: input, outputGradient: outputGradient,
+            gradientWeights: parameters.gradientWeights, inputGradient: inputGradient, accumulate: accumulates,
+            parts: workspace, canonical: step.gradients + norm.layout.offsets[norm.tensors.weight!], step)
     }
 
     func infer(_ context: KernelContext) {
-        BatchNorm.runningScale(
-            mean: parameters.runningMean, variance: parameters.runningVariance, channels: output.channels,
-            gamma: gamma, beta: parameters.bias, epsilon: batchNormEpsilon, state: parameters.norm)
-        kernels.forward.forward(input: input, weights: parameters.weights, output: output, context: context) {
-            _, pixels in
-            BatchNorm.apply(output, pixels: pixels, state: parameters.norm, to: output)
-        }
+        kernels.forward.forward(
+            input: input, weights: parameters.weights, output: output, bias: parameters.second, context: context
+        ) { _, _, _ in }
     }
 }
 
-/// output = input * weights^T + bias, one pixel an image.
-struct DenseLayer: Layer {
-    let kernels: ConvolutionKernels
-    let tensors: Node.Tensors
-    let layout: ParameterLayout
-    let parameters: LayerParameters
-    let input: FeatureMap
-    let output: FeatureMap
-    let outputGradient: FeatureMap?
-    let inputGradient: FeatureMap?
-    let accumulates: Bool
-    let workspace: UnsafeMutablePointer<Float>
-
-    func forward(_ step: StepEnvironment) { infer(step.context) }
-
-    func infer(_ context: KernelContext) {
-        kernels.forward.forward(input: input, weights: parameters.weights, output: output, context: context)
-        Bias.add(parameters.bias, to: output)
-    }
-
-    func backward(_ step: StepEnvironment) {
-        guard let outputGradient else { preconditionFailure("a network for inference has no backward") }
-        Bias.gradient(outputGradient: outputGradient, into: step.gradients + layout.offsets[tensors.bias!])
-        kernels.weightGradient.compute(
-            input: input, outputGradient: outputGradient, parts: workspace,
-            canonical: step.gradients + layout.offsets[tensors.weight!], context: step.context)
-        guard let plan = kernels.dataGradient, let weights = parameters.gradientWeights, let inputGradient else {
-            return
+extension ConvolutionKernel {
+    /// Both gradients; `inputGradient` and `gradientWeights` are nil together.
+    func backward(
+        name layer: String, flops: Double, input: InputMap, outputGradient: FeatureMap,
+        gradientWeights: UnsafePointer<Float>?, inputGradient: FeatureMap?, accumulate: Bool,
+        parts: UnsafeMutablePointer<Float>, canonical: UnsafeMutablePointer<Float>, _ step: StepEnvironment
+    ) {
+        switch self {
+        case .direct(let kernel):
+            step.clock.measure(layer, .weightGradient, name, flops: flops) {
+                kernel.weightGradient(
+                    input: input, outputGradient: outputGradient, parts: parts, canonical: canonical,
+                    context: step.context)
+            }
+            guard let gradientWeights, let inputGradient else { return }
+            step.clock.measure(layer, .dataGradient, name, flops: flops) {
+                kernel.dataGradient(
+                    outputGradient: outputGradient, weights: gradientWeights, inputGradient: inputGradient,
+                    accumulate: accumulate, context: step.context)
+            }
         }
-        plan.compute(
-            outputGradient: outputGradient, weights: weights, inputGradient: inputGradient, accumulate: accumulates,
-            context: step.context)
     }
 }

@@ -17,7 +17,8 @@ package final class InferenceNetwork {
     {
         self.description = description
         self.batch = batch
-        let plan = try NetworkPlan(description: description, batch: batch, threads: threads, mode: .inference)
+        let plan = try NetworkPlan(
+            description: description, batch: batch, threads: threads, mode: .inference, engine: engine)
         memory = try NetworkMemory(plan: plan, threads: threads)
     }
 
@@ -36,12 +37,9 @@ package final class InferenceNetwork {
     ///   - logits: gets count x classes values.
     package func logits(images: UnsafePointer<Float>, count: Int, into logits: UnsafeMutablePointer<Float>) {
         precondition(count > 0 && count <= batch)
-        let input = memory.map(0)
-        let perImage = description.nodes[0].shape.elements
-        input.base.update(from: images, count: count * perImage)
-        // The plan is made for full batches; missing images are zeros.
-        (input.base + count * perImage).update(repeating: 0, count: (batch - count) * perImage)
-        for layer in memory.layers { layer?.infer(memory.context) }
+        memory.prepareFoldedWeights()
+        memory.takeImages(images, count: count)
+        for layer in memory.layers { layer.work.infer(memory.context) }
         let output = memory.map(description.logits)
         for image in 0..<count {
             (logits + image * output.channels).update(from: output.pixel(image), count: output.channels)

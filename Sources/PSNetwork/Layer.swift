@@ -7,6 +7,7 @@ import PSParameters
 /// What a layer needs to know of the step it takes part in.
 struct StepEnvironment {
     let context: KernelContext
+    let clock: LayerClock
     /// The flat canonical vector of gradients and batch statistics.
     let gradients: UnsafeMutablePointer<Float>
     let random: CounterRandom
@@ -32,15 +33,25 @@ struct PoolLayer: Layer {
         case average(countBorder: Bool)
     }
 
+    let name: String
     let shape: PoolShape
     let kind: Kind
-    let input: FeatureMap
+    let input: InputMap
     let output: FeatureMap
     let outputGradient: FeatureMap?
     let inputGradient: FeatureMap?
     let accumulates: Bool
 
-    func forward(_ step: StepEnvironment) { infer(step.context) }
+    private var algorithm: String {
+        switch kind {
+        case .max: "max pool"
+        case .average: "average pool"
+        }
+    }
+
+    func forward(_ step: StepEnvironment) {
+        step.clock.measure(name, .forward, algorithm) { infer(step.context) }
+    }
 
     func infer(_ context: KernelContext) {
         switch kind {
@@ -52,16 +63,18 @@ struct PoolLayer: Layer {
 
     func backward(_ step: StepEnvironment) {
         guard let outputGradient, let inputGradient else { return }
-        switch kind {
-        case .max(let taps):
-            guard let taps else { preconditionFailure("a network for inference has no backward") }
-            shape.maxBackward(
-                outputGradient: outputGradient, taps: taps, inputGradient: inputGradient, accumulate: accumulates,
-                context: step.context)
-        case .average(let countBorder):
-            shape.averageBackward(
-                outputGradient: outputGradient, inputGradient: inputGradient, countBorder: countBorder,
-                accumulate: accumulates, context: step.context)
+        step.clock.measure(name, .dataGradient, algorithm) {
+            switch kind {
+            case .max(let taps):
+                guard let taps else { preconditionFailure("max pool backward without the taps of its forward") }
+                shape.maxBackward(
+                    outputGradient: outputGradient, taps: taps, inputGradient: inputGradient, accumulate: accumulates,
+                    context: step.context)
+            case .average(let countBorder):
+                shape.averageBackward(
+                    outputGradient: outputGradient, inputGradient: inputGradient, countBorder: countBorder,
+                    accumulate: accumulates, context: step.context)
+            }
         }
     }
 }

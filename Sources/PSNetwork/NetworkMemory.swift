@@ -7,10 +7,26 @@ import PSParameters
 
 /// Where the elements of one tensor of the layout go.
 private enum TensorTarget {
-    case weights(LayerParameters)
+    case weights(UnsafeMutablePointer<Float>)
     case vector(UnsafeMutablePointer<Float>)
     /// A tensor this network does not use: the auxiliary head's in inference, running statistics in training.
     case unused
+}
+
+/// One layer and the tensors it owns, node after node.
+struct PlacedLayer {
+    let work: any Layer
+    let tensors: [Node.Tensors]
+}
+
+/// One layer's weights on their way from the canonical form into those its kernels multiply by.
+private struct Preparation {
+    let name: String
+    let parameters: LayerParameters
+    let hasNorm: Bool
+    let hasGamma: Bool
+    let items: Int
+    let prepare: (_ item: Int, _ canonical: UnsafePointer<Float>) -> Void
 }
 
 /// Memory, threads and layers, shared by the two kinds of network.
@@ -18,9 +34,12 @@ final class NetworkMemory {
     let plan: NetworkPlan
     let arena: Arena
     let context: KernelContext
-    /// Parallel to the model's nodes; nil for the input, for concats and for nodes nothing depends on.
-    private(set) var layers: [(any Layer)?] = []
+    /// In the order they run.
+    private(set) var layers: [PlacedLayer] = []
     private var targets: [TensorTarget]
+    private var preparations: [Preparation] = []
+    /// Whether weights came since they were prepared last.
+    private var isStale = true
 
     init(plan: NetworkPlan, threads: Int) throws(NetworkError) {
         self.plan = plan
@@ -36,7 +55,10 @@ final class NetworkMemory {
             }
         }
         targets = [TensorTarget](repeating: .unused, count: plan.description.layout.tensors.count)
-        layers = plan.nodes.map { $0.isUsed ? makeLayer($0) : nil }
+        for node in plan.nodes where node.isUsed {
+            passThrough(node)
+            if let layer = makeLayer(node) { layers.append(layer) }
+        }
     }
 
     /// The output of a node.
@@ -47,7 +69,23 @@ final class NetworkMemory {
         plan.nodes[node].outputGradient.map { map($0, plan.nodes[node].node.shape) }
     }
 
-    /// Takes the canonical values of one slice into the engine's layouts.
+    // MARK: what comes in
+
+    /// Takes the images of a batch; missing ones are zeros, for the plan is made for full batches.
+    func takeImages(_ images: UnsafePointer<Float>, count: Int) {
+        let input = map(0)
+        let perImage = input.height * input.width * input.channels
+        context.pool.run(plan.batch) { image, _ in
+            let target = input.base + image * perImage
+            if image < count {
+                target.update(from: images + image * perImage, count: perImage)
+            } else {
+                target.update(repeating: 0, count: perImage)
+            }
+        }
+    }
+
+    /// Takes the canonical values of one slice.
     func load(elements: Range<Int>, from values: UnsafePointer<Float>) {
         let layout = plan.description.layout
         guard let slice = layout.slices.first(where: { $0.range == elements }) else {
@@ -58,17 +96,48 @@ final class NetworkMemory {
             let first = piece.range.lowerBound - layout.offsets[piece.tensor]
             switch targets[piece.tensor] {
             case .unused: break
-            case .vector(let target): (target + first).update(from: source, count: piece.range.count)
-            case .weights(let parameters):
-                // Slices cut a tensor between rows only.
-                let perOutput = parameters.layout.inputChannels * parameters.layout.taps
-                let outputs = first / perOutput..<(first + piece.range.count) / perOutput
-                parameters.layout.load(
-                    outputs: outputs, from: source, forward: parameters.weights,
-                    backward: parameters.gradientWeights)
+            case .vector(let target), .weights(let target):
+                (target + first).update(from: source, count: piece.range.count)
             }
         }
+        isStale = true
     }
+
+    /// Brings the weights loaded last into the forms training multiplies by.
+    func prepareWeights(_ clock: LayerClock) {
+        guard isStale else { return }
+        isStale = false
+        if clock.isRunning {
+            for layer in preparations {
+                clock.measure(layer.name, .weights, "weights") {
+                    context.pool.run(layer.items) { item, _ in layer.prepare(item, layer.parameters.canonical) }
+                }
+            }
+            return
+        }
+        // All layers in one loop, so that small ones do not leave threads without work.
+        let items = preparations.indices.flatMap { layer in
+            (0..<preparations[layer].items).map { (layer, $0) }
+        }
+        context.pool.run(items.count) { index, _ in
+            let (layer, item) = items[index]
+            preparations[layer].prepare(item, preparations[layer].parameters.canonical)
+        }
+    }
+
+    /// The same for inference, with batch norm's scale folded into the weights.
+    func prepareFoldedWeights() {
+        guard isStale else { return }
+        isStale = false
+        let folded = base(plan.workspace)
+        for layer in preparations {
+            if layer.hasNorm { layer.parameters.fold(hasGamma: layer.hasGamma, into: folded) }
+            let source = layer.hasNorm ? folded : layer.parameters.canonical
+            context.pool.run(layer.items) { item, _ in layer.prepare(item, source) }
+        }
+    }
+
+    // MARK: layers
 
     private func base(_ region: Int) -> UnsafeMutablePointer<Float> { arena.base + plan.arena.offset(region) }
 
@@ -78,60 +147,171 @@ final class NetworkMemory {
             width: shape.width, channels: shape.channels, pixelStride: place.pixelStride)
     }
 
-    private func makeLayer(_ nodePlan: NodePlan) -> (any Layer)? {
+    /// A map of its own, without neighbours.
+    private func map(region: Int, _ shape: MapShape) -> FeatureMap {
+        FeatureMap(
+            base: base(region), batch: plan.batch, height: shape.height, width: shape.width, channels: shape.channels)
+    }
+
+    private func scale(_ place: Placement) -> UnsafeMutablePointer<Float>? {
+        place.norm.map { base($0) + place.channelOffset }
+    }
+
+    private func shift(_ place: Placement) -> UnsafeMutablePointer<Float>? {
+        place.norm.map { base($0) + place.normChannels + place.channelOffset }
+    }
+
+    /// A node's map as its readers see it.
+    private func read(_ node: Int) -> InputMap {
+        let place = plan.nodes[node].output!
+        guard let scale = scale(place), let shift = shift(place) else { return InputMap(map(node)) }
+        return InputMap(map(node), norm: InputMap.Norm(scale: scale, shift: shift))
+    }
+
+    /// Readers of a concat normalise all of its channels; those of a pool beside convolutions stay what they are.
+    private func passThrough(_ nodePlan: NodePlan) {
+        if case .convolution = nodePlan.node.operation { return }
+        guard nodePlan.node.operation != .concat, let place = nodePlan.output, let scale = scale(place),
+            let shift = shift(place)
+        else { return }
+        scale.update(repeating: 1, count: nodePlan.node.shape.channels)
+        shift.update(repeating: 0, count: nodePlan.node.shape.channels)
+    }
+
+    private func makeLayer(_ nodePlan: NodePlan) -> PlacedLayer? {
         let node = nodePlan.node
-        guard let source = node.inputs.first else { return nil }
+        guard let source = nodePlan.source else { return nil }
+        let layer: any Layer
         switch nodePlan.kernel {
         case .none: return nil
-        case .convolution(let kernels):
-            let parameters = makeParameters(node, kernels)
-            return ConvolutionLayer(
-                kernels: kernels, tensors: node.tensors, layout: plan.description.layout, parameters: parameters,
-                input: map(source), output: map(node.index),
-                preactivation: kernels.preactivation.map {
-                    FeatureMap(
-                        base: base($0), batch: plan.batch, height: node.shape.height, width: node.shape.width,
-                        channels: node.shape.channels)
-                }, outputGradient: gradient(node.index), inputGradient: gradient(source),
-                accumulates: nodePlan.accumulates[0], workspace: base(plan.workspace))
+        case .convolution(let kernels): layer = makeConvolution(nodePlan, kernels, source)
+        case .pointwise(let kernels): return makePointwise(nodePlan, kernels, source)
         case .dense(let kernels):
-            return DenseLayer(
-                kernels: kernels, tensors: node.tensors, layout: plan.description.layout,
-                parameters: makeParameters(node, kernels), input: map(source), output: map(node.index),
+            let parameters = makeParameters(node, kernels.members[0].parameters)
+            prepare(node, parameters, kernels.group.members[0])
+            layer = DenseLayer(
+                name: node.name, kernels: kernels, tensors: node.tensors, layout: plan.description.layout,
+                parameters: parameters, input: read(source), output: map(node.index),
                 outputGradient: gradient(node.index), inputGradient: gradient(source),
-                accumulates: nodePlan.accumulates[0], workspace: base(plan.workspace))
+                accumulates: nodePlan.accumulates, workspace: base(plan.workspace))
         case .maxPool(let shape, let taps):
             let bytes = taps.map { UnsafeMutableRawPointer(base($0)).assumingMemoryBound(to: UInt8.self) }
-            return makePool(nodePlan, shape, .max(taps: bytes))
+            layer = makePool(nodePlan, shape, .max(taps: bytes))
         case .averagePool(let shape, let countBorder):
-            return makePool(nodePlan, shape, .average(countBorder: countBorder))
+            layer = makePool(nodePlan, shape, .average(countBorder: countBorder))
         case .dropout(let probability):
-            return DropoutLayer(
+            precondition(plan.nodes[source].output!.norm == nil, "\(node.name): dropout reads maps as they are")
+            layer = DropoutLayer(
                 node: node.index, probability: Float(probability), input: map(source), output: map(node.index),
                 outputGradient: gradient(node.index), inputGradient: gradient(source),
-                accumulates: nodePlan.accumulates[0])
+                accumulates: nodePlan.accumulates)
         }
+        return PlacedLayer(work: layer, tensors: [node.tensors])
+    }
+
+    private func makeConvolution(
+        _ nodePlan: NodePlan, _ kernels: ConvolutionKernels, _ source: Int
+    ) -> ConvolutionLayer {
+        let node = nodePlan.node
+        let parameters = makeParameters(node, kernels.parameters)
+        let (forward, backward) = (kernels.forward, kernels.backward)
+        // One algorithm for both directions prepares both forms of the weights together.
+        let isShared = forward == backward
+        preparations.append(
+            Preparation(
+                name: node.name, parameters: parameters, hasNorm: true, hasGamma: node.tensors.scale != nil,
+                items: forward.prepareItems
+                    + (isShared || parameters.gradientWeights == nil ? 0 : backward.prepareItems)
+            ) { item, canonical in
+                if item < forward.prepareItems {
+                    forward.prepare(
+                        item: item, canonical: canonical, weights: parameters.weights,
+                        gradientWeights: isShared ? parameters.gradientWeights : nil)
+                } else {
+                    backward.prepare(
+                        item: item - forward.prepareItems, canonical: canonical, weights: nil,
+                        gradientWeights: parameters.gradientWeights)
+                }
+            })
+        return ConvolutionLayer(
+            name: node.name, kernels: kernels, parameters: parameters, input: read(source), output: map(node.index),
+            inputGradient: gradient(source), accumulates: nodePlan.accumulates, norm: makeNorm(node, parameters),
+            workspace: base(plan.workspace))
+    }
+
+    private func makePointwise(_ nodePlan: NodePlan, _ kernels: PointwiseKernels, _ source: Int) -> PlacedLayer {
+        var members: [PointwiseMember] = []
+        for (member, layout) in zip(kernels.members, kernels.group.members) {
+            let node = plan.nodes[member.node].node
+            let parameters = makeParameters(node, member.parameters)
+            prepare(node, parameters, layout)
+            let output = map(node.index)
+            members.append(
+                PointwiseMember(
+                    parameters: parameters,
+                    product: member.pool.map { map(region: $0.product, node.shape) } ?? output,
+                    productGradient: member.pool.map { pool in pool.gradient.map { map(region: $0, node.shape) } }
+                        ?? gradient(node.index),
+                    pool: member.pool.map { ($0.shape, $0.countBorder) }, output: output,
+                    norm: makeNorm(node, parameters)))
+        }
+        let names = kernels.members.map { plan.nodes[$0.node].node.name }
+        let layer = PointwiseLayer(
+            name: groupName(names), kernels: kernels, members: members, input: read(source),
+            inputGradient: gradient(source), accumulates: nodePlan.accumulates, workspace: base(plan.workspace))
+        return PlacedLayer(work: layer, tensors: kernels.members.map { plan.nodes[$0.node].node.tensors })
+    }
+
+    /// "Mixed_5b.branch1x1 + branch5x5_1": the first in full, the others without the block's name.
+    private func groupName(_ names: [String]) -> String {
+        let block = names[0].split(separator: ".").dropLast().joined(separator: ".")
+        return
+            ([names[0]]
+            + names.dropFirst().map { $0.hasPrefix(block + ".") ? String($0.dropFirst(block.count + 1)) : $0 })
+            .joined(separator: " + ")
+    }
+
+    private func makeNorm(_ node: Node, _ parameters: LayerParameters) -> NormUnit? {
+        let place = plan.nodes[node.index].output!
+        guard let scale = scale(place), let shift = shift(place) else { return nil }
+        return NormUnit(
+            name: node.name, tensors: node.tensors, layout: plan.description.layout, parameters: parameters,
+            map: map(node.index), gradient: gradient(node.index),
+            state: BatchNormState(
+                mean: parameters.first, inverseDeviation: parameters.second, scale: scale, shift: shift))
     }
 
     private func makePool(_ nodePlan: NodePlan, _ shape: PoolShape, _ kind: PoolLayer.Kind) -> PoolLayer {
-        let source = nodePlan.node.inputs[0]
+        let source = nodePlan.source!
         return PoolLayer(
-            shape: shape, kind: kind, input: map(source), output: map(nodePlan.node.index),
+            name: nodePlan.node.name, shape: shape, kind: kind, input: read(source), output: map(nodePlan.node.index),
             outputGradient: gradient(nodePlan.node.index), inputGradient: gradient(source),
-            accumulates: nodePlan.accumulates[0])
+            accumulates: nodePlan.accumulates)
     }
 
-    private func makeParameters(_ node: Node, _ kernels: ConvolutionKernels) -> LayerParameters {
-        let parameters = LayerParameters(kernels: kernels, base: base)
+    private func makeParameters(_ node: Node, _ regions: ParameterRegions) -> LayerParameters {
+        let parameters = LayerParameters(regions, base: base)
         let vectors = [
-            (node.tensors.scale, parameters.scale), (node.tensors.bias, parameters.bias),
+            (node.tensors.scale, parameters.gamma), (node.tensors.bias, parameters.bias),
             (node.tensors.runningMean, parameters.runningMean),
             (node.tensors.runningVariance, parameters.runningVariance),
         ]
         for (tensor, target) in vectors {
             if let tensor { targets[tensor] = .vector(target) }
         }
-        if let weight = node.tensors.weight { targets[weight] = .weights(parameters) }
+        if let weight = node.tensors.weight { targets[weight] = .weights(parameters.canonical) }
         return parameters
+    }
+
+    private func prepare(_ node: Node, _ parameters: LayerParameters, _ layout: WeightLayout) {
+        preparations.append(
+            Preparation(
+                name: node.name, parameters: parameters, hasNorm: node.operation != .dense,
+                hasGamma: node.tensors.scale != nil, items: layout.prepareItems
+            ) { item, canonical in
+                layout.prepare(
+                    item: item, canonical: canonical, forward: parameters.weights,
+                    backward: parameters.gradientWeights)
+            })
     }
 }

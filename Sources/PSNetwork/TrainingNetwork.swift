@@ -35,10 +35,16 @@ package final class TrainingNetwork {
     package let batch: Int
     private let memory: NetworkMemory
 
+    private let clock = LayerClock()
+
     /// Whether steps fill `timings`.
-    package var measuresLayers = false
+    package var measuresLayers: Bool {
+        get { clock.isRunning }
+        set { clock.isRunning = newValue }
+    }
+
     /// The layers' times of the last step, in the order they ran; empty unless `measuresLayers`.
-    package private(set) var timings: [LayerTiming] = []
+    package var timings: [LayerTiming] { clock.timings }
 
     /// - Throws: `NetworkError` if a batch norm would see one value per channel, or if memory is refused.
     package init(
@@ -46,7 +52,8 @@ package final class TrainingNetwork {
     ) throws(NetworkError) {
         self.description = description
         self.batch = batch
-        let plan = try NetworkPlan(description: description, batch: batch, threads: threads, mode: .training)
+        let plan = try NetworkPlan(
+            description: description, batch: batch, threads: threads, mode: .training, engine: engine)
         memory = try NetworkMemory(plan: plan, threads: threads)
     }
 
@@ -54,7 +61,8 @@ package final class TrainingNetwork {
     package static func arenaByteCount(
         description: ModelDescription, batch: Int, threads: Int, plan engine: EnginePlan
     ) throws(NetworkError) -> Int {
-        let plan = try NetworkPlan(description: description, batch: batch, threads: threads, mode: .training)
+        let plan = try NetworkPlan(
+            description: description, batch: batch, threads: threads, mode: .training, engine: engine)
         return Arena.byteCount(floats: plan.arena.floatCount)
     }
 
@@ -62,9 +70,6 @@ package final class TrainingNetwork {
     package var arenaByteCount: Int { memory.arena.byteCount }
 
     package var layout: ParameterLayout { description.layout }
-
-    /// How each convolution and dense layer is computed forward, one line a layer.
-    package var planLines: [String] { memory.plan.lines }
 
     /// Takes the values of one slice.
     ///
@@ -92,21 +97,25 @@ package final class TrainingNetwork {
     ) throws(NetworkError) -> StepResult {
         try checkLabels(labels)
         let step = StepEnvironment(
-            context: memory.context, gradients: gradients, random: random, dropout: options.dropout,
+            context: memory.context, clock: clock, gradients: gradients, random: random, dropout: options.dropout,
             unbiasedVariance: description.settings.unbiasedVariance)
-        memory.map(0).base.update(from: images, count: batch * description.nodes[0].shape.elements)
-        for (node, layer) in zip(description.nodes, memory.layers) {
-            layer?.forward(step)
-            for tensor in [node.tensors.runningMean, node.tensors.runningVariance].compactMap({ $0 }) { ready(tensor) }
+        clock.reset()
+        memory.prepareWeights(clock)
+        memory.takeImages(images, count: batch)
+        for layer in memory.layers {
+            layer.work.forward(step)
+            for tensors in layer.tensors {
+                for tensor in [tensors.runningMean, tensors.runningVariance].compactMap({ $0 }) { ready(tensor) }
+            }
         }
         let main = loss(head: description.logits, weight: 1, labels: labels, options: options)
         let auxiliary = description.auxiliaryLogits.map {
             loss(head: $0, weight: options.auxiliaryWeight, labels: labels, options: options)
         }
-        for (node, layer) in zip(description.nodes, memory.layers).reversed() {
-            layer?.backward(step)
-            for tensor in [node.tensors.bias, node.tensors.scale, node.tensors.weight].compactMap({ $0 }) {
-                ready(tensor)
+        for layer in memory.layers.reversed() {
+            layer.work.backward(step)
+            for tensors in layer.tensors {
+                for tensor in [tensors.bias, tensors.scale, tensors.weight].compactMap({ $0 }) { ready(tensor) }
             }
         }
         return StepResult(

@@ -1,5 +1,7 @@
 // Windows sliding over maps: what convolutions and pools have in common.
 
+import PSModel
+
 /// Rows and columns.
 package struct Size: Sendable, Hashable {
     package let height: Int
@@ -47,5 +49,15 @@ package struct SlidingWindow: Sendable, Hashable {
         return SlidingWindow(
             input: output, kernel: kernel,
             padding: Size(kernel.height - 1 - padding.height, kernel.width - 1 - padding.width))
+    }
+}
+
+extension SlidingWindow {
+    /// A model's window between two of its maps.
+    package init(_ window: Window, input: MapShape, output: MapShape) {
+        func size(_ extent: Extent) -> Size { Size(extent.height, extent.width) }
+        self.init(
+            input: Size(input.height, input.width), kernel: size(window.kernel), stride: size(window.stride),
+            padding: size(window.padding), output: Size(output.height, output.width))
     }
 }

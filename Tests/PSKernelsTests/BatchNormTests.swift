@@ -1,6 +1,7 @@
 // Batch norm with ReLU against plain loops and finite differences.
 
 import PSKernels
+import PSPlanning
 import Testing
 
 /// A layer's forward pass in double precision, all maps dense NHWC.
@@ -50,25 +51,36 @@ private final class EngineBatchNorm {
         (variance, gammaGradient, betaGradient) = (mean, mean, mean)
         let test = TestContext(threads: threads, scratchFloats: 1)
         let cut = EvenCut(pixels, atMost: 7)
-        var moments = [Float](repeating: .nan, count: cut.pieces * 2 * channels)
-        var vectors = [Float](repeating: .nan, count: BatchNormState.vectors * channels)
+        var moments = [Float](repeating: .nan, count: cut.pieces * 4 * channels)
+        var vectors = [Float](repeating: .nan, count: 4 * channels)
         var parts = [Float](repeating: .nan, count: BatchNorm.partFloats(pixels: pixels, channels: channels))
         vectors.withUnsafeMutableBufferPointer { vectors in
-            let state = BatchNormState(base: vectors.baseAddress!, channels: channels)
+            let base = vectors.baseAddress!
+            let state = BatchNormState(
+                mean: base, inverseDeviation: base + channels, scale: base + 2 * channels, shift: base + 3 * channels)
+            // Parts as a kernel writes them that shares its work by pixels and by channels.
+            let groups = EvenCut(channels, pieces: 2)
             moments.withUnsafeMutableBufferPointer { moments in
-                for chunk in 0..<cut.pieces {
-                    BatchNorm.chunkMoments(
-                        x.map, pixels: cut[chunk], moments: moments.baseAddress! + chunk * 2 * channels)
+                for part in 0..<cut.pieces * groups.pieces {
+                    BatchNorm.partMoments(
+                        x.map, pixels: cut[part / groups.pieces], channels: groups[part % groups.pieces],
+                        moments: moments.baseAddress! + part * 2 * channels)
                 }
             }
             func finish(_ gamma: UnsafePointer<Float>?) {
                 BatchNorm.finishMoments(
-                    moments, chunkPixels: { cut[$0].count }, chunks: cut.pieces, channels: channels, gamma: gamma,
-                    beta: beta, epsilon: 1e-3, unbiased: unbiased, state: state, batchMean: &mean,
+                    moments, parts: cut.pieces * groups.pieces,
+                    part: { (cut[$0 / groups.pieces].count, groups[$0 % groups.pieces]) }, channels: channels,
+                    gamma: gamma, beta: beta, epsilon: 1e-3, unbiased: unbiased, state: state, batchMean: &mean,
                     batchVariance: &variance)
             }
             if let gamma { gamma.withUnsafeBufferPointer { finish($0.baseAddress) } } else { finish(nil) }
-            BatchNorm.apply(x.map, state: state, to: y.map, context: test.context)
+            // A window of one pixel shows what readers see.
+            PoolShape(
+                batch: 1, channels: channels, window: SlidingWindow(input: Size(1, pixels), kernel: Size(1, 1))
+            ).maxForward(
+                InputMap(x.map, norm: InputMap.Norm(scale: state.scale, shift: state.shift)), to: y.map, taps: nil,
+                context: test.context)
             gammaGradient.withUnsafeMutableBufferPointer { gammaGradient in
                 BatchNorm.backward(
                     gradient: gradient.map, x: x.map, state: state, parts: &parts,
@@ -167,17 +179,14 @@ private final class EngineBatchNorm {
     }
 
     @Test func runningStatistics() {
-        var vectors = [Float](repeating: .nan, count: BatchNormState.vectors * 2)
-        let x = OwnedMap(batch: 1, height: 1, width: 2, channels: 2)
-        x.values = [3, -1, 5, 2]
-        let test = TestContext(threads: 1, scratchFloats: 1)
-        vectors.withUnsafeMutableBufferPointer {
-            let state = BatchNormState(base: $0.baseAddress!, channels: 2)
-            BatchNorm.runningScale(
-                mean: [1, 2], variance: [4, 0.25], channels: 2, gamma: [2, 1], beta: [0.5, 0.25], epsilon: 0,
-                state: state)
-            BatchNorm.apply(x.map, state: state, to: x.map, context: test.context)
-        }
-        #expect(x.values == [2.5, 0, 4.5, 0.25])
+        var (scale, shift): ([Float], [Float]) = ([.nan, .nan], [.nan, .nan])
+        BatchNorm.runningScale(
+            mean: [1, 2], variance: [4, 0.25], channels: 2, gamma: [2, 1], beta: [0.5, 0.25], epsilon: 0,
+            scale: &scale, shift: &shift)
+        #expect(normalised([3, -1, 5, 2], scale + shift, channels: 2) == [2.5, 0, 4.5, 0.25])
+        let y = OwnedMap(batch: 1, height: 1, width: 2, channels: 2)
+        y.values = [3, -1, .nan, 2]
+        Bias.addAndRectify([-4, 1.5], to: y.map, pixels: 0..<2)
+        #expect(y.values[0] == 0 && y.values[1] == 0.5 && y.values[2].isNaN && y.values[3] == 3.5)
     }
 }

@@ -69,14 +69,13 @@ private struct EngineConvolution {
     var gapsAreIntact = true
 
     init(
-        _ shape: ConvolutionShape, weights: [Float], input: [Float], outputGradient: [Float], gap: Int,
-        accumulate: Bool, threads: Int
+        _ shape: ConvolutionShape, weights: [Float], input: [Float], norm: [Float]? = nil, outputGradient: [Float],
+        gap: Int, accumulate: Bool, threads: Int
     ) {
-        let plan = ConvolutionPlan(shape)
-        let data = DataGradientPlan(shape)
-        let weight = WeightGradientPlan(shape)
-        let test = TestContext(
-            threads: threads, scratchFloats: max(plan.scratchFloats, data.scratchFloats, weight.scratchFloats))
+        let kernel = DirectConvolution(shape)
+        let group = PointwiseGroup(
+            pixels: shape.outputPixels, inputChannels: shape.inputChannels, outputChannels: [shape.outputChannels])
+        let test = TestContext(threads: threads, scratchFloats: max(kernel.scratchFloats, group.scratchFloats))
         func map(_ size: Size, _ channels: Int) -> OwnedMap {
             OwnedMap(batch: shape.batch, height: size.height, width: size.width, channels: channels, gap: gap)
         }
@@ -87,64 +86,97 @@ private struct EngineConvolution {
         x.values = input
         dy.values = outputGradient
         // What must be overwritten starts as NaN, what is added to starts as 1.
-        y.fill(accumulate ? 1 : .nan)
+        y.fill(.nan)
         dx.fill(accumulate ? 1 : .nan)
 
-        let layout = WeightLayout(shape)
-        var forward = [Float](repeating: .nan, count: layout.elementCount)
-        var backward = forward
-        // As slices do: some rows first, then the others.
-        let half = shape.outputChannels / 2
-        for outputs in [half..<shape.outputChannels, 0..<half] where !outputs.isEmpty {
-            weights[(outputs.lowerBound * layout.elementCount / shape.outputChannels)...].withUnsafeBufferPointer {
-                layout.load(outputs: outputs, from: $0.baseAddress!, forward: &forward, backward: &backward)
+        let layout = shape.window.isPointwise ? group.members[0] : kernel.layout
+        let forward = UnsafeMutablePointer<Float>.allocate(capacity: layout.elementCount)
+        let backward = UnsafeMutablePointer<Float>.allocate(capacity: layout.elementCount)
+        defer {
+            forward.deallocate()
+            backward.deallocate()
+        }
+        for item in (0..<layout.prepareItems).reversed() {
+            layout.prepare(item: item, canonical: weights, forward: forward, backward: backward)
+        }
+        weightGradient = [Float](repeating: .nan, count: layout.elementCount)
+        var parts = [Float](repeating: .nan, count: max(kernel.partFloats, group.partFloats))
+        withNorm(norm, channels: shape.inputChannels) { norm in
+            let read = InputMap(x.map, norm: norm)
+            if shape.window.isPointwise {
+                group.forward(input: read, weights: [UnsafePointer(forward)], outputs: [y.map], context: test.context)
+                group.dataGradient(
+                    outputGradients: [dy.map], weights: [UnsafePointer(backward)], inputGradient: dx.map,
+                    accumulate: accumulate, context: test.context)
+                weightGradient.withUnsafeMutableBufferPointer {
+                    group.weightGradient(
+                        input: read, outputGradients: [dy.map], parts: &parts, canonical: [$0.baseAddress!],
+                        context: test.context)
+                }
+            } else {
+                kernel.forward(input: read, weights: forward, output: y.map, context: test.context)
+                kernel.dataGradient(
+                    outputGradient: dy.map, weights: backward, inputGradient: dx.map, accumulate: accumulate,
+                    context: test.context)
+                kernel.weightGradient(
+                    input: read, outputGradient: dy.map, parts: &parts, canonical: &weightGradient,
+                    context: test.context)
             }
         }
-        plan.forward(
-            input: x.map, weights: forward, output: y.map, accumulate: accumulate, context: test.context)
-        data.compute(
-            outputGradient: dy.map, weights: backward, inputGradient: dx.map, accumulate: accumulate,
-            context: test.context)
-        var parts = [Float](repeating: .nan, count: weight.partFloats)
-        weightGradient = [Float](repeating: .nan, count: layout.elementCount)
-        weight.compute(
-            input: x.map, outputGradient: dy.map, parts: &parts, canonical: &weightGradient, context: test.context)
         output = y.values
         inputGradient = dx.values
         gapsAreIntact = y.gapsAreIntact && dx.gapsAreIntact
     }
 }
 
-private func check(_ shape: ConvolutionShape, gap: Int, accumulate: Bool, _ generator: inout Generator) {
+/// Scales and then shifts as one array; nil reads the map as it is.
+func withNorm(_ norm: [Float]?, channels: Int, _ body: (InputMap.Norm?) -> Void) {
+    guard let norm else { return body(nil) }
+    norm.withUnsafeBufferPointer {
+        body(InputMap.Norm(scale: $0.baseAddress!, shift: $0.baseAddress! + channels))
+    }
+}
+
+/// What readers see of a dense map.
+func normalised(_ values: [Float], _ norm: [Float]?, channels: Int) -> [Float] {
+    guard let norm else { return values }
+    return values.indices.map { max(values[$0] * norm[$0 % channels] + norm[channels + $0 % channels], 0) }
+}
+
+private func check(
+    _ shape: ConvolutionShape, gap: Int, normed: Bool = false, accumulate: Bool, _ generator: inout Generator
+) {
     let input = generator.values(shape.inputPixels * shape.inputChannels)
     let outputGradient = generator.values(shape.outputPixels * shape.outputChannels)
     let weights = generator.values(shape.outputChannels * shape.depth)
-    let engine = EngineConvolution(
-        shape, weights: weights, input: input, outputGradient: outputGradient, gap: gap, accumulate: accumulate,
-        threads: 1)
+    let norm = normed ? generator.values(2 * shape.inputChannels) : nil
+    func engine(threads: Int) -> EngineConvolution {
+        EngineConvolution(
+            shape, weights: weights, input: input, norm: norm, outputGradient: outputGradient, gap: gap,
+            accumulate: accumulate, threads: threads)
+    }
+    let alone = engine(threads: 1)
     let plain = PlainConvolution(shape: shape)
+    let read = normalised(input, norm, channels: shape.inputChannels)
     func start(_ sums: Sums) -> Sums { accumulate ? sums.map { ($0.value + 1, $0.scale + 1) } : sums }
-    let output = plain.sums(into: outputGradient.count) { ($2, Double(input[$0]) * Double(weights[$1])) }
+    let output = plain.sums(into: outputGradient.count) { ($2, Double(read[$0]) * Double(weights[$1])) }
     let inputGradient = plain.sums(into: input.count) { ($0, Double(outputGradient[$2]) * Double(weights[$1])) }
-    let weightGradient = plain.sums(into: weights.count) { ($1, Double(outputGradient[$2]) * Double(input[$0])) }
-    #expect(agree(engine.output, start(output), bound: 1e-6), "forward \(shape)")
-    #expect(agree(engine.inputGradient, start(inputGradient), bound: 1e-6), "data gradient \(shape)")
-    #expect(agree(engine.weightGradient, weightGradient, bound: 1e-6), "weight gradient \(shape)")
-    #expect(engine.gapsAreIntact, "\(shape)")
+    let weightGradient = plain.sums(into: weights.count) { ($1, Double(outputGradient[$2]) * Double(read[$0])) }
+    #expect(agree(alone.output, output, bound: 1e-6), "forward \(shape)")
+    #expect(agree(alone.inputGradient, start(inputGradient), bound: 1e-6), "data gradient \(shape)")
+    #expect(agree(alone.weightGradient, weightGradient, bound: 1e-6), "weight gradient \(shape)")
+    #expect(alone.gapsAreIntact, "\(shape)")
 
-    let shared = EngineConvolution(
-        shape, weights: weights, input: input, outputGradient: outputGradient, gap: gap, accumulate: accumulate,
-        threads: 3)
-    #expect(sameBits(engine.output, shared.output))
-    #expect(sameBits(engine.inputGradient, shared.inputGradient))
-    #expect(sameBits(engine.weightGradient, shared.weightGradient))
+    let shared = engine(threads: 3)
+    #expect(sameBits(alone.output, shared.output))
+    #expect(sameBits(alone.inputGradient, shared.inputGradient))
+    #expect(sameBits(alone.weightGradient, shared.weightGradient))
 }
 
 @Suite struct ConvolutionTests {
     @Test func randomShapes() {
         var generator = Generator("convolution shapes")
-        var seen: [ConvolutionAlgorithm: Int] = [:]
-        var scattered = 0
+        var (pointwise, scattered) = (0, 0)
         for index in 0..<60 {
             let kernel =
                 switch index % 4 {
@@ -161,12 +193,12 @@ private func check(_ shape: ConvolutionShape, gap: Int, accumulate: Bool, _ gene
                 batch: generator.integer(1...3), input: input, inputChannels: generator.integer(1...40),
                 outputChannels: generator.integer(1...90), kernel: kernel, stride: stride,
                 padding: index % 4 == 0 ? (0, 0) : padding)
-            seen[ConvolutionPlan(shape).algorithm, default: 0] += 1
+            if shape.window.isPointwise { pointwise += 1 }
             if shape.mirrored == nil { scattered += 1 }
-            check(shape, gap: index % 3, accumulate: index % 5 == 0, &generator)
+            check(
+                shape, gap: index % 3, normed: index % 2 == 1 || index % 8 == 0, accumulate: index % 5 == 0, &generator)
         }
-        #expect(seen[.pointwise, default: 0] > 5 && seen[.shifted, default: 0] > 5 && seen[.columns, default: 0] > 5)
-        #expect(scattered > 5)
+        #expect(pointwise > 5 && scattered > 5)
     }
 
     @Test(
@@ -174,20 +206,85 @@ private func check(_ shape: ConvolutionShape, gap: Int, accumulate: Bool, _ gene
         arguments: [
             convolution(batch: 2, input: (33, 31), inputChannels: 3, outputChannels: 16, kernel: (3, 3)),
             convolution(batch: 1, input: (9, 9), inputChannels: 300, outputChannels: 130, kernel: (1, 1)),
+            convolution(batch: 2, input: (70, 70), inputChannels: 70, outputChannels: 20, kernel: (1, 1)),
             convolution(
                 batch: 2, input: (9, 8), inputChannels: 270, outputChannels: 70, kernel: (3, 1), padding: (1, 0)),
             convolution(
-                batch: 1, input: (40, 40), inputChannels: 5, outputChannels: 6, kernel: (7, 1), padding: (3, 0)),
-            convolution(
                 batch: 1, input: (9, 9), inputChannels: 70, outputChannels: 270, kernel: (3, 3), stride: (2, 2)),
-            convolution(
-                batch: 3, input: (2, 1), inputChannels: 20, outputChannels: 20, kernel: (7, 1), padding: (3, 0)),
             convolution(
                 batch: 1, input: (70, 70), inputChannels: 2, outputChannels: 3, kernel: (5, 5), padding: (2, 2)),
         ])
     func largerShapes(shape: ConvolutionShape) {
         var generator = Generator("larger \(shape.depth)")
-        check(shape, gap: 0, accumulate: false, &generator)
+        check(shape, gap: 0, normed: shape.depth % 2 == 0, accumulate: false, &generator)
+    }
+
+    /// Three branches of one map against each of them alone.
+    @Test(arguments: [false, true]) func siblings(normed: Bool) {
+        var generator = Generator("siblings")
+        let outputs = [20, 7, 70]
+        let (pixels, channels) = (300, 40)
+        func map(_ channels: Int, gap: Int = 0) -> OwnedMap {
+            OwnedMap(batch: 1, height: 15, width: 20, channels: channels, gap: gap)
+        }
+        let input = generator.values(pixels * channels)
+        let norm = normed ? generator.values(2 * channels) : nil
+        let read = normalised(input, norm, channels: channels).map(Double.init)
+        let weights = outputs.map { generator.values($0 * channels) }
+        let gradients = outputs.map { generator.values($0 * pixels) }
+        let group = PointwiseGroup(pixels: pixels, inputChannels: channels, outputChannels: outputs)
+        let test = TestContext(threads: 2, scratchFloats: group.scratchFloats)
+        let (x, dx) = (map(channels, gap: 3), map(channels))
+        x.values = input
+        let y = outputs.map { map($0, gap: 5) }
+        let dy = outputs.map { map($0) }
+        for (map, values) in zip(dy, gradients) { map.values = values }
+        let forward = group.members.map { UnsafeMutablePointer<Float>.allocate(capacity: $0.elementCount) }
+        let backward = group.members.map { UnsafeMutablePointer<Float>.allocate(capacity: $0.elementCount) }
+        let canonical = group.members.map { UnsafeMutablePointer<Float>.allocate(capacity: $0.elementCount) }
+        defer { for memory in forward + backward + canonical { memory.deallocate() } }
+        for (member, layout) in group.members.enumerated() {
+            for item in 0..<layout.prepareItems {
+                layout.prepare(
+                    item: item, canonical: weights[member], forward: forward[member], backward: backward[member])
+            }
+        }
+        var parts = [Float](repeating: .nan, count: group.partFloats)
+        withNorm(norm, channels: channels) { norm in
+            let read = InputMap(x.map, norm: norm)
+            group.forward(
+                input: read, weights: forward.map { UnsafePointer($0) }, outputs: y.map(\.map), context: test.context)
+            group.dataGradient(
+                outputGradients: dy.map(\.map), weights: backward.map { UnsafePointer($0) }, inputGradient: dx.map,
+                accumulate: false, context: test.context)
+            group.weightGradient(
+                input: read, outputGradients: dy.map(\.map), parts: &parts, canonical: canonical,
+                context: test.context)
+        }
+        var inputGradient = Sums(repeating: (0, 0), count: pixels * channels)
+        for (member, count) in outputs.enumerated() {
+            var output = Sums(repeating: (0, 0), count: pixels * count)
+            var weightGradient = Sums(repeating: (0, 0), count: count * channels)
+            for pixel in 0..<pixels {
+                for o in 0..<count {
+                    let d = Double(gradients[member][pixel * count + o])
+                    for c in 0..<channels {
+                        let w = Double(weights[member][o * channels + c])
+                        let terms = [read[pixel * channels + c] * w, d * w, d * read[pixel * channels + c]]
+                        output[pixel * count + o].value += terms[0]
+                        output[pixel * count + o].scale += abs(terms[0])
+                        inputGradient[pixel * channels + c].value += terms[1]
+                        inputGradient[pixel * channels + c].scale += abs(terms[1])
+                        weightGradient[o * channels + c].value += terms[2]
+                        weightGradient[o * channels + c].scale += abs(terms[2])
+                    }
+                }
+            }
+            #expect(agree(y[member].values, output, bound: 1e-6) && y[member].gapsAreIntact)
+            let found = Array(UnsafeBufferPointer(start: canonical[member], count: count * channels))
+            #expect(agree(found, weightGradient, bound: 1e-6))
+        }
+        #expect(agree(dx.values, inputGradient, bound: 1e-6))
     }
 
     /// Finite differences of the plain forward product: what backward means, apart from any formula for it.
@@ -224,24 +321,21 @@ private func check(_ shape: ConvolutionShape, gap: Int, accumulate: Bool, _ gene
     }
 
     @Test func finishSeesEveryPixelOnce() {
-        for kernel in [(1, 1), (3, 1), (3, 3)] {
-            let shape = convolution(
-                batch: 3, input: (30, 20), inputChannels: 2, outputChannels: 2, kernel: kernel,
-                padding: (kernel.0 / 2, kernel.1 / 2))
-            let plan = ConvolutionPlan(shape)
-            let test = TestContext(threads: 1, scratchFloats: plan.scratchFloats)
-            let x = OwnedMap(batch: 3, height: 30, width: 20, channels: 2)
-            x.fill(1)
-            let y = OwnedMap(batch: 3, height: 30, width: 20, channels: 2)
-            var seen = [Int](repeating: 0, count: shape.outputPixels)
-            plan.forward(
-                input: x.map, weights: [Float](repeating: 1, count: 2 * shape.depth), output: y.map,
-                context: test.context
-            ) { chunk, pixels in
-                #expect(plan.pixels(ofChunk: chunk) == pixels)
-                for pixel in pixels { seen[pixel] += 1 }
-            }
-            #expect(seen.allSatisfy { $0 == 1 })
+        let shape = convolution(
+            batch: 3, input: (30, 20), inputChannels: 2, outputChannels: 2, kernel: (3, 3), padding: (1, 1))
+        let kernel = DirectConvolution(shape)
+        let test = TestContext(threads: 1, scratchFloats: kernel.scratchFloats)
+        let x = OwnedMap(batch: 3, height: 30, width: 20, channels: 2)
+        x.fill(1)
+        let y = OwnedMap(batch: 3, height: 30, width: 20, channels: 2)
+        var seen = [Int](repeating: 0, count: shape.outputPixels)
+        kernel.forward(
+            input: InputMap(x.map), weights: [Float](repeating: 1, count: 2 * shape.depth), output: y.map,
+            context: test.context
+        ) { item, pixels in
+            #expect(kernel.pixels(ofItem: item) == pixels)
+            for pixel in pixels { seen[pixel] += 1 }
         }
+        #expect(seen.allSatisfy { $0 == 1 })
     }
 }

@@ -89,11 +89,14 @@ private func maps(_ pool: PlainPool, gap: Int) -> (x: OwnedMap, y: OwnedMap, dx:
             dx.fill(index % 4 == 0 ? 1 : .nan)
             y.fill(.nan)
             var taps = [UInt8](repeating: 255, count: dy.values.count)
-            pool.shape.maxForward(x.map, to: y.map, taps: &taps, context: test.context)
+            let norm = index % 3 == 1 ? generator.values(2 * pool.channels) : nil
+            withNorm(norm, channels: pool.channels) {
+                pool.shape.maxForward(InputMap(x.map, norm: $0), to: y.map, taps: &taps, context: test.context)
+            }
             pool.shape.maxBackward(
                 outputGradient: dy.map, taps: taps, inputGradient: dx.map, accumulate: index % 4 == 0,
                 context: test.context)
-            let (input, gradient) = (x.values, dy.values)
+            let (input, gradient) = (normalised(x.values, norm, channels: pool.channels), dy.values)
             var output = [Float](repeating: 0, count: gradient.count)
             var inputGradient = [(value: Double, scale: Double)](
                 repeating: index % 4 == 0 ? (1, 1) : (0, 0), count: input.count)
@@ -119,11 +122,15 @@ private func maps(_ pool: PlainPool, gap: Int) -> (x: OwnedMap, y: OwnedMap, dx:
             dy.fill(&generator)
             dx.fill(index % 4 == 0 ? 1 : .nan)
             y.fill(.nan)
-            pool.shape.averageForward(x.map, to: y.map, countBorder: countBorder, context: test.context)
+            let norm = index % 3 == 1 ? generator.values(2 * pool.channels) : nil
+            withNorm(norm, channels: pool.channels) {
+                pool.shape.averageForward(
+                    InputMap(x.map, norm: $0), to: y.map, countBorder: countBorder, context: test.context)
+            }
             pool.shape.averageBackward(
                 outputGradient: dy.map, inputGradient: dx.map, countBorder: countBorder, accumulate: index % 4 == 0,
                 context: test.context)
-            let (input, gradient) = (x.values, dy.values)
+            let (input, gradient) = (normalised(x.values, norm, channels: pool.channels), dy.values)
             var output = [(value: Double, scale: Double)](repeating: (0, 0), count: gradient.count)
             var inputGradient = [(value: Double, scale: Double)](
                 repeating: index % 4 == 0 ? (1, 1) : (0, 0), count: input.count)
@@ -148,7 +155,7 @@ private func maps(_ pool: PlainPool, gap: Int) -> (x: OwnedMap, y: OwnedMap, dx:
         let test = TestContext(threads: 1, scratchFloats: 1)
         for position in 0..<3 {
             x.values = (0..<3).map { $0 == position ? .nan : Float($0) }
-            pool.shape.maxForward(x.map, to: y.map, taps: nil, context: test.context)
+            pool.shape.maxForward(InputMap(x.map), to: y.map, taps: nil, context: test.context)
             #expect(y.values[0].isNaN)
         }
     }
@@ -160,7 +167,7 @@ private func maps(_ pool: PlainPool, gap: Int) -> (x: OwnedMap, y: OwnedMap, dx:
         var generator = Generator("global")
         x.fill(&generator)
         let test = TestContext(threads: 2, scratchFloats: 1)
-        shape.averageForward(x.map, to: y.map, countBorder: false, context: test.context)
+        shape.averageForward(InputMap(x.map), to: y.map, countBorder: false, context: test.context)
         for image in 0..<2 {
             for channel in 0..<70 {
                 let mean = (0..<15).map { Double(x.values[(image * 15 + $0) * 70 + channel]) }.reduce(0, +) / 15

@@ -229,11 +229,10 @@ import Testing
         let estimate = try TrainingNetwork.arenaByteCount(
             description: run.network.description, batch: 3, threads: 2, plan: .direct)
         #expect(estimate == run.network.arenaByteCount)
-        #expect(run.network.planLines.count == run.network.layout.tensors.filter(\.decays).count)
         let full = try ModelDescription(ModelSettings())
         let bytes = try TrainingNetwork.arenaByteCount(description: full, batch: 32, threads: 2, plan: .direct)
-        // 1.15 GB of maps before batch norm and as much behind it, and the parameters twice.
-        #expect(bytes > 2_000_000_000 && bytes < 2_800_000_000)
+        // 1.15 GB of maps before batch norm, their gradients in passing, and the parameters three times.
+        #expect(bytes > 1_400_000_000 && bytes < 2_200_000_000)
     }
 
     @Test func theProbeIsStable() {

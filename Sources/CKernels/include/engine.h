@@ -2,6 +2,9 @@
 // base + p * stride, its channels lie one behind the other, and stride may exceed the channels (a slice of a concat).
 // Pixels are numbered row by row, image after image.
 //
+// Where a function reads a map with `scale` and `shift` and they are not NULL, it reads max(x * scale + shift, 0) per
+// channel (batch norm and ReLU on the way in); a NaN stays one. Outside the map lie zeros all the same.
+//
 // Every function works on the range of pixels it is given and on nothing else, so callers may cut the work among
 // threads; what a function adds up, it adds in ascending order of pixels.
 #pragma once
@@ -20,7 +23,8 @@ typedef struct {
 /// im2col: rows are output pixels, column (ky * kernel_width + kx) * channels + c is the input under that tap, or 0
 /// outside the map. Writes columns [first_column, first_column + columns) of the given pixels, densely.
 void engine_gather(const engine_window *window, int channels, const float *input, ptrdiff_t input_stride,
-                   size_t first_pixel, size_t pixels, size_t first_column, size_t columns, float *out);
+                   const float *scale, const float *shift, size_t first_pixel, size_t pixels, size_t first_column,
+                   size_t columns, float *out);
 
 /// The adjoint of engine_gather: adds the columns back onto the input's pixels.
 void engine_scatter(const engine_window *window, int channels, const float *in, size_t first_pixel, size_t pixels,
@@ -32,6 +36,9 @@ void engine_moments(const float *x, ptrdiff_t stride, size_t pixels, size_t chan
 /// y = max(x * scale + shift, 0) per channel; a NaN stays one.
 void engine_scale_relu(const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, size_t pixels,
                        size_t channels, const float *scale, const float *shift);
+
+/// y = max(y + bias, 0) per channel, in place; a NaN stays one.
+void engine_bias_relu(float *y, ptrdiff_t stride, size_t pixels, size_t channels, const float *bias);
 
 /// Batch norm backward, first pass: with d the gradient of the ReLU's output where x * scale + shift > 0 and else 0,
 /// sum = the sum of d and product = the sum of d * (x - mean), per channel.
@@ -45,8 +52,9 @@ void engine_norm_gradient(float *gradient, ptrdiff_t gradient_stride, const floa
                           const float *slope, const float *offset);
 
 /// The largest value under each window (the first of equals, a NaN above all) and its tap ky * kernel_width + kx.
-void engine_max_pool(const engine_window *window, const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride,
-                     size_t first_pixel, size_t pixels, size_t channels, uint8_t *tap);
+void engine_max_pool(const engine_window *window, const float *x, ptrdiff_t x_stride, const float *scale,
+                     const float *shift, float *y, ptrdiff_t y_stride, size_t first_pixel, size_t pixels,
+                     size_t channels, uint8_t *tap);
 
 /// Gradient of the given input pixels: what the windows that chose them received. Adds if accumulate, else overwrites.
 void engine_max_pool_gradient(const engine_window *window, const float *gradient, ptrdiff_t gradient_stride,
@@ -54,8 +62,9 @@ void engine_max_pool_gradient(const engine_window *window, const float *gradient
                               size_t pixels, size_t channels, int accumulate);
 
 /// The mean under each window; the border's zeros count as elements if count_border.
-void engine_average_pool(const engine_window *window, int count_border, const float *x, ptrdiff_t x_stride, float *y,
-                         ptrdiff_t y_stride, size_t first_pixel, size_t pixels, size_t channels);
+void engine_average_pool(const engine_window *window, int count_border, const float *x, ptrdiff_t x_stride,
+                         const float *scale, const float *shift, float *y, ptrdiff_t y_stride, size_t first_pixel,
+                         size_t pixels, size_t channels);
 
 /// Gradient of the given input pixels. Adds if accumulate, else overwrites.
 void engine_average_pool_gradient(const engine_window *window, int count_border, const float *gradient,

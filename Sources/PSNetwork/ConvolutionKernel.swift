@@ -1,0 +1,90 @@
+// One convolution's kernels, whichever algorithm the plan gives it.
+
+import PSKernels
+import PSPlanning
+
+/// The directions a kernel is made for; the forms of the weights it needs follow from them.
+enum ConvolutionKernel: Hashable {
+    case direct(DirectConvolution)
+
+    init(_ shape: ConvolutionShape, _ algorithm: ConvolutionAlgorithm) {
+        self = .direct(DirectConvolution(shape))
+    }
+
+    /// As plans and timings name it.
+    var name: String {
+        switch self {
+        case .direct: "im2col"
+        }
+    }
+
+    var weightFloats: Int {
+        switch self {
+        case .direct(let kernel): kernel.weightFloats
+        }
+    }
+
+    var gradientWeightFloats: Int {
+        switch self {
+        case .direct(let kernel): kernel.gradientWeightFloats
+        }
+    }
+
+    var scratchFloats: Int {
+        switch self {
+        case .direct(let kernel): kernel.scratchFloats
+        }
+    }
+
+    var partFloats: Int {
+        switch self {
+        case .direct(let kernel): kernel.partFloats
+        }
+    }
+
+    var prepareItems: Int {
+        switch self {
+        case .direct(let kernel): kernel.layout.prepareItems
+        }
+    }
+
+    /// One item of bringing the canonical weights into the forms `forward` and `backward` multiply by.
+    func prepare(
+        item: Int, canonical: UnsafePointer<Float>, weights: UnsafeMutablePointer<Float>?,
+        gradientWeights: UnsafeMutablePointer<Float>?
+    ) {
+        switch self {
+        case .direct(let kernel):
+            kernel.layout.prepare(item: item, canonical: canonical, forward: weights, backward: gradientWeights)
+        }
+    }
+
+    /// Forward's work items.
+    var itemCount: Int {
+        switch self {
+        case .direct(let kernel): kernel.itemCount
+        }
+    }
+
+    /// What one work item writes.
+    func part(ofItem item: Int) -> (pixels: Range<Int>, channels: Range<Int>) {
+        switch self {
+        case .direct(let kernel): (kernel.pixels(ofItem: item), 0..<kernel.shape.outputChannels)
+        }
+    }
+
+    /// output = input * weights; with a bias max(that + bias, 0).
+    func forward(
+        input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, bias: UnsafePointer<Float>?,
+        context: KernelContext, finish: (_ item: Int, _ pixels: Range<Int>, _ channels: Range<Int>) -> Void
+    ) {
+        switch self {
+        case .direct(let kernel):
+            let channels = 0..<output.channels
+            kernel.forward(input: input, weights: weights, output: output, context: context) { item, pixels in
+                if let bias { Bias.addAndRectify(bias, to: output, pixels: pixels) }
+                finish(item, pixels, channels)
+            }
+        }
+    }
+}

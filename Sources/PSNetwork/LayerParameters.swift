@@ -1,0 +1,95 @@
+// The parameters of one convolution or dense layer in the engine's memory.
+
+import PSKernels
+import PSModel
+import PSParameters
+
+/// Weights as they came, and in the forms the layer's kernels multiply by; per-channel vectors.
+struct LayerParameters {
+    let outputChannels: Int
+    /// Weights of one output channel.
+    let perOutput: Int
+    /// OIHW, or (out, in).
+    let canonical: UnsafeMutablePointer<Float>
+    /// For the forward product.
+    let weights: UnsafeMutablePointer<Float>
+    /// For the data gradient; nil where none is needed.
+    let gradientWeights: UnsafeMutablePointer<Float>?
+    /// Batch norm's learned scale, used only where the model has one.
+    let gamma: UnsafeMutablePointer<Float>
+    /// Batch norm's shift, or a dense layer's bias.
+    let bias: UnsafeMutablePointer<Float>
+    let runningMean: UnsafeMutablePointer<Float>
+    let runningVariance: UnsafeMutablePointer<Float>
+    /// Batch norm's own vectors: in training this batch's mean and 1 / deviation, in inference the scale and the shift
+    /// that follow from the running statistics.
+    let first: UnsafeMutablePointer<Float>
+    let second: UnsafeMutablePointer<Float>
+
+    static let vectorCount = 6
+
+    init(_ regions: ParameterRegions, base: (Int) -> UnsafeMutablePointer<Float>) {
+        outputChannels = regions.outputChannels
+        perOutput = regions.perOutput
+        canonical = base(regions.canonical)
+        weights = base(regions.weights)
+        gradientWeights = regions.gradientWeights.map(base)
+        let vectors = base(regions.vectors)
+        gamma = vectors
+        bias = vectors + outputChannels
+        runningMean = vectors + 2 * outputChannels
+        runningVariance = vectors + 3 * outputChannels
+        first = vectors + 4 * outputChannels
+        second = vectors + 5 * outputChannels
+    }
+
+    /// The weights times the scale of the running statistics, into `folded`; `second` becomes the bias that goes with
+    /// them.
+    func fold(hasGamma: Bool, into folded: UnsafeMutablePointer<Float>) {
+        BatchNorm.runningScale(
+            mean: runningMean, variance: runningVariance, channels: outputChannels, gamma: hasGamma ? gamma : nil,
+            beta: bias, epsilon: batchNormEpsilon, scale: first, shift: second)
+        for output in 0..<outputChannels {
+            let scale = first[output]
+            let (from, to) = (canonical + output * perOutput, folded + output * perOutput)
+            for index in 0..<perOutput { to[index] = from[index] * scale }
+        }
+    }
+}
+
+/// The batch norm of one convolution in training: statistics forward, both passes backward.
+struct NormUnit {
+    let name: String
+    let tensors: Node.Tensors
+    let layout: ParameterLayout
+    let parameters: LayerParameters
+    /// What the convolution wrote.
+    let map: FeatureMap
+    /// The gradient of what readers see; `backward` turns it into that of `map`.
+    let gradient: FeatureMap?
+    let state: BatchNormState
+
+    private var gamma: UnsafeMutablePointer<Float>? { tensors.scale == nil ? nil : parameters.gamma }
+
+    /// Derives scale and shift from the parts' moments and hands out the batch's statistics.
+    func finish(
+        _ moments: UnsafePointer<Float>, parts: Int, part: (Int) -> (pixels: Int, channels: Range<Int>),
+        _ step: StepEnvironment
+    ) {
+        BatchNorm.finishMoments(
+            moments, parts: parts, part: part, channels: map.channels, gamma: gamma, beta: parameters.bias,
+            epsilon: batchNormEpsilon, unbiased: step.unbiasedVariance, state: state,
+            batchMean: step.gradients + layout.offsets[tensors.runningMean!],
+            batchVariance: step.gradients + layout.offsets[tensors.runningVariance!])
+    }
+
+    func backward(parts: UnsafeMutablePointer<Float>, _ step: StepEnvironment) {
+        guard let gradient else { preconditionFailure("\(name): a network for inference has no backward") }
+        step.clock.measure(name, .norm, "batch norm") {
+            BatchNorm.backward(
+                gradient: gradient, x: map, state: state, parts: parts,
+                gammaGradient: tensors.scale.map { step.gradients + layout.offsets[$0] },
+                betaGradient: step.gradients + layout.offsets[tensors.bias!], context: step.context)
+        }
+    }
+}

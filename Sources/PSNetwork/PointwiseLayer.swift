@@ -1,0 +1,159 @@
+// The 1x1 convolutions that read one map, computed together, each with its batch norm; and the dense layer.
+
+import PSKernels
+import PSModel
+import PSParameters
+import PSPlanning
+
+/// One of them. Where the model has an average pool before the convolution, the layer pools the products instead, which
+/// are fewer: both are linear, so the result is the same.
+struct PointwiseMember {
+    let parameters: LayerParameters
+    /// Where the products go: the output, or before a pool memory of their own.
+    let product: FeatureMap
+    let productGradient: FeatureMap?
+    let pool: (shape: PoolShape, countBorder: Bool)?
+    let output: FeatureMap
+    /// Nil in inference, where batch norm is folded into the weights.
+    let norm: NormUnit?
+}
+
+struct PointwiseLayer: Layer {
+    let name: String
+    let kernels: PointwiseKernels
+    let members: [PointwiseMember]
+    let input: InputMap
+    let inputGradient: FeatureMap?
+    let accumulates: Bool
+    let workspace: UnsafeMutablePointer<Float>
+
+    func forward(_ step: StepEnvironment) {
+        let group = kernels.group
+        step.clock.measure(name, .forward, "1x1", flops: kernels.flops) {
+            var moments: [UnsafeMutablePointer<Float>] = []
+            var free = workspace
+            for member in members {
+                moments.append(free)
+                free += 2 * member.output.channels * group.chunks.pieces
+            }
+            group.forward(
+                input: input, weights: members.map { UnsafePointer($0.parameters.weights) },
+                outputs: members.map(\.product), context: step.context
+            ) { chunk, pixels in
+                for (member, moments) in zip(members, moments) where member.pool == nil {
+                    let channels = member.output.channels
+                    BatchNorm.partMoments(
+                        member.output, pixels: pixels, channels: 0..<channels, moments: moments + chunk * 2 * channels)
+                }
+            }
+            for (member, moments) in zip(members, moments) where member.pool == nil {
+                let channels = 0..<member.output.channels
+                member.norm!.finish(
+                    moments, parts: group.chunks.pieces, part: { (group.chunks[$0].count, channels) }, step)
+            }
+        }
+        for member in members where member.pool != nil { poolForward(member, step) }
+    }
+
+    private func poolForward(_ member: PointwiseMember, _ step: StepEnvironment) {
+        guard let pool = member.pool, let norm = member.norm else { return }
+        step.clock.measure(norm.name, .forward, "average pool") {
+            let moments = workspace
+            let channels = 0..<member.output.channels
+            pool.shape.averageForward(
+                InputMap(member.product), to: member.output, countBorder: pool.countBorder, context: step.context
+            ) { piece, pixels in
+                BatchNorm.partMoments(
+                    member.output, pixels: pixels, channels: channels, moments: moments + piece * 2 * channels.count)
+            }
+            let cut = pool.shape.averageCut
+            norm.finish(moments, parts: cut.pieces, part: { (cut[$0].count, channels) }, step)
+        }
+    }
+
+    func backward(_ step: StepEnvironment) {
+        for member in members {
+            guard let norm = member.norm, let gradient = norm.gradient else {
+                preconditionFailure("\(name): a network for inference has no backward")
+            }
+            norm.backward(parts: workspace, step)
+            guard let pool = member.pool, let productGradient = member.productGradient else { continue }
+            step.clock.measure(norm.name, .dataGradient, "average pool") {
+                pool.shape.averageBackward(
+                    outputGradient: gradient, inputGradient: productGradient, countBorder: pool.countBorder,
+                    accumulate: false, context: step.context)
+            }
+        }
+        let gradients = members.map { $0.productGradient! }
+        step.clock.measure(name, .weightGradient, "1x1", flops: kernels.flops) {
+            kernels.group.weightGradient(
+                input: input, outputGradients: gradients, parts: workspace,
+                canonical: members.map { step.gradients + $0.norm!.layout.offsets[$0.norm!.tensors.weight!] },
+                context: step.context)
+        }
+        guard let inputGradient else { return }
+        step.clock.measure(name, .dataGradient, "1x1", flops: kernels.flops) {
+            kernels.group.dataGradient(
+                outputGradients: gradients, weights: members.map { UnsafePointer($0.parameters.gradientWeights!) },
+                inputGradient: inputGradient, accumulate: accumulates, context: step.context)
+        }
+    }
+
+    func infer(_ context: KernelContext) {
+        kernels.group.forward(
+            input: input, weights: members.map { UnsafePointer($0.parameters.weights) },
+            outputs: members.map(\.product), context: context
+        ) { _, pixels in
+            for member in members where member.pool == nil {
+                Bias.addAndRectify(member.parameters.second, to: member.output, pixels: pixels)
+            }
+        }
+        for member in members {
+            guard let pool = member.pool else { continue }
+            pool.shape.averageForward(
+                InputMap(member.product), to: member.output, countBorder: pool.countBorder, context: context
+            ) { _, pixels in Bias.addAndRectify(member.parameters.second, to: member.output, pixels: pixels) }
+        }
+    }
+}
+
+/// output = input * weights^T + bias, one pixel an image.
+struct DenseLayer: Layer {
+    let name: String
+    let kernels: PointwiseKernels
+    let tensors: Node.Tensors
+    let layout: ParameterLayout
+    let parameters: LayerParameters
+    let input: InputMap
+    let output: FeatureMap
+    let outputGradient: FeatureMap?
+    let inputGradient: FeatureMap?
+    let accumulates: Bool
+    let workspace: UnsafeMutablePointer<Float>
+
+    func forward(_ step: StepEnvironment) {
+        step.clock.measure(name, .forward, "dense", flops: kernels.flops) { infer(step.context) }
+    }
+
+    func infer(_ context: KernelContext) {
+        kernels.group.forward(
+            input: input, weights: [UnsafePointer(parameters.weights)], outputs: [output], context: context)
+        Bias.add(parameters.bias, to: output)
+    }
+
+    func backward(_ step: StepEnvironment) {
+        guard let outputGradient else { preconditionFailure("\(name): a network for inference has no backward") }
+        step.clock.measure(name, .weightGradient, "dense", flops: kernels.flops) {
+            Bias.gradient(outputGradient: outputGradient, into: step.gradients + layout.offsets[tensors.bias!])
+            kernels.group.weightGradient(
+                input: input, outputGradients: [outputGradient], parts: workspace,
+                canonical: [step.gradients + layout.offsets[tensors.weight!]], context: step.context)
+        }
+        guard let gradientWeights = parameters.gradientWeights, let inputGradient else { return }
+        step.clock.measure(name, .dataGradient, "dense", flops: kernels.flops) {
+            kernels.group.dataGradient(
+                outputGradients: [outputGradient], weights: [UnsafePointer(gradientWeights)],
+                inputGradient: inputGradient, accumulate: accumulates, context: step.context)
+        }
+    }
+}
