@@ -99,7 +99,7 @@ let package = Package(
         // Tests.
         tests("PSParametersTests", ["PSParameters"]),
         tests("PSModelTests", ["PSModel"], resources: [.copy("Fixtures")]),
-        tests("PSKernelsTests", ["PSKernels", "PSParameters", "PSPlanning"]),
+        tests("PSKernelsTests", ["PSKernels", "CKernels", "PSParameters", "PSPlanning"]),
         tests("PSNetworkTests", ["PSNetwork", "PSOptimization"], resources: [.copy("Fixtures")]),
         tests("PSDataTests", ["PSData", "CZlib"]),
         tests("PSOptimizationTests", ["PSOptimization"]),

@@ -102,15 +102,16 @@ void engine_norm_sums(const float *gradient, ptrdiff_t gradient_stride, const fl
 }
 
 ENGINE_CLONES
-void engine_norm_gradient(float *gradient, ptrdiff_t gradient_stride, const float *x, ptrdiff_t x_stride,
-                          size_t pixels, size_t channels, const float *scale, const float *shift, const float *mean,
-                          const float *slope, const float *offset) {
+void engine_norm_gradient(const float *gradient, ptrdiff_t gradient_stride, const float *x, ptrdiff_t x_stride,
+                          float *out, ptrdiff_t out_stride, size_t pixels, size_t channels, const float *scale,
+                          const float *shift, const float *mean, const float *slope, const float *offset) {
     for (size_t p = 0; p < pixels; p++) {
         const float *v = x + (ptrdiff_t)p * x_stride;
-        float *d = gradient + (ptrdiff_t)p * gradient_stride;
+        const float *d = gradient + (ptrdiff_t)p * gradient_stride;
+        float *to = out + (ptrdiff_t)p * out_stride;
         for (size_t c = 0; c < channels; c++) {
             const float open = v[c] * scale[c] + shift[c] > 0.0f ? d[c] : 0.0f;
-            d[c] = scale[c] * open + slope[c] * (v[c] - mean[c]) + offset[c];
+            to[c] = scale[c] * open + slope[c] * (v[c] - mean[c]) + offset[c];
         }
     }
 }

@@ -1,28 +1,36 @@
 // Batch norm and ReLU over the pixels of a batch: y = max((x - mean) / sqrt(variance + epsilon) * gamma + beta, 0).
 //
 // Letters: n values per channel (all pixels of the batch), x what the convolution wrote, d the gradient that reaches
-// it through the ReLU, x' = (x - mean) / sqrt(variance + epsilon).
+// it through the ReLU (0 where that was closed), x' = (x - mean) / sqrt(variance + epsilon).
 
 import CKernels
 
 /// Where one batch-norm layer's per-channel values are kept.
 package struct BatchNormState {
+    /// y = max(x * scale + shift, 0); readers of the map apply it.
+    package let scale: UnsafeMutablePointer<Float>
+    package let shift: UnsafeMutablePointer<Float>
     /// Mean of the batch.
     package let mean: UnsafeMutablePointer<Float>
     /// 1 / sqrt(variance + epsilon), the variance biased.
     package let inverseDeviation: UnsafeMutablePointer<Float>
-    /// y = max(x * scale + shift, 0); readers of the map apply it.
-    package let scale: UnsafeMutablePointer<Float>
-    package let shift: UnsafeMutablePointer<Float>
+    /// The gradient of x is scale * d + slope * (x - mean) + offset; readers of the gradient apply it.
+    package let slope: UnsafeMutablePointer<Float>
+    package let offset: UnsafeMutablePointer<Float>
 
+    package static let vectors = 4
+
+    /// - Parameter vectors: `BatchNormState.vectors` vectors of `channels` floats, for all but scale and shift.
     package init(
-        mean: UnsafeMutablePointer<Float>, inverseDeviation: UnsafeMutablePointer<Float>,
-        scale: UnsafeMutablePointer<Float>, shift: UnsafeMutablePointer<Float>
+        scale: UnsafeMutablePointer<Float>, shift: UnsafeMutablePointer<Float>, vectors: UnsafeMutablePointer<Float>,
+        channels: Int
     ) {
-        self.mean = mean
-        self.inverseDeviation = inverseDeviation
         self.scale = scale
         self.shift = shift
+        mean = vectors
+        inverseDeviation = vectors + channels
+        slope = vectors + 2 * channels
+        offset = vectors + 3 * channels
     }
 }
 
@@ -99,16 +107,17 @@ package enum BatchNorm {
 
     /// Floats of memory `backward` needs.
     package static func partFloats(pixels: Int, channels: Int) -> Int {
-        (passCut(pixels: pixels, channels: channels).pieces + 1) * 2 * channels
+        passCut(pixels: pixels, channels: channels).pieces * 2 * channels
     }
 
-    /// Turns the gradient of y into that of x, in place, and writes the gradients of gamma and beta.
+    /// Writes the gradients of gamma and beta, and to `state` what turns the gradient of y into that of x when it is
+    /// read:
     ///
     /// dx = gamma / deviation * (d - mean(d) - x' * mean(d * x')).
     package static func backward(
         gradient: FeatureMap, x: FeatureMap, state: BatchNormState, parts: UnsafeMutablePointer<Float>,
         gammaGradient: UnsafeMutablePointer<Float>?, betaGradient: UnsafeMutablePointer<Float>, context: KernelContext
-    ) {
+    ) -> GradientMap {
         let channels = x.channels
         let cut = passCut(pixels: x.pixels, channels: channels)
         context.pool.run(cut.pieces) { item, _ in
@@ -118,8 +127,6 @@ package enum BatchNorm {
                 gradient.pixel(pixels.lowerBound), gradient.pixelStride, x.pixel(pixels.lowerBound), x.pixelStride,
                 pixels.count, channels, state.scale, state.shift, state.mean, sums, sums + channels)
         }
-        let slope = parts + cut.pieces * 2 * channels
-        let offset = slope + channels
         withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * channels) { totals in
             totals.update(repeating: 0)
             for item in 0..<cut.pieces {
@@ -134,15 +141,10 @@ package enum BatchNorm {
                 betaGradient[channel] = Float(sum)
                 gammaGradient?[channel] = Float(product)
                 let scale = Double(state.scale[channel])
-                slope[channel] = Float(-scale * inverse * product / count)
-                offset[channel] = Float(-scale * sum / count)
+                state.slope[channel] = Float(-scale * inverse * product / count)
+                state.offset[channel] = Float(-scale * sum / count)
             }
         }
-        context.pool.run(cut.pieces) { item, _ in
-            let pixels = cut[item]
-            engine_norm_gradient(
-                gradient.pixel(pixels.lowerBound), gradient.pixelStride, x.pixel(pixels.lowerBound), x.pixelStride,
-                pixels.count, channels, state.scale, state.shift, state.mean, slope, offset)
-        }
+        return GradientMap(gradient, norm: GradientMap.Norm(x: x, state: state))
     }
 }

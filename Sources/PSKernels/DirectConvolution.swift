@@ -65,33 +65,38 @@ package struct DirectConvolution: Sendable, Hashable {
             input: input, weights: weights, output: output, accumulate: false, context: context, finish: finish)
     }
 
-    /// Writes the gradient of the input, or adds to it if `accumulate`.
+    /// Writes the gradient of the weights to `canonical`, OIHW; and, unless it is nil, writes the gradient of the input,
+    /// or adds to it if `accumulate`. Where the gradient of the output is read through a norm, it is brought into its
+    /// final form in place.
     ///
-    /// - Parameter weights: laid out like `WeightLayout.backward`.
-    package func dataGradient(
-        outputGradient: FeatureMap, weights: UnsafePointer<Float>, inputGradient: FeatureMap, accumulate: Bool,
-        context: KernelContext
-    ) {
+    /// - Parameters:
+    ///   - gradientWeights: laid out like `WeightLayout.backward`; nil without `inputGradient`.
+    ///   - parts: `partFloats` floats to work in.
+    /// - Returns: the data gradient's share of the time, 0 to 1.
+    @discardableResult
+    package func backward(
+        input: InputMap, outputGradient: GradientMap, gradientWeights: UnsafePointer<Float>?,
+        inputGradient: FeatureMap?, accumulate: Bool, parts: UnsafeMutablePointer<Float>,
+        canonical: UnsafeMutablePointer<Float>, context: KernelContext
+    ) -> Double {
+        let clock = ShareClock(threads: 1)
+        let start = clock.now
+        let gradient = outputGradient.materialised(context).map
+        weightGradient.compute(
+            input: input, outputGradient: gradient, parts: parts, canonical: canonical, context: context)
+        guard let gradientWeights, let inputGradient else { return 0 }
+        let middle = clock.now
         switch dataGradient {
         case .mirrored(let product):
             product.compute(
-                input: InputMap(outputGradient), weights: weights, output: inputGradient, accumulate: accumulate,
+                input: InputMap(gradient), weights: gradientWeights, output: inputGradient, accumulate: accumulate,
                 context: context)
         case .scattered(let scatter):
             scatter.compute(
-                outputGradient: outputGradient, weights: weights, inputGradient: inputGradient,
+                outputGradient: gradient, weights: gradientWeights, inputGradient: inputGradient,
                 accumulate: accumulate, context: context)
         }
-    }
-
-    /// Writes the gradient of the weights to `canonical`, OIHW.
-    ///
-    /// - Parameter parts: `partFloats` floats to work in.
-    package func weightGradient(
-        input: InputMap, outputGradient: FeatureMap, parts: UnsafeMutablePointer<Float>,
-        canonical: UnsafeMutablePointer<Float>, context: KernelContext
-    ) {
-        weightGradient.compute(
-            input: input, outputGradient: outputGradient, parts: parts, canonical: canonical, context: context)
+        clock.add(first: clock.now - middle, second: middle - start, thread: 0)
+        return clock.share
     }
 }

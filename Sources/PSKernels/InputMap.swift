@@ -1,5 +1,7 @@
 // A map as a kernel reads it.
 
+import CKernels
+
 /// A map together with what its readers do to each value on the way in.
 ///
 /// A convolution's output is stored as it was before batch norm; whoever reads it takes max(x * scale + shift, 0) for
@@ -23,5 +25,16 @@ package struct InputMap {
     package init(_ map: FeatureMap, norm: Norm? = nil) {
         self.map = map
         self.norm = norm
+    }
+
+    /// Some pixels as a matrix: the map itself, or normalised into `scratch`, `stride` floats from one pixel to the next.
+    func read(
+        _ pixels: Range<Int>, into scratch: UnsafeMutablePointer<Float>, stride: Int
+    ) -> (left: UnsafePointer<Float>, stride: Int) {
+        let from = map.pixel(pixels.lowerBound)
+        guard let norm else { return (UnsafePointer(from), map.pixelStride) }
+        engine_scale_relu(
+            from, map.pixelStride, scratch, stride, pixels.count, map.channels, norm.scale, norm.shift)
+        return (UnsafePointer(scratch), stride)
     }
 }

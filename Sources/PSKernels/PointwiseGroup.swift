@@ -1,7 +1,7 @@
 // Convolutions of 1x1, stride 1, that read the same map: the branches of a block, computed together, and dense layers.
 //
-// The map is the left matrix as it lies, a row a pixel. Together, the branches read (and normalise) each pixel once, and
-// their gradients of the map are added while its tile is in cache.
+// The map is the left matrix as it lies, a row a pixel. Together, the branches read (and normalise) each pixel once
+// forward and once backward, and their gradients of the map become one product.
 
 import CKernels
 
@@ -10,59 +10,106 @@ package struct PointwiseGroup: Sendable, Hashable {
     /// Pixels of the batch.
     package let pixels: Int
     package let inputChannels: Int
-    /// The weights of each member.
-    package let members: [WeightLayout]
-    /// The work items of `forward` and of the data gradient: pixels.
+    package let outputChannels: [Int]
+    /// Each member's weights for the forward product: a row an input channel.
+    private let forwardPanels: [WeightPanels]
+    /// All members' weights for the data gradient: a row an output channel, one member after the other.
+    private let backwardPanels: WeightPanels
+    /// All members' weight gradients: a row an input channel.
+    private let gradientPanels: WeightPanels
+    /// The work items of `forward`: pixels.
     package let chunks: BlockCut
-    /// Pixels of one product, forward.
-    private let forwardTile: Int
-    /// Pixels of one product, data gradient.
-    private let gradientTile: Int
-    private let depthCut: EvenCut
-    /// Work items of the weight gradient are pairs of a chunk of pixels and a group of blocks of input channels.
+    /// Pixels of one product, forward and data gradient.
+    private let forwardRows: Int
+    private let gradientRows: Int
+    private let inputDepth: EvenCut
+    private let outputDepth: EvenCut
+    /// The work items of `backward`: pixels. Each adds up weight gradients of its own.
     private let gradientChunks: EvenCut
-    private let blocks: EvenCut
-    private let groups: EvenCut
-    private static let gradientPixels = 240
+    /// Pixels whose inputs and gradients are held in a core's cache at a time, backward.
+    private let gradientTile: Int
 
+    /// - Parameter outputChannels: of each member.
     package init(pixels: Int, inputChannels: Int, outputChannels: [Int]) {
         precondition(!outputChannels.isEmpty)
         self.pixels = pixels
         self.inputChannels = inputChannels
-        members = outputChannels.map { WeightLayout(outputChannels: $0, inputChannels: inputChannels) }
-        depthCut = EvenCut(inputChannels, atMost: 256)
-        let deepest = members.map { PointwiseGroup.outputCut($0).longest }.max()!
-        // At least sixteen items where there are pixels enough, each small enough for a core's cache.
+        self.outputChannels = outputChannels
+        let outputs = outputChannels.reduce(0, +)
+        forwardPanels = outputChannels.map { WeightPanels(rows: inputChannels, columns: $0) }
+        backwardPanels = WeightPanels(rows: outputs, columns: inputChannels)
+        gradientPanels = WeightPanels(rows: inputChannels, columns: outputs)
+        inputDepth = EvenCut(inputChannels, atMost: 256)
+        outputDepth = EvenCut(outputs, atMost: 256)
+        // At least sixteen items where there are pixels enough, each of a few products' rows, so that a piece of the
+        // weights is used for all of them while it is in cache.
         let most = max(6, pixels / 16 / 6 * 6)
-        forwardTile = min(most, tileRows(columns: WeightPanels.widest, depth: depthCut.longest))
-        gradientTile = min(most, tileRows(columns: WeightPanels.widest, depth: deepest))
-        chunks = BlockCut(pixels, size: max(forwardTile, min(most, 240) / forwardTile * forwardTile))
-        // Few chunks where there are few pixels: each costs a copy of the weights.
-        gradientChunks = EvenCut(pixels, pieces: max(1, min(16, pixels / 4096)))
-        blocks = EvenCut(inputChannels, atMost: 64)
-        groups = EvenCut(blocks.pieces, pieces: (16 + gradientChunks.pieces - 1) / gradientChunks.pieces)
+        forwardRows = min(most, tileRows(columns: WeightPanels.widest, depth: inputDepth.longest))
+        let cached = max(2 * forwardRows, min(240, PointwiseGroup.cachedFloats / inputChannels))
+        chunks = BlockCut(pixels, size: max(forwardRows, min(most, cached) / forwardRows * forwardRows))
+        gradientRows = tileRows(columns: WeightPanels.widest, depth: outputDepth.longest)
+        // Few where the weights are large, for each costs a copy of them.
+        let copies = (128 << 20) / (4 * inputChannels * outputs)
+        gradientChunks = EvenCut(pixels, pieces: max(1, min(16, copies, pixels / 48)))
+        let tile = max(96, min(240, PointwiseGroup.cachedFloats / (inputChannels + outputs)))
+        gradientTile = EvenCut(gradientChunks.longest, atMost: tile).longest
     }
+
+    /// Floats of a core's second-level cache that a tile may take: 700 KB of the 1 MB that is common.
+    private static let cachedFloats = 175_000
 
     /// Floats of scratch one thread needs.
     package var scratchFloats: Int {
-        max(
-            forwardTile * rowStride,
-            PointwiseGroup.gradientPixels * groups.longest * (blocks.longest + 16))
+        max(chunks.size * rowStride(inputChannels), gradientTile * (rowStride(inputChannels) + gradientStride))
     }
 
     /// Floats of memory for the chunks' weight gradients.
-    package var partFloats: Int { gradientChunks.pieces * elementCount }
+    package var partFloats: Int { gradientChunks.pieces * gradientPanels.elementCount }
 
-    private var elementCount: Int { members.reduce(0) { $0 + $1.elementCount } }
-    private static func outputCut(_ layout: WeightLayout) -> EvenCut { EvenCut(layout.outputChannels, atMost: 256) }
+    /// Rows of tiles; those 1 KB apart would share cache sets.
+    private func rowStride(_ channels: Int) -> Int { channels % 256 == 0 ? channels + 16 : channels }
+    private var gradientStride: Int { rowStride(gradientPanels.columns) }
 
-    /// Rows of normalised pixels; those 1 KB apart would share cache sets.
-    private var rowStride: Int { inputChannels % 256 == 0 ? inputChannels + 16 : inputChannels }
+    // MARK: weights
+
+    /// Floats of one member's weights as `forward` takes them, and of all members' as `backward` does.
+    package func weightFloats(member: Int) -> Int { forwardPanels[member].elementCount }
+    package var gradientWeightFloats: Int { backwardPanels.elementCount }
+
+    /// A member's weights are prepared in items that do not depend on each other.
+    package func prepareItems(member: Int) -> Int { forwardPanels[member].panelCount }
+
+    /// Brings some of a member's weights into the forms of `forward` and, unless nil, of `backward`.
+    ///
+    /// - Parameter canonical: all of the member's weights, (out, in).
+    package func prepare(
+        member: Int, item: Int, canonical: UnsafePointer<Float>, weights: UnsafeMutablePointer<Float>,
+        gradientWeights: UnsafeMutablePointer<Float>?
+    ) {
+        let panels = forwardPanels[member]
+        let outputs = panels.columns(ofPanel: item)
+        let source = canonical + outputs.lowerBound * inputChannels
+        engine_transpose(
+            source, inputChannels, weights + panels.offset(panel: item, row: 0), outputs.count, outputs.count,
+            inputChannels)
+        guard let gradientWeights else { return }
+        let first = outputChannels[..<member].reduce(0, +) + outputs.lowerBound
+        for panel in 0..<backwardPanels.panelCount {
+            let columns = backwardPanels.columns(ofPanel: panel)
+            let target = gradientWeights + backwardPanels.offset(panel: panel, row: first)
+            for output in 0..<outputs.count {
+                (target + output * columns.count).update(
+                    from: source + output * inputChannels + columns.lowerBound, count: columns.count)
+            }
+        }
+    }
+
+    // MARK: forward
 
     /// outputs[m] = input * weights[m].
     ///
     /// - Parameters:
-    ///   - weights: of each member, laid out like `WeightLayout.forward`.
+    ///   - weights: of each member, as `prepare` made them.
     ///   - finish: called for each of `chunks` when its pixels are final in all outputs, on the thread that made them.
     package func forward(
         input: InputMap, weights: [UnsafePointer<Float>], outputs: [FeatureMap], context: KernelContext,
@@ -70,114 +117,126 @@ package struct PointwiseGroup: Sendable, Hashable {
     ) {
         precondition(input.map.pixels == pixels && input.map.channels == inputChannels)
         context.pool.run(chunks.pieces) { chunk, thread in
-            let tiles = BlockCut(chunks[chunk].count, size: forwardTile)
-            for piece in 0..<tiles.pieces {
-                let tile = tiles[piece].offset(by: chunks[chunk].lowerBound)
-                let (left, leftStride) = read(
-                    input, tile, channels: 0..<inputChannels, rowStride: rowStride, context.scratch(thread))
-                for (member, layout) in members.enumerated() {
-                    multiplyTile(
-                        tile.count, left, leftStride, depthCut, layout.forward, weights[member],
-                        outputs[member].pixel(tile.lowerBound), outputs[member].pixelStride, accumulate: false)
-                }
+            let tile = chunks[chunk]
+            let (left, leftStride) = input.read(
+                tile, into: context.scratch(thread), stride: rowStride(inputChannels))
+            for (member, panels) in forwardPanels.enumerated() {
+                multiplyTile(
+                    tile.count, forwardRows, left, leftStride, inputDepth, panels, weights[member],
+                    outputs[member].pixel(tile.lowerBound), outputs[member].pixelStride, accumulate: false)
             }
-            finish(chunk, chunks[chunk])
+            finish(chunk, tile)
         }
     }
 
-    /// Writes the gradient of the input, or adds to it if `accumulate`.
-    ///
-    /// - Parameter weights: of each member, laid out like `WeightLayout.backward`.
-    package func dataGradient(
-        outputGradients: [FeatureMap], weights: [UnsafePointer<Float>], inputGradient: FeatureMap, accumulate: Bool,
-        context: KernelContext
-    ) {
-        context.pool.run(chunks.pieces) { chunk, _ in
-            let tiles = BlockCut(chunks[chunk].count, size: gradientTile)
-            for piece in 0..<tiles.pieces {
-                let tile = tiles[piece].offset(by: chunks[chunk].lowerBound)
-                for (member, layout) in members.enumerated() {
-                    multiplyTile(
-                        tile.count, outputGradients[member].pixel(tile.lowerBound),
-                        outputGradients[member].pixelStride, PointwiseGroup.outputCut(layout), layout.backward,
-                        weights[member], inputGradient.pixel(tile.lowerBound), inputGradient.pixelStride,
-                        accumulate: accumulate || member > 0)
-                }
-            }
-        }
-    }
-
-    /// output (rows x all columns) = left * weights, panel by panel.
+    /// output (tile x all columns) = left * weights, panel by panel, `rows` rows a product.
     private func multiplyTile(
-        _ rows: Int, _ left: UnsafePointer<Float>, _ leftStride: Int, _ depthCut: EvenCut, _ panels: WeightPanels,
-        _ weights: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>, _ outputStride: Int, accumulate: Bool
+        _ tile: Int, _ rows: Int, _ left: UnsafePointer<Float>, _ leftStride: Int, _ depthCut: EvenCut,
+        _ panels: WeightPanels, _ weights: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>,
+        _ outputStride: Int, accumulate: Bool
     ) {
         for panel in 0..<panels.panelCount {
             let columns = panels.columns(ofPanel: panel)
             for piece in 0..<depthCut.pieces {
                 let depth = depthCut[piece]
-                multiply(
-                    rows: rows, columns: columns.count, depth: depth.count, left + depth.lowerBound, leftStride,
-                    weights + panels.offset(panel: panel, row: depth.lowerBound), columns.count,
-                    accumulate: accumulate || piece > 0, output + columns.lowerBound, outputStride)
-            }
-        }
-    }
-
-    /// Writes the weight gradients, (out, in) each, to `canonical`.
-    ///
-    /// - Parameter parts: `partFloats` floats to work in.
-    package func weightGradient(
-        input: InputMap, outputGradients: [FeatureMap], parts: UnsafeMutablePointer<Float>,
-        canonical: [UnsafeMutablePointer<Float>], context: KernelContext
-    ) {
-        context.pool.run(gradientChunks.pieces * groups.pieces) { item, thread in
-            let chunk = item / groups.pieces
-            let group = groups[item % groups.pieces]
-            let channels = blocks[group.lowerBound].lowerBound..<blocks[group.upperBound - 1].upperBound
-            let tiles = BlockCut(gradientChunks[chunk].count, size: PointwiseGroup.gradientPixels)
-            for piece in 0..<tiles.pieces {
-                let tile = tiles[piece].offset(by: gradientChunks[chunk].lowerBound)
-                let (left, leftStride) = read(
-                    input, tile, channels: channels, rowStride: channels.count + 16, context.scratch(thread))
-                for block in group {
-                    let rows = blocks[block]
-                    var part = parts + chunk * elementCount
-                    for (member, layout) in members.enumerated() {
-                        for panel in 0..<layout.forward.panelCount {
-                            let columns = layout.forward.columns(ofPanel: panel)
-                            multiplyTransposed(
-                                rows: rows.count, columns: columns.count, depth: tile.count,
-                                left + (rows.lowerBound - channels.lowerBound), leftStride,
-                                outputGradients[member].pixel(tile.lowerBound) + columns.lowerBound,
-                                outputGradients[member].pixelStride, accumulate: piece > 0,
-                                part + layout.forward.offset(panel: panel, row: rows.lowerBound), columns.count)
-                        }
-                        part += layout.elementCount
-                    }
+                let right = weights + panels.offset(panel: panel, row: depth.lowerBound)
+                for first in stride(from: 0, to: tile, by: rows) {
+                    multiply(
+                        rows: min(rows, tile - first), columns: columns.count, depth: depth.count,
+                        left + first * leftStride + depth.lowerBound, leftStride, right, columns.count,
+                        accumulate: accumulate || piece > 0, output + first * outputStride + columns.lowerBound,
+                        outputStride)
                 }
             }
         }
-        var first = 0
-        for (member, layout) in members.enumerated() {
-            layout.storeGradient(
-                parts: parts + first, partStride: elementCount, partCount: gradientChunks.pieces,
-                to: canonical[member], context: context)
-            first += layout.elementCount
+    }
+
+    // MARK: backward
+
+    /// Writes the weight gradients, (out, in) each, to `canonical`; and, unless it is nil, writes the gradient of the
+    /// input, or adds to it if `accumulate`.
+    ///
+    /// - Parameters:
+    ///   - gradientWeights: of all members, as `prepare` made them; nil without `inputGradient`.
+    ///   - parts: `partFloats` floats to work in.
+    /// - Returns: the data gradient's share of the time, 0 to 1.
+    @discardableResult
+    package func backward(
+        input: InputMap, outputGradients: [GradientMap], gradientWeights: UnsafePointer<Float>?,
+        inputGradient: FeatureMap?, accumulate: Bool, parts: UnsafeMutablePointer<Float>,
+        canonical: [UnsafeMutablePointer<Float>], context: KernelContext
+    ) -> Double {
+        let clock = ShareClock(threads: context.pool.threadCount)
+        context.pool.run(gradientChunks.pieces) { chunk, thread in
+            let part = parts + chunk * gradientPanels.elementCount
+            let tiles = EvenCut(gradientChunks[chunk].count, atMost: gradientTile)
+            for piece in 0..<tiles.pieces {
+                let tile = tiles[piece].offset(by: gradientChunks[chunk].lowerBound)
+                let gradients = context.scratch(thread)
+                let inputs = gradients + gradientTile * gradientStride
+                let start = clock.now
+                var first = 0
+                for gradient in outputGradients {
+                    gradient.read(tile, into: gradients + first, stride: gradientStride)
+                    first += gradient.map.channels
+                }
+                if let gradientWeights, let inputGradient {
+                    multiplyTile(
+                        tile.count, gradientRows, gradients, gradientStride, outputDepth, backwardPanels,
+                        gradientWeights, inputGradient.pixel(tile.lowerBound), inputGradient.pixelStride,
+                        accumulate: accumulate)
+                }
+                let middle = clock.now
+                let (left, leftStride) = input.read(tile, into: inputs, stride: rowStride(inputChannels))
+                addWeightGradients(tile.count, left, leftStride, gradients, part, accumulate: piece > 0)
+                clock.add(first: middle - start, second: clock.now - middle, thread: thread)
+            }
+        }
+        storeGradients(parts, to: canonical, context)
+        return inputGradient == nil ? 0 : clock.share
+    }
+
+    /// part += left^T * gradients.
+    private func addWeightGradients(
+        _ tile: Int, _ left: UnsafePointer<Float>, _ leftStride: Int, _ gradients: UnsafePointer<Float>,
+        _ part: UnsafeMutablePointer<Float>, accumulate: Bool
+    ) {
+        let rows = max(16, min(256, smallProduct / (gradientPanels.panelWidth * tile)) / 16 * 16)
+        let cut = EvenCut(inputChannels, atMost: rows)
+        for block in 0..<cut.pieces {
+            for panel in 0..<gradientPanels.panelCount {
+                let columns = gradientPanels.columns(ofPanel: panel)
+                multiplyTransposed(
+                    rows: cut[block].count, columns: columns.count, depth: tile, left + cut[block].lowerBound,
+                    leftStride, gradients + columns.lowerBound, gradientStride, accumulate: accumulate,
+                    part + gradientPanels.offset(panel: panel, row: cut[block].lowerBound), columns.count)
+            }
         }
     }
 
-    /// Some channels of a tile of pixels as a matrix: the map itself, or normalised into `scratch`.
-    private func read(
-        _ input: InputMap, _ pixels: Range<Int>, channels: Range<Int>, rowStride: Int,
-        _ scratch: UnsafeMutablePointer<Float>
-    ) -> (left: UnsafePointer<Float>, stride: Int) {
-        let from = input.map.pixel(pixels.lowerBound) + channels.lowerBound
-        guard let norm = input.norm else { return (UnsafePointer(from), input.map.pixelStride) }
-        engine_scale_relu(
-            from, input.map.pixelStride, scratch, rowStride, pixels.count, channels.count,
-            norm.scale + channels.lowerBound, norm.shift + channels.lowerBound)
-        return (UnsafePointer(scratch), rowStride)
+    /// Adds up the chunks' parts, in order, and writes them to their canonical places.
+    private func storeGradients(
+        _ parts: UnsafeMutablePointer<Float>, to canonical: [UnsafeMutablePointer<Float>], _ context: KernelContext
+    ) {
+        let inputs = BlockCut(inputChannels, size: 64)
+        context.pool.run(gradientPanels.panelCount * inputs.pieces) { item, _ in
+            let panel = item / inputs.pieces
+            let rows = inputs[item % inputs.pieces]
+            let columns = gradientPanels.columns(ofPanel: panel)
+            let sum = parts + gradientPanels.offset(panel: panel, row: rows.lowerBound)
+            engine_add_parts(sum, gradientPanels.elementCount, gradientChunks.pieces, rows.count * columns.count)
+            var first = 0
+            for (member, count) in outputChannels.enumerated() {
+                let own = columns.clamped(to: first..<first + count)
+                if !own.isEmpty {
+                    engine_transpose(
+                        sum + (own.lowerBound - columns.lowerBound), columns.count,
+                        canonical[member] + (own.lowerBound - first) * inputChannels + rows.lowerBound, inputChannels,
+                        rows.count, own.count)
+                }
+                first += count
+            }
+        }
     }
 }
 

@@ -53,21 +53,10 @@ package struct WeightLayout: Sendable, Hashable {
     package let backward: WeightPanels
 
     package init(_ shape: ConvolutionShape) {
-        self.init(
-            outputChannels: shape.outputChannels, inputChannels: shape.inputChannels, taps: shape.taps,
-            gradientMatrix: shape.mirrored == nil ? .transposed : .mirrored)
-    }
-
-    /// A pointwise convolution's or a dense layer's weights.
-    package init(outputChannels: Int, inputChannels: Int) {
-        self.init(outputChannels: outputChannels, inputChannels: inputChannels, taps: 1, gradientMatrix: .transposed)
-    }
-
-    private init(outputChannels: Int, inputChannels: Int, taps: Int, gradientMatrix: GradientMatrix) {
-        self.outputChannels = outputChannels
-        self.inputChannels = inputChannels
-        self.taps = taps
-        self.gradientMatrix = gradientMatrix
+        outputChannels = shape.outputChannels
+        inputChannels = shape.inputChannels
+        taps = shape.taps
+        gradientMatrix = shape.mirrored == nil ? .transposed : .mirrored
         forward = WeightPanels(rows: taps * inputChannels, columns: outputChannels)
         switch gradientMatrix {
         case .mirrored: backward = WeightPanels(rows: taps * outputChannels, columns: inputChannels)

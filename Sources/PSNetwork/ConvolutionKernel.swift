@@ -87,4 +87,21 @@ enum ConvolutionKernel: Hashable {
             }
         }
     }
+
+    /// Both gradients; `gradientWeights` and `inputGradient` are nil together.
+    ///
+    /// - Returns: the data gradient's share of the time, 0 to 1.
+    func backward(
+        input: InputMap, outputGradient: GradientMap, gradientWeights: UnsafePointer<Float>?,
+        inputGradient: FeatureMap?, accumulate: Bool, parts: UnsafeMutablePointer<Float>,
+        canonical: UnsafeMutablePointer<Float>, context: KernelContext
+    ) -> Double {
+        switch self {
+        case .direct(let kernel):
+            kernel.backward(
+                input: input, outputGradient: outputGradient, gradientWeights: gradientWeights,
+                inputGradient: inputGradient, accumulate: accumulate, parts: parts, canonical: canonical,
+                context: context)
+        }
+    }
 }

@@ -39,43 +39,23 @@ struct ConvolutionLayer: Layer {
     }
 
     func backward(_ step: StepEnvironment) {
-        guard let norm, let outputGradient = norm.gradient else {
-            preconditionFailure("\(name): a network for inference has no backward")
+        guard let norm else { preconditionFailure("\(name): a network for inference has no backward") }
+        let outputGradient = norm.backward(parts: workspace, step)
+        let kernel = kernels.backward
+        step.clock.measureBackward(
+            name, kernel.name, flops: kernels.flops, hasDataGradient: parameters.gradientWeights != nil
+        ) {
+            kernel.backward(
+                input: input, outputGradient: outputGradient, gradientWeights: parameters.gradientWeights,
+                inputGradient: parameters.gradientWeights == nil ? nil : inputGradient, accumulate: accumulates,
+                parts: workspace, canonical: step.gradients + norm.layout.offsets[norm.tensors.weight!],
+                context: step.context)
         }
-        norm.backward(parts: workspace, step)
-        kernels.backward.backward(
-            name: name, flops: kernels.flops, input: input, outputGradient: outputGradient,
-            gradientWeights: parameters.gradientWeights, inputGradient: inputGradient, accumulate: accumulates,
-            parts: workspace, canonical: step.gradients + norm.layout.offsets[norm.tensors.weight!], step)
     }
 
     func infer(_ context: KernelContext) {
         kernels.forward.forward(
-            input: input, weights: parameters.weights, output: output, bias: parameters.second, context: context
+            input: input, weights: parameters.weights, output: output, bias: parameters.foldedBias, context: context
         ) { _, _, _ in }
-    }
-}
-
-extension ConvolutionKernel {
-    /// Both gradients; `inputGradient` and `gradientWeights` are nil together.
-    func backward(
-        name layer: String, flops: Double, input: InputMap, outputGradient: FeatureMap,
-        gradientWeights: UnsafePointer<Float>?, inputGradient: FeatureMap?, accumulate: Bool,
-        parts: UnsafeMutablePointer<Float>, canonical: UnsafeMutablePointer<Float>, _ step: StepEnvironment
-    ) {
-        switch self {
-        case .direct(let kernel):
-            step.clock.measure(layer, .weightGradient, name, flops: flops) {
-                kernel.weightGradient(
-                    input: input, outputGradient: outputGradient, parts: parts, canonical: canonical,
-                    context: step.context)
-            }
-            guard let gradientWeights, let inputGradient else { return }
-            step.clock.measure(layer, .dataGradient, name, flops: flops) {
-                kernel.dataGradient(
-                    outputGradient: outputGradient, weights: gradientWeights, inputGradient: inputGradient,
-                    accumulate: accumulate, context: step.context)
-            }
-        }
     }
 }

@@ -9,19 +9,42 @@ final class LayerClock {
     func reset() { timings.removeAll(keepingCapacity: true) }
 
     /// Runs `body`, on the caller's thread, and notes how long it took.
-    func measure(
-        _ layer: String, _ pass: LayerTiming.Pass, _ algorithm: @autoclosure () -> String,
-        flops: @autoclosure () -> Double = 0, _ body: () -> Void
-    ) {
+    func measure<Result>(
+        _ layer: String, _ pass: LayerTiming.Pass, _ algorithm: @autoclosure () -> String, flops: Double = 0,
+        _ body: () -> Result
+    ) -> Result {
         guard isRunning else { return body() }
         let start = ContinuousClock.now
-        body()
-        let elapsed = ContinuousClock.now - start
-        let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
-        add(LayerTiming(layer: layer, pass: pass, algorithm: algorithm(), seconds: seconds, flops: flops()))
+        let result = body()
+        add(layer, pass, algorithm(), seconds(since: start), flops)
+        return result
     }
 
-    func add(_ timing: LayerTiming) {
-        if isRunning { timings.append(timing) }
+    /// Runs both gradients of a layer, which share a loop; `body` returns the data gradient's share of the time.
+    func measureBackward(
+        _ layer: String, _ algorithm: @autoclosure () -> String, flops: Double, hasDataGradient: Bool,
+        _ body: () -> Double
+    ) {
+        guard isRunning else {
+            _ = body()
+            return
+        }
+        let start = ContinuousClock.now
+        let share = body()
+        let elapsed = seconds(since: start)
+        let algorithm = algorithm()
+        add(layer, .weightGradient, algorithm, elapsed * (1 - share), flops)
+        if hasDataGradient { add(layer, .dataGradient, algorithm, elapsed * share, flops) }
+    }
+
+    private func seconds(since start: ContinuousClock.Instant) -> Double {
+        let elapsed = ContinuousClock.now - start
+        return Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+    }
+
+    private func add(
+        _ layer: String, _ pass: LayerTiming.Pass, _ algorithm: String, _ seconds: Double, _ flops: Double
+    ) {
+        timings.append(LayerTiming(layer: layer, pass: pass, algorithm: algorithm, seconds: seconds, flops: flops))
     }
 }

@@ -21,36 +21,37 @@ struct LayerParameters {
     let bias: UnsafeMutablePointer<Float>
     let runningMean: UnsafeMutablePointer<Float>
     let runningVariance: UnsafeMutablePointer<Float>
-    /// Batch norm's own vectors: in training this batch's mean and 1 / deviation, in inference the scale and the shift
-    /// that follow from the running statistics.
-    let first: UnsafeMutablePointer<Float>
-    let second: UnsafeMutablePointer<Float>
+    /// Batch norm's own vectors: in training those of `BatchNormState`, in inference the scale and the shift that follow
+    /// from the running statistics.
+    let norm: UnsafeMutablePointer<Float>
 
-    static let vectorCount = 6
+    static let vectorCount = 4 + BatchNormState.vectors
 
-    init(_ regions: ParameterRegions, base: (Int) -> UnsafeMutablePointer<Float>) {
+    /// - Parameter gradientWeights: region of those shared with other layers.
+    init(_ regions: ParameterRegions, gradientWeights: Int?, base: (Int) -> UnsafeMutablePointer<Float>) {
         outputChannels = regions.outputChannels
         perOutput = regions.perOutput
         canonical = base(regions.canonical)
         weights = base(regions.weights)
-        gradientWeights = regions.gradientWeights.map(base)
+        self.gradientWeights = (gradientWeights ?? regions.gradientWeights).map(base)
         let vectors = base(regions.vectors)
         gamma = vectors
         bias = vectors + outputChannels
         runningMean = vectors + 2 * outputChannels
         runningVariance = vectors + 3 * outputChannels
-        first = vectors + 4 * outputChannels
-        second = vectors + 5 * outputChannels
+        norm = vectors + 4 * outputChannels
     }
 
-    /// The weights times the scale of the running statistics, into `folded`; `second` becomes the bias that goes with
-    /// them.
+    /// In inference, what `fold` leaves to be added to each output.
+    var foldedBias: UnsafeMutablePointer<Float> { norm + outputChannels }
+
+    /// The weights times the scale of the running statistics, into `folded`; `foldedBias` becomes what goes with them.
     func fold(hasGamma: Bool, into folded: UnsafeMutablePointer<Float>) {
         BatchNorm.runningScale(
             mean: runningMean, variance: runningVariance, channels: outputChannels, gamma: hasGamma ? gamma : nil,
-            beta: bias, epsilon: batchNormEpsilon, scale: first, shift: second)
+            beta: bias, epsilon: batchNormEpsilon, scale: norm, shift: foldedBias)
         for output in 0..<outputChannels {
-            let scale = first[output]
+            let scale = norm[output]
             let (from, to) = (canonical + output * perOutput, folded + output * perOutput)
             for index in 0..<perOutput { to[index] = from[index] * scale }
         }
@@ -65,7 +66,7 @@ struct NormUnit {
     let parameters: LayerParameters
     /// What the convolution wrote.
     let map: FeatureMap
-    /// The gradient of what readers see; `backward` turns it into that of `map`.
+    /// The gradient of what readers see.
     let gradient: FeatureMap?
     let state: BatchNormState
 
@@ -83,9 +84,12 @@ struct NormUnit {
             batchVariance: step.gradients + layout.offsets[tensors.runningVariance!])
     }
 
-    func backward(parts: UnsafeMutablePointer<Float>, _ step: StepEnvironment) {
+    /// Writes the gradients of gamma and beta.
+    ///
+    /// - Returns: the gradient of what the convolution wrote.
+    func backward(parts: UnsafeMutablePointer<Float>, _ step: StepEnvironment) -> GradientMap {
         guard let gradient else { preconditionFailure("\(name): a network for inference has no backward") }
-        step.clock.measure(name, .norm, "batch norm") {
+        return step.clock.measure(name, .norm, "batch norm") {
             BatchNorm.backward(
                 gradient: gradient, x: map, state: state, parts: parts,
                 gammaGradient: tensors.scale.map { step.gradients + layout.offsets[$0] },

@@ -187,8 +187,9 @@ final class NetworkMemory {
         case .convolution(let kernels): layer = makeConvolution(nodePlan, kernels, source)
         case .pointwise(let kernels): return makePointwise(nodePlan, kernels, source)
         case .dense(let kernels):
-            let parameters = makeParameters(node, kernels.members[0].parameters)
-            prepare(node, parameters, kernels.group.members[0])
+            let parameters = makeParameters(
+                node, kernels.members[0].parameters, gradientWeights: kernels.gradientWeights)
+            prepare(node, parameters, kernels, member: 0)
             layer = DenseLayer(
                 name: node.name, kernels: kernels, tensors: node.tensors, layout: plan.description.layout,
                 parameters: parameters, input: read(source), output: map(node.index),
@@ -241,24 +242,24 @@ final class NetworkMemory {
 
     private func makePointwise(_ nodePlan: NodePlan, _ kernels: PointwiseKernels, _ source: Int) -> PlacedLayer {
         var members: [PointwiseMember] = []
-        for (member, layout) in zip(kernels.members, kernels.group.members) {
+        for (position, member) in kernels.members.enumerated() {
             let node = plan.nodes[member.node].node
-            let parameters = makeParameters(node, member.parameters)
-            prepare(node, parameters, layout)
+            let parameters = makeParameters(node, member.parameters, gradientWeights: kernels.gradientWeights)
+            prepare(node, parameters, kernels, member: position)
             let output = map(node.index)
             members.append(
                 PointwiseMember(
                     parameters: parameters,
                     product: member.pool.map { map(region: $0.product, node.shape) } ?? output,
-                    productGradient: member.pool.map { pool in pool.gradient.map { map(region: $0, node.shape) } }
-                        ?? gradient(node.index),
+                    productGradient: member.pool?.gradient.map { map(region: $0, node.shape) },
                     pool: member.pool.map { ($0.shape, $0.countBorder) }, output: output,
                     norm: makeNorm(node, parameters)))
         }
         let names = kernels.members.map { plan.nodes[$0.node].node.name }
         let layer = PointwiseLayer(
             name: groupName(names), kernels: kernels, members: members, input: read(source),
-            inputGradient: gradient(source), accumulates: nodePlan.accumulates, workspace: base(plan.workspace))
+            gradientWeights: kernels.gradientWeights.map(base), inputGradient: gradient(source),
+            accumulates: nodePlan.accumulates, workspace: base(plan.workspace))
         return PlacedLayer(work: layer, tensors: kernels.members.map { plan.nodes[$0.node].node.tensors })
     }
 
@@ -278,7 +279,7 @@ final class NetworkMemory {
             name: node.name, tensors: node.tensors, layout: plan.description.layout, parameters: parameters,
             map: map(node.index), gradient: gradient(node.index),
             state: BatchNormState(
-                mean: parameters.first, inverseDeviation: parameters.second, scale: scale, shift: shift))
+                scale: scale, shift: shift, vectors: parameters.norm, channels: node.shape.channels))
     }
 
     private func makePool(_ nodePlan: NodePlan, _ shape: PoolShape, _ kind: PoolLayer.Kind) -> PoolLayer {
@@ -289,8 +290,10 @@ final class NetworkMemory {
             accumulates: nodePlan.accumulates)
     }
 
-    private func makeParameters(_ node: Node, _ regions: ParameterRegions) -> LayerParameters {
-        let parameters = LayerParameters(regions, base: base)
+    private func makeParameters(
+        _ node: Node, _ regions: ParameterRegions, gradientWeights: Int? = nil
+    ) -> LayerParameters {
+        let parameters = LayerParameters(regions, gradientWeights: gradientWeights, base: base)
         let vectors = [
             (node.tensors.scale, parameters.gamma), (node.tensors.bias, parameters.bias),
             (node.tensors.runningMean, parameters.runningMean),
@@ -303,15 +306,16 @@ final class NetworkMemory {
         return parameters
     }
 
-    private func prepare(_ node: Node, _ parameters: LayerParameters, _ layout: WeightLayout) {
+    private func prepare(_ node: Node, _ parameters: LayerParameters, _ kernels: PointwiseKernels, member: Int) {
+        let group = kernels.group
         preparations.append(
             Preparation(
                 name: node.name, parameters: parameters, hasNorm: node.operation != .dense,
-                hasGamma: node.tensors.scale != nil, items: layout.prepareItems
+                hasGamma: node.tensors.scale != nil, items: group.prepareItems(member: member)
             ) { item, canonical in
-                layout.prepare(
-                    item: item, canonical: canonical, forward: parameters.weights,
-                    backward: parameters.gradientWeights)
+                group.prepare(
+                    member: member, item: item, canonical: canonical, weights: parameters.weights,
+                    gradientWeights: parameters.gradientWeights)
             })
     }
 }

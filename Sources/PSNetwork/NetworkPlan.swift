@@ -78,6 +78,8 @@ struct PointwiseKernels {
 
     let group: PointwiseGroup
     let members: [Member]
+    /// All members' weights for the data gradient; nil where the input is the images, and in inference.
+    let gradientWeights: Int?
     let flops: Double
 }
 
@@ -364,11 +366,11 @@ struct NetworkPlan {
         let group = PointwiseGroup(
             pixels: pixels, inputChannels: inputChannels, outputChannels: members.map { nodes[$0].node.shape.channels })
         var planned: [PointwiseKernels.Member] = []
-        for (member, layout) in zip(members, group.members) {
+        for (position, member) in members.enumerated() {
             let node = nodes[member].node
             let parameters = reserveParameters(
-                outputChannels: layout.outputChannels, perOutput: inputChannels, weightFloats: layout.elementCount,
-                gradientWeightFloats: needsDataGradient(leader) ? layout.elementCount : nil)
+                outputChannels: node.shape.channels, perOutput: inputChannels,
+                weightFloats: group.weightFloats(member: position), gradientWeightFloats: nil)
             var pool: (shape: PoolShape, countBorder: Bool, product: Int, gradient: Int?)?
             if nodes[member].source != node.inputs[0],
                 case .averagePool(let window, let border) = nodes[node.inputs[0]].node.operation
@@ -388,16 +390,18 @@ struct NetworkPlan {
             case .training:
                 workspaceFloats = max(
                     workspaceFloats, BatchNorm.partFloats(pixels: pixels, channels: node.shape.channels))
-            case .inference: workspaceFloats = max(workspaceFloats, layout.elementCount)
+            case .inference: workspaceFloats = max(workspaceFloats, node.shape.channels * inputChannels)
             }
         }
         scratchFloats = max(scratchFloats, group.scratchFloats)
         if mode == .training {
-            let channels = group.members.reduce(0) { $0 + $1.outputChannels }
+            let channels = group.outputChannels.reduce(0, +)
             workspaceFloats = max(workspaceFloats, group.partFloats, group.chunks.pieces * 2 * channels)
         }
         return PointwiseKernels(
             group: group, members: planned,
+            gradientWeights: needsDataGradient(leader)
+                ? arena.reserve(floats: group.gradientWeightFloats, lifetime: wholeStep) : nil,
             flops: 2 * Double(batch) * Double(members.reduce(0) { $0 + nodes[$1].node.macs }))
     }
 

@@ -11,6 +11,7 @@ struct PointwiseMember {
     let parameters: LayerParameters
     /// Where the products go: the output, or before a pool memory of their own.
     let product: FeatureMap
+    /// Of the products, where they are pooled.
     let productGradient: FeatureMap?
     let pool: (shape: PoolShape, countBorder: Bool)?
     let output: FeatureMap
@@ -23,6 +24,8 @@ struct PointwiseLayer: Layer {
     let kernels: PointwiseKernels
     let members: [PointwiseMember]
     let input: InputMap
+    /// All members' weights for the data gradient; nil where the input is the images, and in inference.
+    let gradientWeights: UnsafeMutablePointer<Float>?
     let inputGradient: FeatureMap?
     let accumulates: Bool
     let workspace: UnsafeMutablePointer<Float>
@@ -72,31 +75,30 @@ struct PointwiseLayer: Layer {
     }
 
     func backward(_ step: StepEnvironment) {
-        for member in members {
-            guard let norm = member.norm, let gradient = norm.gradient else {
-                preconditionFailure("\(name): a network for inference has no backward")
-            }
-            norm.backward(parts: workspace, step)
-            guard let pool = member.pool, let productGradient = member.productGradient else { continue }
-            step.clock.measure(norm.name, .dataGradient, "average pool") {
-                pool.shape.averageBackward(
-                    outputGradient: gradient, inputGradient: productGradient, countBorder: pool.countBorder,
-                    accumulate: false, context: step.context)
-            }
-        }
-        let gradients = members.map { $0.productGradient! }
-        step.clock.measure(name, .weightGradient, "1x1", flops: kernels.flops) {
-            kernels.group.weightGradient(
-                input: input, outputGradients: gradients, parts: workspace,
+        let gradients = members.map { outputGradient($0, step) }
+        step.clock.measureBackward(name, "1x1", flops: kernels.flops, hasDataGradient: gradientWeights != nil) {
+            kernels.group.backward(
+                input: input, outputGradients: gradients, gradientWeights: gradientWeights,
+                inputGradient: gradientWeights == nil ? nil : inputGradient, accumulate: accumulates,
+                parts: workspace,
                 canonical: members.map { step.gradients + $0.norm!.layout.offsets[$0.norm!.tensors.weight!] },
                 context: step.context)
         }
-        guard let inputGradient else { return }
-        step.clock.measure(name, .dataGradient, "1x1", flops: kernels.flops) {
-            kernels.group.dataGradient(
-                outputGradients: gradients, weights: members.map { UnsafePointer($0.parameters.gradientWeights!) },
-                inputGradient: inputGradient, accumulate: accumulates, context: step.context)
+    }
+
+    /// The gradient of a member's products.
+    private func outputGradient(_ member: PointwiseMember, _ step: StepEnvironment) -> GradientMap {
+        guard let norm = member.norm else {
+            preconditionFailure("\(name): a network for inference has no backward")
         }
+        let gradient = norm.backward(parts: workspace, step)
+        guard let pool = member.pool, let productGradient = member.productGradient else { return gradient }
+        step.clock.measure(norm.name, .dataGradient, "average pool") {
+            pool.shape.averageBackward(
+                outputGradient: gradient.materialised(step.context).map, inputGradient: productGradient,
+                countBorder: pool.countBorder, accumulate: false, context: step.context)
+        }
+        return GradientMap(productGradient)
     }
 
     func infer(_ context: KernelContext) {
@@ -105,14 +107,14 @@ struct PointwiseLayer: Layer {
             outputs: members.map(\.product), context: context
         ) { _, pixels in
             for member in members where member.pool == nil {
-                Bias.addAndRectify(member.parameters.second, to: member.output, pixels: pixels)
+                Bias.addAndRectify(member.parameters.foldedBias, to: member.output, pixels: pixels)
             }
         }
         for member in members {
             guard let pool = member.pool else { continue }
             pool.shape.averageForward(
                 InputMap(member.product), to: member.output, countBorder: pool.countBorder, context: context
-            ) { _, pixels in Bias.addAndRectify(member.parameters.second, to: member.output, pixels: pixels) }
+            ) { _, pixels in Bias.addAndRectify(member.parameters.foldedBias, to: member.output, pixels: pixels) }
         }
     }
 }
@@ -143,17 +145,15 @@ struct DenseLayer: Layer {
 
     func backward(_ step: StepEnvironment) {
         guard let outputGradient else { preconditionFailure("\(name): a network for inference has no backward") }
-        step.clock.measure(name, .weightGradient, "dense", flops: kernels.flops) {
-            Bias.gradient(outputGradient: outputGradient, into: step.gradients + layout.offsets[tensors.bias!])
-            kernels.group.weightGradient(
-                input: input, outputGradients: [outputGradient], parts: workspace,
-                canonical: [step.gradients + layout.offsets[tensors.weight!]], context: step.context)
-        }
-        guard let gradientWeights = parameters.gradientWeights, let inputGradient else { return }
-        step.clock.measure(name, .dataGradient, "dense", flops: kernels.flops) {
-            kernels.group.dataGradient(
-                outputGradients: [outputGradient], weights: [UnsafePointer(gradientWeights)],
-                inputGradient: inputGradient, accumulate: accumulates, context: step.context)
+        Bias.gradient(outputGradient: outputGradient, into: step.gradients + layout.offsets[tensors.bias!])
+        step.clock.measureBackward(
+            name, "dense", flops: kernels.flops, hasDataGradient: parameters.gradientWeights != nil
+        ) {
+            kernels.group.backward(
+                input: input, outputGradients: [GradientMap(outputGradient)],
+                gradientWeights: parameters.gradientWeights,
+                inputGradient: parameters.gradientWeights == nil ? nil : inputGradient, accumulate: accumulates,
+                parts: workspace, canonical: [step.gradients + layout.offsets[tensors.weight!]], context: step.context)
         }
     }
 }

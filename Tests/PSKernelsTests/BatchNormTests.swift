@@ -52,12 +52,12 @@ private final class EngineBatchNorm {
         let test = TestContext(threads: threads, scratchFloats: 1)
         let cut = EvenCut(pixels, atMost: 7)
         var moments = [Float](repeating: .nan, count: cut.pieces * 4 * channels)
-        var vectors = [Float](repeating: .nan, count: 4 * channels)
+        var vectors = [Float](repeating: .nan, count: (2 + BatchNormState.vectors) * channels)
         var parts = [Float](repeating: .nan, count: BatchNorm.partFloats(pixels: pixels, channels: channels))
         vectors.withUnsafeMutableBufferPointer { vectors in
             let base = vectors.baseAddress!
             let state = BatchNormState(
-                mean: base, inverseDeviation: base + channels, scale: base + 2 * channels, shift: base + 3 * channels)
+                scale: base, shift: base + channels, vectors: base + 2 * channels, channels: channels)
             // Parts as a kernel writes them that shares its work by pixels and by channels.
             let groups = EvenCut(channels, pieces: 2)
             moments.withUnsafeMutableBufferPointer { moments in
@@ -82,10 +82,11 @@ private final class EngineBatchNorm {
                 InputMap(x.map, norm: InputMap.Norm(scale: state.scale, shift: state.shift)), to: y.map, taps: nil,
                 context: test.context)
             gammaGradient.withUnsafeMutableBufferPointer { gammaGradient in
-                BatchNorm.backward(
+                _ = BatchNorm.backward(
                     gradient: gradient.map, x: x.map, state: state, parts: &parts,
                     gammaGradient: gamma == nil ? nil : gammaGradient.baseAddress, betaGradient: &betaGradient,
-                    context: test.context)
+                    context: test.context
+                ).materialised(test.context)
             }
         }
     }

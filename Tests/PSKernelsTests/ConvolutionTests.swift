@@ -89,40 +89,37 @@ private struct EngineConvolution {
         y.fill(.nan)
         dx.fill(accumulate ? 1 : .nan)
 
-        let layout = shape.window.isPointwise ? group.members[0] : kernel.layout
-        let forward = UnsafeMutablePointer<Float>.allocate(capacity: layout.elementCount)
-        let backward = UnsafeMutablePointer<Float>.allocate(capacity: layout.elementCount)
-        defer {
-            forward.deallocate()
-            backward.deallocate()
-        }
-        for item in (0..<layout.prepareItems).reversed() {
-            layout.prepare(item: item, canonical: weights, forward: forward, backward: backward)
-        }
-        weightGradient = [Float](repeating: .nan, count: layout.elementCount)
+        let count = shape.outputChannels * shape.depth
+        let forward = UnsafeMutablePointer<Float>.allocate(capacity: count)
+        let backward = UnsafeMutablePointer<Float>.allocate(capacity: count)
+        let canonical = UnsafeMutablePointer<Float>.allocate(capacity: count)
+        defer { for memory in [forward, backward, canonical] { memory.deallocate() } }
+        canonical.initialize(repeating: .nan, count: count)
         var parts = [Float](repeating: .nan, count: max(kernel.partFloats, group.partFloats))
         withNorm(norm, channels: shape.inputChannels) { norm in
             let read = InputMap(x.map, norm: norm)
             if shape.window.isPointwise {
-                group.forward(input: read, weights: [UnsafePointer(forward)], outputs: [y.map], context: test.context)
-                group.dataGradient(
-                    outputGradients: [dy.map], weights: [UnsafePointer(backward)], inputGradient: dx.map,
-                    accumulate: accumulate, context: test.context)
-                weightGradient.withUnsafeMutableBufferPointer {
-                    group.weightGradient(
-                        input: read, outputGradients: [dy.map], parts: &parts, canonical: [$0.baseAddress!],
-                        context: test.context)
+                for item in (0..<group.prepareItems(member: 0)).reversed() {
+                    group.prepare(
+                        member: 0, item: item, canonical: weights, weights: forward, gradientWeights: backward)
                 }
-            } else {
-                kernel.forward(input: read, weights: forward, output: y.map, context: test.context)
-                kernel.dataGradient(
-                    outputGradient: dy.map, weights: backward, inputGradient: dx.map, accumulate: accumulate,
+                group.forward(input: read, weights: [UnsafePointer(forward)], outputs: [y.map], context: test.context)
+                group.backward(
+                    input: read, outputGradients: [GradientMap(dy.map)], gradientWeights: backward,
+                    inputGradient: dx.map, accumulate: accumulate, parts: &parts, canonical: [canonical],
                     context: test.context)
-                kernel.weightGradient(
-                    input: read, outputGradient: dy.map, parts: &parts, canonical: &weightGradient,
+            } else {
+                for item in (0..<kernel.layout.prepareItems).reversed() {
+                    kernel.layout.prepare(item: item, canonical: weights, forward: forward, backward: backward)
+                }
+                kernel.forward(input: read, weights: forward, output: y.map, context: test.context)
+                kernel.backward(
+                    input: read, outputGradient: GradientMap(dy.map), gradientWeights: backward,
+                    inputGradient: dx.map, accumulate: accumulate, parts: &parts, canonical: canonical,
                     context: test.context)
             }
         }
+        weightGradient = Array(UnsafeBufferPointer(start: canonical, count: count))
         output = y.values
         inputGradient = dx.values
         gapsAreIntact = y.gapsAreIntact && dx.gapsAreIntact
@@ -239,14 +236,15 @@ private func check(
         let y = outputs.map { map($0, gap: 5) }
         let dy = outputs.map { map($0) }
         for (map, values) in zip(dy, gradients) { map.values = values }
-        let forward = group.members.map { UnsafeMutablePointer<Float>.allocate(capacity: $0.elementCount) }
-        let backward = group.members.map { UnsafeMutablePointer<Float>.allocate(capacity: $0.elementCount) }
-        let canonical = group.members.map { UnsafeMutablePointer<Float>.allocate(capacity: $0.elementCount) }
-        defer { for memory in forward + backward + canonical { memory.deallocate() } }
-        for (member, layout) in group.members.enumerated() {
-            for item in 0..<layout.prepareItems {
-                layout.prepare(
-                    item: item, canonical: weights[member], forward: forward[member], backward: backward[member])
+        let forward = outputs.map { UnsafeMutablePointer<Float>.allocate(capacity: $0 * channels) }
+        let canonical = outputs.map { UnsafeMutablePointer<Float>.allocate(capacity: $0 * channels) }
+        let backward = UnsafeMutablePointer<Float>.allocate(capacity: group.gradientWeightFloats)
+        defer { for memory in forward + canonical + [backward] { memory.deallocate() } }
+        for member in outputs.indices {
+            for item in 0..<group.prepareItems(member: member) {
+                group.prepare(
+                    member: member, item: item, canonical: weights[member], weights: forward[member],
+                    gradientWeights: backward)
             }
         }
         var parts = [Float](repeating: .nan, count: group.partFloats)
@@ -254,12 +252,9 @@ private func check(
             let read = InputMap(x.map, norm: norm)
             group.forward(
                 input: read, weights: forward.map { UnsafePointer($0) }, outputs: y.map(\.map), context: test.context)
-            group.dataGradient(
-                outputGradients: dy.map(\.map), weights: backward.map { UnsafePointer($0) }, inputGradient: dx.map,
-                accumulate: false, context: test.context)
-            group.weightGradient(
-                input: read, outputGradients: dy.map(\.map), parts: &parts, canonical: canonical,
-                context: test.context)
+            group.backward(
+                input: read, outputGradients: dy.map { GradientMap($0.map) }, gradientWeights: backward,
+                inputGradient: dx.map, accumulate: false, parts: &parts, canonical: canonical, context: test.context)
         }
         var inputGradient = Sums(repeating: (0, 0), count: pixels * channels)
         for (member, count) in outputs.enumerated() {

@@ -46,10 +46,11 @@ void engine_norm_sums(const float *gradient, ptrdiff_t gradient_stride, const fl
                       size_t pixels, size_t channels, const float *scale, const float *shift, const float *mean,
                       float *sum, float *product);
 
-/// Batch norm backward, second pass, in place: gradient = scale * d + slope * (x - mean) + offset, d as above.
-void engine_norm_gradient(float *gradient, ptrdiff_t gradient_stride, const float *x, ptrdiff_t x_stride,
-                          size_t pixels, size_t channels, const float *scale, const float *shift, const float *mean,
-                          const float *slope, const float *offset);
+/// Batch norm backward, read where it is needed: out = scale * d + slope * (x - mean) + offset, d as above; out may be
+/// the gradient itself.
+void engine_norm_gradient(const float *gradient, ptrdiff_t gradient_stride, const float *x, ptrdiff_t x_stride,
+                          float *out, ptrdiff_t out_stride, size_t pixels, size_t channels, const float *scale,
+                          const float *shift, const float *mean, const float *slope, const float *offset);
 
 /// The largest value under each window (the first of equals, a NaN above all) and its tap ky * kernel_width + kx.
 void engine_max_pool(const engine_window *window, const float *x, ptrdiff_t x_stride, const float *scale,
@@ -70,3 +71,11 @@ void engine_average_pool(const engine_window *window, int count_border, const fl
 void engine_average_pool_gradient(const engine_window *window, int count_border, const float *gradient,
                                   ptrdiff_t gradient_stride, float *input_gradient, ptrdiff_t input_stride,
                                   size_t first_pixel, size_t pixels, size_t channels, int accumulate);
+
+/// to (columns x rows) = from (rows x columns), transposed; strides between rows. The call writes the transpose: row j,
+/// column i of `to` is row i, column j of `from`.
+void engine_transpose(const float *from, ptrdiff_t from_stride, float *to, ptrdiff_t to_stride, size_t rows,
+                      size_t columns);
+
+/// first[i] += its successors at i + part_stride, i + 2 part_stride, ..., in order.
+void engine_add_parts(float *first, ptrdiff_t part_stride, size_t parts, size_t count);
