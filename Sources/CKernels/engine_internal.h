@@ -14,6 +14,7 @@
 // Sixteen and four channels, and the bits of sixteen; aligned like float so that any address may be loaded.
 typedef float lanes16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t mask16 __attribute__((vector_size(64), aligned(4), may_alias));
+typedef uint8_t bytes16 __attribute__((vector_size(16), aligned(1), may_alias));
 typedef float lanes4 __attribute__((vector_size(16), aligned(4), may_alias));
 
 /// Walks output pixels in order, without a division per pixel.

@@ -109,7 +109,16 @@ void engine_norm_gradient(const float *gradient, ptrdiff_t gradient_stride, cons
         const float *v = x + (ptrdiff_t)p * x_stride;
         const float *d = gradient + (ptrdiff_t)p * gradient_stride;
         float *to = out + (ptrdiff_t)p * out_stride;
-        for (size_t c = 0; c < channels; c++) {
+        size_t c = 0;
+        // Sixteen lanes by hand: `out` may be the gradient, so the compiler may not reorder its loads and stores.
+        for (; c + 16 <= channels; c += 16) {
+            const lanes16 a = *(const lanes16 *)(scale + c), value = *(const lanes16 *)(v + c);
+            const mask16 passed = *(const mask16 *)(d + c);
+            const lanes16 open = (lanes16)(passed & (mask16)(value * a + *(const lanes16 *)(shift + c) > 0.0f));
+            *(lanes16 *)(to + c) = a * open + *(const lanes16 *)(slope + c) * (value - *(const lanes16 *)(mean + c)) +
+                                   *(const lanes16 *)(offset + c);
+        }
+        for (; c < channels; c++) {
             const float open = v[c] * scale[c] + shift[c] > 0.0f ? d[c] : 0.0f;
             to[c] = scale[c] * open + slope[c] * (v[c] - mean[c]) + offset[c];
         }

@@ -78,6 +78,7 @@ package struct PoolShape: Sendable, Hashable {
         outputGradient: FeatureMap, inputGradient: FeatureMap, countBorder: Bool, accumulate: Bool,
         context: KernelContext
     ) {
+        precondition(min(window.output.area, window.kernel.area) <= 256, "too many windows over one pixel")
         let cut = passCut(pixels: inputPixels, channels: channels)
         context.pool.run(cut.pieces) { item, _ in
             var raw = window.raw
