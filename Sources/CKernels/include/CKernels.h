@@ -2,3 +2,4 @@
 #pragma once
 #include "engine.h"
 #include "optimizer.h"
+#include "winograd.h"

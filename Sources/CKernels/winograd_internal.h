@@ -1,0 +1,58 @@
+// What the pairs of schemes share: loads and stores of up to sixteen channels, and the norm.
+//
+// Unlike the rest of the target these files may contract a * b + c: the last bits of a transform then depend on the
+// processor, as those of the matrix products between them do anyway.
+#pragma once
+#include "engine_internal.h"
+#include "winograd_transforms.h"
+#include "winograd.h"
+
+// Every function below is inlined, so no vector is passed by any calling convention.
+#pragma clang diagnostic ignored "-Wpsabi"
+
+ENGINE_INLINE lanes16 winograd_load(const float *from, int lanes) {
+    if (lanes == 16) return *(const lanes16 *)from;
+    lanes16 result = {0};
+    for (int i = 0; i < lanes; i++) result[i] = from[i];
+    return result;
+}
+
+ENGINE_INLINE void winograd_store(float *to, lanes16 value, int lanes) {
+    if (lanes == 16)
+        *(lanes16 *)to = value;
+    else
+        for (int i = 0; i < lanes; i++) to[i] = value[i];
+}
+
+/// Elements that lie `stride` apart.
+ENGINE_INLINE lanes16 winograd_collect(const float *from, ptrdiff_t stride, int lanes) {
+    lanes16 result = {0};
+    for (int i = 0; i < lanes; i++) result[i] = from[i * stride];
+    return result;
+}
+
+ENGINE_INLINE void winograd_spread(lanes16 value, float *to, ptrdiff_t stride, int lanes) {
+    for (int i = 0; i < lanes; i++) to[i * stride] = value[i];
+}
+
+/// The larger of each two; a NaN stays one.
+ENGINE_INLINE lanes16 winograd_at_least(lanes16 value, lanes16 floor) {
+    const mask16 below = value < floor;
+    return (lanes16)(((mask16)floor & below) | ((mask16)value & ~below));
+}
+
+/// x becomes max(x * scale + shift, floor); a map without a norm has 1, 0 and minus infinity, which changes nothing.
+typedef struct {
+    lanes16 scale, shift, floor;
+} winograd_norm;
+
+ENGINE_INLINE winograd_norm winograd_norm_at(const float *scale, const float *shift, int channel, int lanes) {
+    if (scale) return (winograd_norm){
+        winograd_load(scale + channel, lanes), winograd_load(shift + channel, lanes), (lanes16){0}};
+    const lanes16 zero = {0};
+    return (winograd_norm){zero + 1.0f, zero, zero - __builtin_inff()};
+}
+
+ENGINE_INLINE lanes16 winograd_normalised(lanes16 value, winograd_norm norm) {
+    return winograd_at_least(value * norm.scale + norm.shift, norm.floor);
+}

@@ -1,0 +1,183 @@
+// A convolution by Winograd's minimal filtering: how its work is cut and its weights are laid out. Inputs are transformed
+// tile by tile, multiplied with transformed weights, one matrix product for each of the scheme's products, and
+// transformed back, block after block of tiles, so that what lies between stays in a core's cache.
+//
+// Letters: V transformed inputs, U transformed weights, M = V U their products; rows of V and M are tiles.
+
+import CKernels
+import PSPlanning
+
+/// The plan of one convolution in all three directions. Like every plan, a function of the shape alone.
+package struct WinogradConvolution: Sendable, Hashable {
+    package let shape: ConvolutionShape
+    package let scheme: WinogradScheme
+    /// Weights of one slot: row input channel, column output channel.
+    let panels: WeightPanels
+    /// The same transposed, for the data gradient.
+    let gradientPanels: WeightPanels
+    /// Lines of tiles of one image, and tiles of one line.
+    let lines: Int
+    let columns: Int
+    /// Tiles of a block, about.
+    private let blockTiles: Int
+    let forwardBlocks: TileBlocks
+    /// The panels of one work item of the forward product.
+    let forwardGroups: EvenCut
+    /// The images of one part of the weight gradient; work items are pairs of a chunk and a group.
+    let chunks: EvenCut
+    /// The panels of input channels of one work item of the gradients.
+    let backwardGroups: EvenCut
+
+    /// Nil if there is no such tile for the shape.
+    package init?(_ shape: ConvolutionShape, tile: Int) {
+        guard let scheme = WinogradScheme(shape, tile: tile) else { return nil }
+        self.shape = shape
+        self.scheme = scheme
+        panels = WeightPanels(rows: shape.inputChannels, columns: shape.outputChannels)
+        gradientPanels = WeightPanels(rows: shape.outputChannels, columns: shape.inputChannels)
+        lines = scheme.vertical.tiles(covering: shape.window.output.height)
+        columns = scheme.horizontal.tiles(covering: shape.window.output.width)
+
+        // V and M of a block should fit a core's second cache, but products of few rows are slow.
+        let rowFloats = lanes(shape.inputChannels) + lanes(shape.outputChannels)
+        blockTiles = min(96, max(32, 200_000 / (scheme.products * rowFloats)))
+        forwardBlocks = TileBlocks(batch: shape.batch, lines: lines, columns: columns, tiles: blockTiles)
+        forwardGroups = EvenCut(panels.panelCount, pieces: (8 + forwardBlocks.count - 1) / forwardBlocks.count)
+
+        // Each chunk costs a copy of the weights, and wants enough tiles for products of some depth.
+        let megabytes = scheme.weights * panels.elementCount / 262_144
+        let wanted = min(16, max(4, 32 / max(megabytes, 1)), shape.batch * lines * columns / 48)
+        chunks = EvenCut(shape.batch, pieces: max(1, wanted))
+        backwardGroups = EvenCut(gradientPanels.panelCount, pieces: (8 + chunks.pieces - 1) / chunks.pieces)
+    }
+
+    /// Floats of the weights prepared for the forward product.
+    package var weightFloats: Int { scheme.weights * panels.elementCount }
+    /// Floats of the weights prepared for the data gradient.
+    package var gradientWeightFloats: Int { weightFloats }
+    /// Floats of memory for the parts of the weight gradient.
+    package var partFloats: Int { chunks.pieces * weightFloats }
+
+    /// Floats of scratch one thread needs.
+    package var scratchFloats: Int {
+        let forward = tileMatrices(forwardBlocks, shape.inputChannels).floats
+            + tileMatrices(forwardBlocks, widest(panels, forwardGroups)).floats
+        // The longest chunk need not have the longest block.
+        let backward = [chunks.longest, max(1, chunks.longest - 1)].map { images in
+            let blocks = backwardBlocks(images: images)
+            return tileMatrices(blocks, widest(gradientPanels, backwardGroups)).floats
+                + tileMatrices(blocks, shape.outputChannels).floats
+        }
+        return max(forward, backward.max()!)
+    }
+
+    /// The blocks of one chunk.
+    func backwardBlocks(images: Int) -> TileBlocks {
+        TileBlocks(batch: images, lines: lines, columns: columns, tiles: blockTiles)
+    }
+
+    /// V or M of a block.
+    func tileMatrices(_ blocks: TileBlocks, _ channels: Int) -> TileMatrices {
+        TileMatrices(products: scheme.products, tiles: blocks.longest * columns, channels: channels)
+    }
+
+    private func widest(_ panels: WeightPanels, _ groups: EvenCut) -> Int {
+        (0..<groups.pieces).map { channels(of: groups[$0], in: panels).count }.max() ?? 0
+    }
+
+    /// The columns of neighbouring panels.
+    func channels(of group: Range<Int>, in panels: WeightPanels) -> Range<Int> {
+        panels.columns(ofPanel: group.lowerBound).lowerBound..<panels.columns(ofPanel: group.upperBound - 1).upperBound
+    }
+
+    var transforms: winograd_transforms {
+        let (vertical, horizontal) = (scheme.vertical, scheme.horizontal)
+        let found = winograd_find(
+            Int32(vertical.outputs), Int32(vertical.taps), Int32(vertical.stride), Int32(horizontal.outputs),
+            Int32(horizontal.taps), Int32(horizontal.stride))
+        guard let found else { preconditionFailure("\(scheme.name) is in the catalogue but not in CKernels") }
+        return found.pointee
+    }
+
+    /// The weight slot of each product.
+    var slots: [Int] {
+        let transforms = transforms
+        return (0..<scheme.vertical.products).flatMap { vertical in
+            (0..<scheme.horizontal.products).map { horizontal in
+                Int(transforms.vertical.slots[vertical]) * scheme.horizontal.weights
+                    + Int(transforms.horizontal.slots[horizontal])
+            }
+        }
+    }
+
+    var map: winograd_map {
+        let window = shape.window
+        return winograd_map(
+            input_height: Int32(window.input.height), input_width: Int32(window.input.width),
+            output_height: Int32(window.output.height), output_width: Int32(window.output.width),
+            padding_height: Int32(window.padding.height), padding_width: Int32(window.padding.width),
+            lines: Int32(lines), columns: Int32(columns))
+    }
+}
+
+// MARK: Weights
+
+extension WinogradConvolution {
+    private var inputCut: EvenCut { EvenCut(shape.inputChannels, atMost: 32) }
+    private var outputCut: EvenCut { EvenCut(shape.outputChannels, atMost: 32) }
+
+    /// Items of the preparation of weights.
+    package var prepareItems: Int {
+        panels.panelCount * inputCut.pieces + gradientPanels.panelCount * outputCut.pieces
+    }
+
+    /// Does one item's share of bringing the weights into the layouts of the products; the items are independent.
+    ///
+    /// - Parameters:
+    ///   - canonical: the layer's weights, OIHW.
+    ///   - gradientWeights: nil if there will be no data gradient.
+    package func prepare(
+        item: Int, canonical: UnsafePointer<Float>, weights: UnsafeMutablePointer<Float>,
+        gradientWeights: UnsafeMutablePointer<Float>?
+    ) {
+        let perOutput = shape.depth
+        let forwardItems = panels.panelCount * inputCut.pieces
+        if item < forwardItems {
+            prepare(
+                panels, panel: item / inputCut.pieces, rows: inputCut[item % inputCut.pieces], canonical,
+                rowStride: shape.taps, columnStride: perOutput, weights)
+        } else if let gradientWeights {
+            let item = item - forwardItems
+            prepare(
+                gradientPanels, panel: item / outputCut.pieces, rows: outputCut[item % outputCut.pieces], canonical,
+                rowStride: perOutput, columnStride: shape.taps, gradientWeights)
+        }
+    }
+
+    private func prepare(
+        _ panels: WeightPanels, panel: Int, rows: Range<Int>, _ canonical: UnsafePointer<Float>, rowStride: Int,
+        columnStride: Int, _ target: UnsafeMutablePointer<Float>
+    ) {
+        let columns = panels.columns(ofPanel: panel)
+        transforms.weights(
+            canonical + rows.lowerBound * rowStride + columns.lowerBound * columnStride, rowStride, columnStride,
+            Int32(rows.count), Int32(columns.count), target + panels.offset(panel: panel, row: rows.lowerBound),
+            panels.elementCount)
+    }
+
+    /// Adds up the parts of the weight gradient and brings the sum into its canonical form.
+    func storeWeightGradient(
+        parts: UnsafePointer<Float>, canonical: UnsafeMutablePointer<Float>, context: KernelContext
+    ) {
+        let transforms = transforms
+        context.pool.run(panels.panelCount * inputCut.pieces) { item, _ in
+            let panel = item / inputCut.pieces
+            let rows = inputCut[item % inputCut.pieces]
+            let columns = panels.columns(ofPanel: panel)
+            transforms.weight_gradient(
+                parts + panels.offset(panel: panel, row: rows.lowerBound), panels.elementCount, Int32(chunks.pieces),
+                weightFloats, Int32(rows.count), Int32(columns.count),
+                canonical + rows.lowerBound * shape.taps + columns.lowerBound * shape.depth, shape.taps, shape.depth)
+        }
+    }
+}

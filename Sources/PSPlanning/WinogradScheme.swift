@@ -1,0 +1,65 @@
+// The catalogue of Winograd's algorithms: which tiles exist for which kernels.
+
+/// One pair of one-dimensional schemes, vertical and horizontal, that computes a convolution tile by tile.
+package struct WinogradScheme: Sendable, Hashable {
+    /// What one axis of a tile is made of. An axis without taps to save is left as it is: one of everything.
+    package struct Axis: Sendable, Hashable {
+        package let outputs: Int
+        package let taps: Int
+        package let stride: Int
+
+        static let identity = Axis(outputs: 1, taps: 1, stride: 1)
+
+        /// Inputs a tile reads.
+        package var extent: Int { (outputs - 1) * stride + taps }
+        /// Inputs between neighbouring tiles.
+        package var step: Int { outputs * stride }
+        /// Multiplications of a tile; `outputs * taps` without Winograd.
+        package var products: Int { stride == 1 ? outputs + taps - 1 : 2 * outputs + 1 }
+        /// Different weights among them: at stride 2 the products of the middle tap share one.
+        package var weights: Int { stride == 1 ? products : outputs + 2 }
+        /// Tiles that cover this many outputs.
+        package func tiles(covering count: Int) -> Int { (count + outputs - 1) / outputs }
+    }
+
+    package let vertical: Axis
+    package let horizontal: Axis
+
+    /// The scheme with `tile` outputs along each transformed axis; nil if there is none for the kernel.
+    package init?(_ shape: ConvolutionShape, tile: Int) {
+        guard WinogradScheme.tiles(for: shape).contains(tile) else { return nil }
+        func axis(taps: Int) -> Axis {
+            taps == 1 ? .identity : Axis(outputs: tile, taps: taps, stride: shape.window.stride.height)
+        }
+        vertical = axis(taps: shape.window.kernel.height)
+        horizontal = axis(taps: shape.window.kernel.width)
+    }
+
+    /// Tiles for which a shape has a scheme, the largest first.
+    package static func tiles(for shape: ConvolutionShape) -> [Int] {
+        let window = shape.window
+        guard window.padding.height < window.kernel.height && window.padding.width < window.kernel.width else {
+            return []
+        }
+        switch (window.stride, window.kernel) {
+        case (Size(2, 2), Size(3, 3)): return [3, 2]
+        case (Size(1, 1), Size(3, 3)), (Size(1, 1), Size(1, 3)), (Size(1, 1), Size(3, 1)): return [6, 4]
+        case (Size(1, 1), Size(5, 5)): return [4, 2]
+        case (Size(1, 1), Size(1, 7)), (Size(1, 1), Size(7, 1)): return [6, 4]
+        default: return []
+        }
+    }
+
+    /// Products of a tile, and so matrices of transformed inputs and outputs.
+    package var products: Int { vertical.products * horizontal.products }
+    /// Matrices of transformed weights.
+    package var weights: Int { vertical.weights * horizontal.weights }
+
+    /// "F(6x6,3x3)", "F(6,7)", "F(3x3,3x3)/2".
+    package var name: String {
+        if vertical == .identity { return "F(\(horizontal.outputs),\(horizontal.taps))" }
+        if horizontal == .identity { return "F(\(vertical.outputs),\(vertical.taps))" }
+        return "F(\(vertical.outputs)x\(horizontal.outputs),\(vertical.taps)x\(horizontal.taps))"
+            + (vertical.stride == 1 ? "" : "/\(vertical.stride)")
+    }
+}

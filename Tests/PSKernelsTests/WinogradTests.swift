@@ -1,0 +1,158 @@
+// Winograd convolutions in all three directions against plain loops in double precision, over seeded random shapes.
+
+import PSKernels
+import PSPlanning
+import Testing
+
+/// One entry of the catalogue, and how far from the plain sums it may be: the largest distance of any element relative to
+/// the largest sum of absolute terms of its map. Measured over these shapes, times about three.
+struct WinogradEntry: Sendable, CustomTestStringConvertible {
+    let kernel: Size
+    let stride: Int
+    let tile: Int
+    let bound: Double
+
+    var testDescription: String { "\(kernel.height)x\(kernel.width)/\(stride), tile \(tile)" }
+
+    static let all: [WinogradEntry] = [
+        WinogradEntry(kernel: Size(3, 3), stride: 1, tile: 6, bound: 1e-5),
+        WinogradEntry(kernel: Size(3, 3), stride: 1, tile: 4, bound: 1e-5),
+        WinogradEntry(kernel: Size(5, 5), stride: 1, tile: 4, bound: 1e-5),
+        WinogradEntry(kernel: Size(5, 5), stride: 1, tile: 2, bound: 1e-5),
+        WinogradEntry(kernel: Size(1, 7), stride: 1, tile: 6, bound: 1e-5),
+        WinogradEntry(kernel: Size(1, 7), stride: 1, tile: 4, bound: 1e-5),
+        WinogradEntry(kernel: Size(7, 1), stride: 1, tile: 6, bound: 1e-5),
+        WinogradEntry(kernel: Size(7, 1), stride: 1, tile: 4, bound: 1e-5),
+        WinogradEntry(kernel: Size(1, 3), stride: 1, tile: 6, bound: 1e-5),
+        WinogradEntry(kernel: Size(1, 3), stride: 1, tile: 4, bound: 1e-5),
+        WinogradEntry(kernel: Size(3, 1), stride: 1, tile: 6, bound: 1e-5),
+        WinogradEntry(kernel: Size(3, 1), stride: 1, tile: 4, bound: 1e-5),
+        WinogradEntry(kernel: Size(3, 3), stride: 2, tile: 3, bound: 1e-6),
+        WinogradEntry(kernel: Size(3, 3), stride: 2, tile: 2, bound: 1e-6),
+    ]
+
+    func shape(
+        batch: Int, input: Size, padding: Size, inputChannels: Int, outputChannels: Int
+    ) -> ConvolutionShape? {
+        guard input.height + 2 * padding.height >= kernel.height && input.width + 2 * padding.width >= kernel.width
+        else { return nil }
+        return ConvolutionShape(
+            batch: batch,
+            window: SlidingWindow(input: input, kernel: kernel, stride: Size(stride, stride), padding: padding),
+            inputChannels: inputChannels, outputChannels: outputChannels)
+    }
+}
+
+@Suite struct WinogradTests {
+    private func check(
+        _ test: WinogradCase, _ entry: WinogradEntry, gap: Int, accumulate: Bool
+    ) throws -> [Double] {
+        let plan = try #require(WinogradConvolution(test.shape, tile: entry.tile))
+        let plain = PlainDirections(test)
+        let run = WinogradRun(test, plan, gap: gap, accumulate: accumulate, threads: 1)
+        let errors = [
+            plain.output.error(of: run.output),
+            plain.inputGradient.error(of: run.inputGradient, offset: accumulate ? 1 : 0),
+            plain.weightGradient.error(of: run.weightGradient),
+        ]
+        #expect(errors.allSatisfy { $0 <= entry.bound }, "\(errors) \(test.shape), norm \(test.scale != nil)")
+        #expect(run.gapsAreIntact, "\(test.shape)")
+        #expect(sameBits(run.weightGradient, run.weightGradientAlone))
+        #expect(run.dataShare > 0 && run.dataShare < 1)
+
+        let shared = WinogradRun(test, plan, gap: gap, accumulate: accumulate, threads: 3)
+        #expect(sameBits(run.output, shared.output))
+        #expect(sameBits(run.inputGradient, shared.inputGradient))
+        #expect(sameBits(run.weightGradient, shared.weightGradient))
+        return errors
+    }
+
+    @Test(arguments: WinogradEntry.all)
+    func randomShapes(entry: WinogradEntry) throws {
+        var generator = Generator("winograd \(entry.testDescription)")
+        var (tried, worst) = (0, [0.0, 0, 0])
+        while tried < 16 {
+            let input = Size(generator.integer(1...40), generator.integer(1...40))
+            let padding = Size(
+                generator.integer(0...entry.kernel.height - 1), generator.integer(0...entry.kernel.width - 1))
+            let shape = entry.shape(
+                batch: generator.integer(1...5), input: input, padding: padding,
+                inputChannels: generator.integer(1...70), outputChannels: generator.integer(1...70))
+            // As many multiplications as plain loops do in a moment.
+            guard let shape, shape.outputPixels * shape.outputChannels * shape.depth < 4_000_000 else { continue }
+            let test = WinogradCase(shape, norm: tried % 2 == 0, bias: tried % 3 == 0, &generator)
+            let errors = try check(test, entry, gap: tried % 4, accumulate: tried % 5 < 2)
+            worst = zip(worst, errors).map(max)
+            tried += 1
+        }
+        print("worst of \(entry.testDescription): \(worst)")
+    }
+
+    @Test(
+        "Cuts that small shapes do not reach: many blocks, panels, groups and chunks",
+        arguments: [
+            (0, 2, Size(70, 65), 3, 5), (0, 1, Size(13, 12), 70, 150), (1, 9, Size(8, 8), 130, 200),
+            (1, 1, Size(4, 4), 530, 70), (4, 20, Size(5, 17), 20, 33), (6, 5, Size(17, 17), 140, 70),
+            (13, 12, Size(17, 16), 70, 130), (12, 1, Size(60, 60), 16, 3),
+        ])
+    func largerShapes(index: Int, batch: Int, input: Size, inputChannels: Int, outputChannels: Int) throws {
+        let entry = WinogradEntry.all[index]
+        var generator = Generator("larger winograd \(index) \(batch)")
+        let shape = try #require(
+            entry.shape(
+                batch: batch, input: input, padding: Size(entry.kernel.height / 2, entry.kernel.width / 2),
+                inputChannels: inputChannels, outputChannels: outputChannels))
+        _ = try check(WinogradCase(shape, norm: true, bias: false, &generator), entry, gap: 0, accumulate: false)
+    }
+
+    @Test func finishSeesEveryElementOnce() throws {
+        let shape = try #require(
+            WinogradEntry.all[1].shape(
+                batch: 5, input: Size(9, 7), padding: Size(1, 1), inputChannels: 3, outputChannels: 200))
+        let plan = try #require(WinogradConvolution(shape, tile: 4))
+        let test = TestContext(threads: 1, scratchFloats: plan.scratchFloats)
+        let x = OwnedMap(batch: 5, height: 9, width: 7, channels: 3)
+        x.fill(1)
+        let y = OwnedMap(batch: 5, height: 9, width: 7, channels: 200)
+        y.fill(.nan)
+        var seen = [Int](repeating: 0, count: shape.outputPixels * 200)
+        plan.forward(
+            input: InputMap(x.map), weights: [Float](repeating: 1, count: plan.weightFloats), output: y.map,
+            context: test.context
+        ) { item, pixels, channels in
+            #expect(plan.pixels(ofItem: item) == pixels && plan.channels(ofItem: item) == channels)
+            for pixel in pixels {
+                for channel in channels {
+                    seen[pixel * 200 + channel] += 1
+                    if y.map.pixel(pixel)[channel].isNaN { seen[pixel * 200 + channel] += 100 }
+                }
+            }
+        }
+        #expect(seen.allSatisfy { $0 == 1 })
+    }
+
+    /// Diverged training must show: max(NaN, 0) is NaN, on the way in as on the way out.
+    @Test func notANumberStaysOne() throws {
+        var generator = Generator("winograd not a number")
+        let shape = try #require(
+            WinogradEntry.all[0].shape(
+                batch: 1, input: Size(6, 6), padding: Size(1, 1), inputChannels: 20, outputChannels: 20))
+        let plan = try #require(WinogradConvolution(shape, tile: 6))
+        var test = WinogradCase(shape, norm: true, bias: true, &generator)
+        test.shift![17] = .nan
+        #expect(WinogradRun(test, plan, gap: 0, accumulate: false, threads: 1).output.allSatisfy { $0.isNaN })
+    }
+
+    @Test func noSchemeForOtherKernels() {
+        for (kernel, stride, padding) in [
+            (Size(1, 1), 1, Size(0, 0)), (Size(7, 7), 1, Size(3, 3)), (Size(5, 5), 2, Size(0, 0)),
+            (Size(3, 3), 1, Size(3, 1)),
+        ] {
+            let window = SlidingWindow(
+                input: Size(20, 20), kernel: kernel, stride: Size(stride, stride), padding: padding)
+            let shape = ConvolutionShape(batch: 1, window: window, inputChannels: 4, outputChannels: 4)
+            #expect(WinogradScheme.tiles(for: shape).isEmpty)
+            #expect(WinogradConvolution(shape, tile: 4) == nil)
+        }
+    }
+}
