@@ -16,10 +16,11 @@ extension WinogradConvolution {
     /// - Returns: the data gradient's share of the time, 0 to 1; what both gradients need counts for each by half.
     @discardableResult
     package func backward(
-        input: InputMap, outputGradient: FeatureMap, gradientWeights: UnsafePointer<Float>?,
+        input: InputMap, outputGradient gradient: GradientMap, gradientWeights: UnsafePointer<Float>?,
         inputGradient: FeatureMap?, accumulate: Bool, parts: UnsafeMutablePointer<Float>,
         canonical: UnsafeMutablePointer<Float>, context: KernelContext
     ) -> Double {
+        let outputGradient = gradient.materialised(context).map
         precondition(input.map.pixels == shape.inputPixels && input.map.channels == shape.inputChannels)
         precondition(outputGradient.pixels == shape.outputPixels && outputGradient.channels == shape.outputChannels)
         precondition((gradientWeights == nil) == (inputGradient == nil))

@@ -135,14 +135,16 @@ extension WinogradConvolution {
     ///
     /// - Parameters:
     ///   - canonical: the layer's weights, OIHW.
+    ///   - weights: nil if there will be no forward product.
     ///   - gradientWeights: nil if there will be no data gradient.
     package func prepare(
-        item: Int, canonical: UnsafePointer<Float>, weights: UnsafeMutablePointer<Float>,
+        item: Int, canonical: UnsafePointer<Float>, weights: UnsafeMutablePointer<Float>?,
         gradientWeights: UnsafeMutablePointer<Float>?
     ) {
         let perOutput = shape.depth
         let forwardItems = panels.panelCount * inputCut.pieces
         if item < forwardItems {
+            guard let weights else { return }
             prepare(
                 panels, panel: item / inputCut.pieces, rows: inputCut[item % inputCut.pieces], canonical,
                 rowStride: shape.taps, columnStride: perOutput, weights)

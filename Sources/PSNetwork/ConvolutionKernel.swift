@@ -6,45 +6,60 @@ import PSPlanning
 /// The directions a kernel is made for; the forms of the weights it needs follow from them.
 enum ConvolutionKernel: Hashable {
     case direct(DirectConvolution)
+    case winograd(WinogradConvolution)
 
     init(_ shape: ConvolutionShape, _ algorithm: ConvolutionAlgorithm) {
-        self = .direct(DirectConvolution(shape))
+        switch algorithm {
+        case .direct: self = .direct(DirectConvolution(shape))
+        case .winograd(let tile):
+            // Plans are checked against the model before a network is made of them.
+            guard let kernel = WinogradConvolution(shape, tile: tile) else {
+                preconditionFailure("no \(algorithm) for \(shape)")
+            }
+            self = .winograd(kernel)
+        }
     }
 
     /// As plans and timings name it.
     var name: String {
         switch self {
         case .direct: "im2col"
+        case .winograd(let kernel): kernel.scheme.name
         }
     }
 
     var weightFloats: Int {
         switch self {
         case .direct(let kernel): kernel.weightFloats
+        case .winograd(let kernel): kernel.weightFloats
         }
     }
 
     var gradientWeightFloats: Int {
         switch self {
         case .direct(let kernel): kernel.gradientWeightFloats
+        case .winograd(let kernel): kernel.gradientWeightFloats
         }
     }
 
     var scratchFloats: Int {
         switch self {
         case .direct(let kernel): kernel.scratchFloats
+        case .winograd(let kernel): kernel.scratchFloats
         }
     }
 
     var partFloats: Int {
         switch self {
         case .direct(let kernel): kernel.partFloats
+        case .winograd(let kernel): kernel.partFloats
         }
     }
 
     var prepareItems: Int {
         switch self {
         case .direct(let kernel): kernel.layout.prepareItems
+        case .winograd(let kernel): kernel.prepareItems
         }
     }
 
@@ -56,6 +71,8 @@ enum ConvolutionKernel: Hashable {
         switch self {
         case .direct(let kernel):
             kernel.layout.prepare(item: item, canonical: canonical, forward: weights, backward: gradientWeights)
+        case .winograd(let kernel):
+            kernel.prepare(item: item, canonical: canonical, weights: weights, gradientWeights: gradientWeights)
         }
     }
 
@@ -63,6 +80,7 @@ enum ConvolutionKernel: Hashable {
     var itemCount: Int {
         switch self {
         case .direct(let kernel): kernel.itemCount
+        case .winograd(let kernel): kernel.itemCount
         }
     }
 
@@ -70,6 +88,7 @@ enum ConvolutionKernel: Hashable {
     func part(ofItem item: Int) -> (pixels: Range<Int>, channels: Range<Int>) {
         switch self {
         case .direct(let kernel): (kernel.pixels(ofItem: item), 0..<kernel.shape.outputChannels)
+        case .winograd(let kernel): (kernel.pixels(ofItem: item), kernel.channels(ofItem: item))
         }
     }
 
@@ -85,6 +104,9 @@ enum ConvolutionKernel: Hashable {
                 if let bias { Bias.addAndRectify(bias, to: output, pixels: pixels) }
                 finish(item, pixels, channels)
             }
+        case .winograd(let kernel):
+            kernel.forward(
+                input: input, weights: weights, output: output, bias: bias, context: context, finish: finish)
         }
     }
 
@@ -98,6 +120,11 @@ enum ConvolutionKernel: Hashable {
     ) -> Double {
         switch self {
         case .direct(let kernel):
+            kernel.backward(
+                input: input, outputGradient: outputGradient, gradientWeights: gradientWeights,
+                inputGradient: inputGradient, accumulate: accumulate, parts: parts, canonical: canonical,
+                context: context)
+        case .winograd(let kernel):
             kernel.backward(
                 input: input, outputGradient: outputGradient, gradientWeights: gradientWeights,
                 inputGradient: inputGradient, accumulate: accumulate, parts: parts, canonical: canonical,

@@ -146,10 +146,10 @@ struct WinogradRun {
                             input: input, weights: weights, output: y.map, bias: bias, context: context.context)
                     }
                     dataShare = plan.backward(
-                        input: input, outputGradient: dy.map, gradientWeights: gradientWeights, inputGradient: dx.map,
+                        input: input, outputGradient: GradientMap(dy.map), gradientWeights: gradientWeights, inputGradient: dx.map,
                         accumulate: accumulate, parts: &parts, canonical: &weightGradient, context: context.context)
                     plan.backward(
-                        input: input, outputGradient: dy.map, gradientWeights: nil, inputGradient: nil,
+                        input: input, outputGradient: GradientMap(dy.map), gradientWeights: nil, inputGradient: nil,
                         accumulate: false, parts: &parts, canonical: &weightGradientAlone, context: context.context)
                 }
             }
