@@ -56,3 +56,20 @@ ENGINE_INLINE winograd_norm winograd_norm_at(const float *scale, const float *sh
 ENGINE_INLINE lanes16 winograd_normalised(lanes16 value, winograd_norm norm) {
     return winograd_at_least(value * norm.scale + norm.shift, norm.floor);
 }
+
+/// A gradient's norm for some channels.
+typedef struct {
+    lanes16 scale, shift, mean, slope, offset;
+} winograd_slopes;
+
+ENGINE_INLINE winograd_slopes winograd_slopes_at(const winograd_gradient_norm *norm, int channel, int lanes) {
+    return (winograd_slopes){
+        winograd_load(norm->scale + channel, lanes), winograd_load(norm->shift + channel, lanes),
+        winograd_load(norm->mean + channel, lanes), winograd_load(norm->slope + channel, lanes),
+        winograd_load(norm->offset + channel, lanes)};
+}
+
+ENGINE_INLINE lanes16 winograd_sloped(lanes16 gradient, lanes16 x, winograd_slopes s) {
+    const lanes16 open = (lanes16)((mask16)gradient & (mask16)(x * s.scale + s.shift > 0.0f));
+    return s.scale * open + s.slope * (x - s.mean) + s.offset;
+}

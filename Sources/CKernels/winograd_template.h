@@ -121,9 +121,12 @@ void NAME(output)(const winograd_map *map, float *y, ptrdiff_t y_stride, int cha
     }
 }
 
-/// Adjoint of output_tile.
+/// Adjoint of output_tile; `x` is the norm's map, NULL without one, and channel `c` the first of y's and x's.
 ENGINE_INLINE void NAME(output_gradient_tile)(const float *y, ptrdiff_t y_stride, ptrdiff_t row_stride, int lanes,
-                                              int rows, int columns, float *m, ptrdiff_t product_stride) {
+                                              int rows, int columns, const winograd_gradient_norm *norm,
+                                              const float *x, int c, float *m, ptrdiff_t product_stride) {
+    const winograd_slopes slopes = x ? winograd_slopes_at(norm, c, lanes) : (winograd_slopes){0};
+    const ptrdiff_t x_stride = x ? norm->x_stride : 0, x_row = x ? row_stride / y_stride * x_stride : 0;
     lanes16 middle[V(products)][H(outputs)];
     for (int j = 0; j < H(outputs); j++) {
         lanes16 in[V(outputs)], out[V(products)];
@@ -131,8 +134,12 @@ ENGINE_INLINE void NAME(output_gradient_tile)(const float *y, ptrdiff_t y_stride
             EACH(int p = 0; p < V(products); p++) middle[p][j] = (lanes16){0};
             continue;
         }
-        EACH(int i = 0; i < V(outputs); i++)
-            in[i] = i < rows ? winograd_load(y + i * row_stride + j * y_stride, lanes) : (lanes16){0};
+        EACH(int i = 0; i < V(outputs); i++) {
+            in[i] = (lanes16){0};
+            if (i >= rows) continue;
+            in[i] = winograd_load(y + i * row_stride + j * y_stride, lanes);
+            if (x) in[i] = winograd_sloped(in[i], winograd_load(x + i * x_row + j * x_stride, lanes), slopes);
+        }
         V(output_adjoint)(in, out);
         EACH(int p = 0; p < V(products); p++) middle[p][j] = out[p];
     }
@@ -146,22 +153,29 @@ ENGINE_INLINE void NAME(output_gradient_tile)(const float *y, ptrdiff_t y_stride
 
 ENGINE_CLONES
 void NAME(output_gradient)(const winograd_map *map, const float *y, ptrdiff_t y_stride, int channels,
-                           size_t first_line, size_t lines, float *m, ptrdiff_t product_stride,
-                           ptrdiff_t tile_stride) {
+                           const winograd_gradient_norm *norm, size_t first_line, size_t lines, float *m,
+                           ptrdiff_t product_stride, ptrdiff_t tile_stride) {
     const winograd_map s = *map;
     const ptrdiff_t row_stride = s.output_width * y_stride;
     for (size_t line = first_line; line < first_line + lines; line++) {
         const ptrdiff_t image = (ptrdiff_t)(line / (size_t)s.lines);
         const int top = (int)(line % (size_t)s.lines) * V(outputs), rows = s.output_height - top;
-        const float *from = y + (image * s.output_height + top) * row_stride;
-        for (int column = 0; column < s.columns; column++, m += tile_stride, from += H(outputs) * y_stride) {
+        for (int column = 0; column < s.columns; column++, m += tile_stride) {
             const int columns = s.output_width - column * H(outputs);
-            int c = 0;
-            for (; c + 16 <= channels; c += 16)
-                NAME(output_gradient_tile)(from + c, y_stride, row_stride, 16, rows, columns, m + c, product_stride);
-            if (c < channels)
-                NAME(output_gradient_tile)(from + c, y_stride, row_stride, channels - c, rows, columns, m + c,
-                                           product_stride);
+            const ptrdiff_t pixel = (image * s.output_height + top) * s.output_width + column * H(outputs);
+            const float *from = y + pixel * y_stride, *x = norm ? norm->x + pixel * norm->x_stride : NULL;
+            for (int c = 0; c < channels; c += 16) {
+                const int lanes = engine_min(16, channels - c);
+                if (lanes < 16)
+                    NAME(output_gradient_tile)(from + c, y_stride, row_stride, lanes, rows, columns, norm,
+                                               x ? x + c : NULL, c, m + c, product_stride);
+                else if (x)
+                    NAME(output_gradient_tile)(from + c, y_stride, row_stride, 16, rows, columns, norm, x + c, c,
+                                               m + c, product_stride);
+                else
+                    NAME(output_gradient_tile)(from + c, y_stride, row_stride, 16, rows, columns, NULL, NULL, c,
+                                               m + c, product_stride);
+            }
         }
     }
 }

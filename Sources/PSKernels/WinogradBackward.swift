@@ -16,75 +16,61 @@ extension WinogradConvolution {
     /// - Returns: the data gradient's share of the time, 0 to 1; what both gradients need counts for each by half.
     @discardableResult
     package func backward(
-        input: InputMap, outputGradient gradient: GradientMap, gradientWeights: UnsafePointer<Float>?,
+        input: InputMap, outputGradient: GradientMap, gradientWeights: UnsafePointer<Float>?,
         inputGradient: FeatureMap?, accumulate: Bool, parts: UnsafeMutablePointer<Float>,
         canonical: UnsafeMutablePointer<Float>, context: KernelContext
     ) -> Double {
-        let outputGradient = gradient.materialised(context).map
         precondition(input.map.pixels == shape.inputPixels && input.map.channels == shape.inputChannels)
-        precondition(outputGradient.pixels == shape.outputPixels && outputGradient.channels == shape.outputChannels)
+        precondition(outputGradient.map.pixels == shape.outputPixels)
+        precondition(outputGradient.map.channels == shape.outputChannels)
         precondition((gradientWeights == nil) == (inputGradient == nil))
-        let items = chunks.pieces * backwardGroups.pieces
-        var times = [BackwardTimes](repeating: BackwardTimes(), count: items)
-        let started = ContinuousClock.now
-        times.withUnsafeMutableBufferPointer { times in
-            nonisolated(unsafe) let times = times
-            context.pool.run(items) { item, thread in
-                let work = BackwardItem(
-                    plan: self, input: input, outputGradient: outputGradient, gradientWeights: gradientWeights,
-                    inputGradient: inputGradient, accumulate: accumulate,
-                    part: parts + item / backwardGroups.pieces * weightFloats,
-                    group: backwardGroups[item % backwardGroups.pieces], scratch: context.scratch(thread))
-                times[item] = work.run(images: chunks[item / backwardGroups.pieces])
-            }
+        let clock = ShareClock(threads: context.pool.threadCount)
+        context.pool.run(chunks.pieces * backwardGroups.pieces) { item, thread in
+            let item = BackwardItem(
+                plan: self, input: input, outputGradient: outputGradient, gradientWeights: gradientWeights,
+                inputGradient: inputGradient, accumulate: accumulate,
+                part: parts + item / backwardGroups.pieces * weightFloats, images: chunks[item / backwardGroups.pieces],
+                group: backwardGroups[item % backwardGroups.pieces], scratch: context.scratch(thread))
+            item.run(clock, thread: thread)
         }
-        let between = ContinuousClock.now
+        let stored = clock.now
         storeWeightGradient(parts: parts, canonical: canonical, context: context)
-        let store = (ContinuousClock.now - between) / (between - started)
-        let data = times.reduce(0) { $0 + $1.data }
-        let weights = times.reduce(0) { $0 + $1.weights }
-        return data / max((data + weights) * (1 + store), .leastNormalMagnitude)
+        // All threads share the storing.
+        clock.add(first: .zero, second: (clock.now - stored) * context.pool.threadCount, thread: 0)
+        return clock.share
     }
-}
-
-/// Seconds one work item spent on each gradient.
-private struct BackwardTimes {
-    var data = 0.0
-    var weights = 0.0
 }
 
 /// The gradients of some images with respect to a group of input channels.
 private struct BackwardItem {
     let plan: WinogradConvolution
     let input: InputMap
-    let outputGradient: FeatureMap
+    let outputGradient: GradientMap
     let gradientWeights: UnsafePointer<Float>?
     let inputGradient: FeatureMap?
     let accumulate: Bool
     let part: UnsafeMutablePointer<Float>
+    let images: Range<Int>
     /// Of `gradientPanels`.
     let group: Range<Int>
     let scratch: UnsafeMutablePointer<Float>
 
-    func run(images: Range<Int>) -> BackwardTimes {
+    func run(_ clock: ShareClock, thread: Int) {
         let blocks = plan.backwardBlocks(images: images.count)
-        let first = images.lowerBound * plan.lines
-        var times = BackwardTimes()
         for block in 0..<blocks.count {
-            let lines = blocks[block]
             add(
-                lines: first + lines.lowerBound..<first + lines.upperBound, isFirst: block == 0,
+                lines: blocks[block].offset(by: images.lowerBound * plan.lines), isFirst: block == 0,
                 inputs: plan.tileMatrices(blocks, channels.count),
-                outputs: plan.tileMatrices(blocks, plan.shape.outputChannels), &times)
+                outputs: plan.tileMatrices(blocks, plan.shape.outputChannels), clock, thread)
         }
-        if let inputGradient, !accumulate { clearUncovered(inputGradient, images) }
-        return times
+        if let inputGradient, !accumulate { clearUncovered(inputGradient) }
     }
 
     private var channels: Range<Int> { plan.channels(of: group, in: plan.gradientPanels) }
 
     private func add(
-        lines: Range<Int>, isFirst: Bool, inputs: TileMatrices, outputs: TileMatrices, _ times: inout BackwardTimes
+        lines: Range<Int>, isFirst: Bool, inputs: TileMatrices, outputs: TileMatrices, _ clock: ShareClock,
+        _ thread: Int
     ) {
         var map = plan.map
         let transforms = plan.transforms
@@ -92,11 +78,13 @@ private struct BackwardItem {
         let v = scratch
         let m = v + inputs.floats
         let tiles = lines.count * plan.columns
-        let start = ContinuousClock.now
-        transforms.output_gradient(
-            &map, outputGradient.base, outputGradient.pixelStride, Int32(plan.shape.outputChannels), lines.lowerBound,
-            lines.count, m, outputs.productStride, outputs.tileStride)
-        let shared = ContinuousClock.now
+        let start = clock.now
+        withGradientNorm { norm in
+            transforms.output_gradient(
+                &map, outputGradient.map.base, outputGradient.map.pixelStride, Int32(plan.shape.outputChannels), norm,
+                lines.lowerBound, lines.count, m, outputs.productStride, outputs.tileStride)
+        }
+        let shared = clock.now
         transforms.input(
             &map, input.map.base + channels.lowerBound, input.map.pixelStride, Int32(channels.count),
             (input.norm?.scale).map { $0 + channels.lowerBound }, (input.norm?.shift).map { $0 + channels.lowerBound },
@@ -110,9 +98,11 @@ private struct BackwardItem {
                 m + product * outputs.productStride, outputs.tileStride, accumulate: !isFirst,
                 part + slots[product] * plan.panels.elementCount)
         }
-        let weightsDone = ContinuousClock.now
-        times.weights += (shared - start) / .seconds(2) + (weightsDone - shared) / .seconds(1)
-        guard let inputGradient, let gradientWeights else { return }
+        let weightsDone = clock.now
+        guard let inputGradient, let gradientWeights else {
+            clock.add(first: .zero, second: weightsDone - start, thread: thread)
+            return
+        }
         for product in 0..<plan.scheme.products {
             plan.multiplyPanels(
                 plan.gradientPanels, group, rows: tiles, m + product * outputs.productStride, outputs.tileStride,
@@ -122,7 +112,16 @@ private struct BackwardItem {
         transforms.input_gradient(
             &map, inputGradient.base + channels.lowerBound, inputGradient.pixelStride, Int32(channels.count),
             accumulate ? 1 : 0, lines.lowerBound, lines.count, v, inputs.productStride, inputs.tileStride)
-        times.data += (shared - start) / .seconds(2) + (ContinuousClock.now - weightsDone) / .seconds(1)
+        let half = (shared - start) / 2
+        clock.add(first: half + (clock.now - weightsDone), second: half + (weightsDone - shared), thread: thread)
+    }
+
+    private func withGradientNorm(_ body: (UnsafePointer<winograd_gradient_norm>?) -> Void) {
+        guard let norm = outputGradient.norm else { return body(nil) }
+        var raw = winograd_gradient_norm(
+            x: norm.x.base, x_stride: norm.x.pixelStride, scale: norm.state.scale, shift: norm.state.shift,
+            mean: norm.state.mean, slope: norm.state.slope, offset: norm.state.offset)
+        body(&raw)
     }
 
     /// dU of one product, the rows of the group's input channels.
@@ -152,7 +151,7 @@ private struct BackwardItem {
     }
 
     /// Rows and columns at the far edges that no window reaches have no gradient.
-    private func clearUncovered(_ gradient: FeatureMap, _ images: Range<Int>) {
+    private func clearUncovered(_ gradient: FeatureMap) {
         let (vertical, horizontal) = (plan.scheme.vertical, plan.scheme.horizontal)
         let padding = plan.shape.window.padding
         let rows = (plan.lines - 1) * vertical.step + vertical.extent - padding.height

@@ -60,7 +60,8 @@ package struct WinogradConvolution: Sendable, Hashable {
 
     /// Floats of scratch one thread needs.
     package var scratchFloats: Int {
-        let forward = tileMatrices(forwardBlocks, shape.inputChannels).floats
+        let forward =
+            tileMatrices(forwardBlocks, shape.inputChannels).floats
             + tileMatrices(forwardBlocks, widest(panels, forwardGroups)).floats
         // The longest chunk need not have the longest block.
         let backward = [chunks.longest, max(1, chunks.longest - 1)].map { images in
@@ -135,8 +136,8 @@ extension WinogradConvolution {
     ///
     /// - Parameters:
     ///   - canonical: the layer's weights, OIHW.
-    ///   - weights: nil if there will be no forward product.
-    ///   - gradientWeights: nil if there will be no data gradient.
+    ///   - weights: for the forward product; nil if there will be none.
+    ///   - gradientWeights: for the data gradient; nil if there will be none.
     package func prepare(
         item: Int, canonical: UnsafePointer<Float>, weights: UnsafeMutablePointer<Float>?,
         gradientWeights: UnsafeMutablePointer<Float>?
@@ -148,7 +149,8 @@ extension WinogradConvolution {
             prepare(
                 panels, panel: item / inputCut.pieces, rows: inputCut[item % inputCut.pieces], canonical,
                 rowStride: shape.taps, columnStride: perOutput, weights)
-        } else if let gradientWeights {
+        } else {
+            guard let gradientWeights else { return }
             let item = item - forwardItems
             prepare(
                 gradientPanels, panel: item / outputCut.pieces, rows: outputCut[item % outputCut.pieces], canonical,

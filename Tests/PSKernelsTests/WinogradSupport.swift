@@ -8,7 +8,10 @@ struct WinogradCase {
     let shape: ConvolutionShape
     let weights: [Float]
     let raw: [Float]
-    let outputGradient: [Float]
+    /// What lies in memory of the output's gradient.
+    let rawGradient: [Float]
+    /// If the gradient is read through a norm: the map it goes by, and scale, shift, mean, slope and offset per channel.
+    var gradientNorm: (x: [Float], vectors: [[Float]])?
     var scale: [Float]?
     var shift: [Float]?
     var bias: [Float]?
@@ -17,8 +20,11 @@ struct WinogradCase {
         self.shape = shape
         weights = generator.values(shape.outputChannels * shape.depth)
         raw = generator.values(shape.inputPixels * shape.inputChannels)
-        outputGradient = generator.values(shape.outputPixels * shape.outputChannels)
+        rawGradient = generator.values(shape.outputPixels * shape.outputChannels)
         if norm {
+            gradientNorm = (
+                generator.values(rawGradient.count), (0..<5).map { _ in generator.values(shape.outputChannels) }
+            )
             scale = generator.values(shape.inputChannels)
             shift = generator.values(shape.inputChannels)
         }
@@ -30,6 +36,21 @@ struct WinogradCase {
             guard let scale, let shift else { return Double(value) }
             let channel = index % shape.inputChannels
             return max(0, Double(value) * Double(scale[channel]) + Double(shift[channel]))
+        }
+    }
+}
+
+extension WinogradCase {
+    /// The gradient of what the convolution writes.
+    var outputGradient: [Double] {
+        rawGradient.enumerated().map { index, value in
+            guard let (x, vectors) = gradientNorm else { return Double(value) }
+            let (scale, shift) = (Double(vectors[0][index % shape.outputChannels]), vectors[1])
+            let (mean, slope, offset) = (vectors[2], vectors[3], vectors[4])
+            let channel = index % shape.outputChannels
+            let open = Double(x[index]) * scale + Double(shift[channel]) > 0 ? Double(value) : 0
+            return scale * open + Double(slope[channel]) * (Double(x[index]) - Double(mean[channel]))
+                + Double(offset[channel])
         }
     }
 }
@@ -61,7 +82,8 @@ struct PlainDirections {
         let window = shape.window
         let (inputs, outputs) = (shape.inputChannels, shape.outputChannels)
         let input = test.input
-        var y = [(value: Double, scale: Double)](repeating: (0, 0), count: test.outputGradient.count)
+        let outputGradient = test.outputGradient
+        var y = [(value: Double, scale: Double)](repeating: (0, 0), count: outputGradient.count)
         var dx = [(value: Double, scale: Double)](repeating: (0, 0), count: input.count)
         var dw = [(value: Double, scale: Double)](repeating: (0, 0), count: test.weights.count)
         func add(_ term: Double, _ sums: inout [(value: Double, scale: Double)], _ index: Int) {
@@ -71,16 +93,18 @@ struct PlainDirections {
         for pixel in 0..<shape.outputPixels {
             let (n, inside) = pixel.quotientAndRemainder(dividingBy: window.output.area)
             for tap in 0..<shape.taps {
-                let row = inside / window.output.width * window.stride.height + tap / window.kernel.width
+                let row =
+                    inside / window.output.width * window.stride.height + tap / window.kernel.width
                     - window.padding.height
-                let column = inside % window.output.width * window.stride.width + tap % window.kernel.width
+                let column =
+                    inside % window.output.width * window.stride.width + tap % window.kernel.width
                     - window.padding.width
                 guard (0..<window.input.height).contains(row), (0..<window.input.width).contains(column) else {
                     continue
                 }
                 let from = ((n * window.input.height + row) * window.input.width + column) * inputs
                 for o in 0..<outputs {
-                    let gradient = Double(test.outputGradient[pixel * outputs + o])
+                    let gradient = outputGradient[pixel * outputs + o]
                     for i in 0..<inputs {
                         let index = (o * inputs + i) * shape.taps + tap
                         let weight = Double(test.weights[index])
@@ -124,7 +148,23 @@ struct WinogradRun {
         let dx = map(shape.window.input, shape.inputChannels)
         let dy = map(shape.window.output, shape.outputChannels)
         x.values = test.raw
-        dy.values = test.outputGradient
+        dy.values = test.rawGradient
+        let before = map(shape.window.output, shape.outputChannels)
+        before.values = test.gradientNorm?.x ?? test.rawGradient
+        let vectors = UnsafeMutablePointer<Float>.allocate(capacity: 6 * shape.outputChannels)
+        defer { vectors.deallocate() }
+        let norm = test.gradientNorm.map { norm in
+            let state = BatchNormState(
+                scale: vectors, shift: vectors + shape.outputChannels, vectors: vectors + 2 * shape.outputChannels,
+                channels: shape.outputChannels)
+            for (target, values) in zip(
+                [state.scale, state.shift, state.mean, state.slope, state.offset], norm.vectors)
+            {
+                target.initialize(from: values, count: values.count)
+            }
+            return GradientMap.Norm(x: before.map, state: state)
+        }
+        let gradient = GradientMap(dy.map, norm: norm)
         // What must be overwritten starts as NaN, what is added to starts as 1.
         y.fill(.nan)
         dx.fill(accumulate ? 1 : .nan)
@@ -136,7 +176,7 @@ struct WinogradRun {
         var parts = [Float](repeating: .nan, count: plan.partFloats)
         weightGradient = [Float](repeating: .nan, count: test.weights.count)
         weightGradientAlone = weightGradient
-        withExtendedLifetime((x, y, dx, dy)) {
+        withExtendedLifetime((x, y, dx, dy, before)) {
             withOptional(test.scale) { scale in
                 withOptional(test.shift) { shift in
                     let norm = scale.flatMap { scale in shift.map { InputMap.Norm(scale: scale, shift: $0) } }
@@ -146,10 +186,11 @@ struct WinogradRun {
                             input: input, weights: weights, output: y.map, bias: bias, context: context.context)
                     }
                     dataShare = plan.backward(
-                        input: input, outputGradient: GradientMap(dy.map), gradientWeights: gradientWeights, inputGradient: dx.map,
-                        accumulate: accumulate, parts: &parts, canonical: &weightGradient, context: context.context)
+                        input: input, outputGradient: gradient, gradientWeights: gradientWeights,
+                        inputGradient: dx.map, accumulate: accumulate, parts: &parts, canonical: &weightGradient,
+                        context: context.context)
                     plan.backward(
-                        input: input, outputGradient: GradientMap(dy.map), gradientWeights: nil, inputGradient: nil,
+                        input: input, outputGradient: gradient, gradientWeights: nil, inputGradient: nil,
                         accumulate: false, parts: &parts, canonical: &weightGradientAlone, context: context.context)
                 }
             }

@@ -17,6 +17,14 @@ typedef struct {
     int lines, columns;
 } winograd_map;
 
+/// Batch norm's backward, done where a gradient is read: with d the gradient where x * scale + shift > 0 and else 0, the
+/// value is scale * d + slope * (x - mean) + offset. x is a map of the same pixels; the others are per channel.
+typedef struct {
+    const float *x;
+    ptrdiff_t x_stride;
+    const float *scale, *shift, *mean, *slope, *offset;
+} winograd_gradient_norm;
+
 /// One axis of a scheme; see winograd_transforms.h.
 typedef struct {
     int extent, step, products, outputs, taps, weights, stride;
@@ -40,10 +48,11 @@ typedef struct {
                    int accumulate, size_t first_line, size_t lines, const float *m, ptrdiff_t product_stride,
                    ptrdiff_t tile_stride);
 
-    /// Adjoint of `output`: the gradient of the weighted products from that of the outputs.
+    /// Adjoint of `output`: the gradient of the weighted products from that of the outputs, which is read through `norm`
+    /// unless that is NULL.
     void (*output_gradient)(const winograd_map *map, const float *y, ptrdiff_t y_stride, int channels,
-                            size_t first_line, size_t lines, float *m, ptrdiff_t product_stride,
-                            ptrdiff_t tile_stride);
+                            const winograd_gradient_norm *norm, size_t first_line, size_t lines, float *m,
+                            ptrdiff_t product_stride, ptrdiff_t tile_stride);
 
     /// Adjoint of `input`, without its norm. Tiles overlap: a value is overwritten by the first tile that covers it and
     /// added to by the others, so an image's lines must come in order; it is always added to if `accumulate`. Pixels
