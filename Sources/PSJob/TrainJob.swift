@@ -112,6 +112,7 @@ extension RunSummary {
         if let eval {
             lines.append("test accuracy: top-1 \(Report.percent(eval.top1)), top-5 \(Report.percent(eval.top5))")
         }
+        if let plan { lines.append("plan: \(plan)") }
         lines.append(checkpoint.map { "checkpoint: \($0)" } ?? "stopped before the first checkpoint")
         return lines.joined(separator: "\n") + "\n"
     }

@@ -8,6 +8,7 @@ import PSMessages
 import PSNetwork
 import PSNode
 import PSParameters
+import PSPlanning
 import PSProtocol
 import PSTransport
 
@@ -181,7 +182,9 @@ package final class WorkerNode {
                 let work: any TicketWork =
                     isExchangeBenchmark
                     ? try ExchangeWork(configuration: configuration, runDirectory: welcome.runDirectory)
-                    : try TicketComputer(configuration: configuration)
+                    : try TicketComputer(
+                        configuration: configuration,
+                        plan: PlanFile(text: welcome.plan, path: "the coordinator's plan"))
                 mailbox.post(.built(work))
             } catch {
                 mailbox.post(.event(.configurationFailed("\(error)")))
