@@ -97,7 +97,10 @@ let package = Package(
             "ps-coordinator", ["PSCoordinator", "PSCheckpoint", "PSConfiguration", "PSNode", argumentParser]),
         executable(
             "psctl",
-            ["PSJob", "PSCheckpoint", "PSConfiguration", "PSMessages", "PSNode", "PSProtocol", argumentParser]),
+            [
+                "PSJob", "PSCheckpoint", "PSConfiguration", "PSMessages", "PSNode", "PSPlanning", "PSProtocol",
+                argumentParser,
+            ]),
 
         // Tests.
         tests("PSParametersTests", ["PSParameters"]),

@@ -11,7 +11,7 @@ import Testing
     init() throws {
         var settings = ModelSettings()
         settings.width = 0.25
-        settings.imageSize = 75
+        settings.imageSize = 299
         description = try ModelDescription(settings)
         let plan = EnginePlan(layers: [
             "Conv2d_2b_3x3": ConvolutionChoice(forward: .winograd(tile: 6), backward: .winograd(tile: 4)),
@@ -27,7 +27,7 @@ import Testing
         #expect(read.plan["Conv2d_2b_3x3"].forward == .winograd(tile: 6))
         #expect(read.plan["Conv2d_1a_3x3"] == .direct)
         #expect(read.batch == 4)
-        #expect(read.imageSize == 75)
+        #expect(read.imageSize == 299)
         #expect(read.model == "inception-v3")
         #expect(
             file.text.contains(
@@ -46,7 +46,7 @@ import Testing
             uniqueKeysWithValues: description.plannedConvolutions(batch: 4).map { ($0.name, $0.shape) })
         let first = try #require(convolutions["Conv2d_1a_3x3"])
         #expect(first.inputChannels == 3 && first.outputChannels == 16 && first.batch == 4)
-        #expect(first.window.input == Size(75, 75) && first.window.output == Size(37, 37))
+        #expect(first.window.input == Size(299, 299) && first.window.output == Size(149, 149))
         #expect(first.window.stride == Size(2, 2) && first.window.padding == Size(0, 0))
         let wide = try #require(convolutions["Mixed_6b.branch7x7_2"])
         #expect(wide.window.kernel == Size(1, 7) && wide.window.padding == Size(0, 3))
