@@ -27,8 +27,12 @@ package enum JobPlan {
         }
         if replay.job != 0 {
             logger.warning(
-                "the job was begun by a release without plans, which computed every layer direct: it goes on so")
-            return (PlanFile(.direct, origin: "direct", description: description, batch: batch), true)
+                "a release without plans began the run and computed every layer direct: so it goes on, with a plan.json"
+            )
+            return (
+                PlanFile(.direct, origin: "direct as before there were plans", description: description, batch: batch),
+                true
+            )
         }
         return (try configuration.engine.trainingPlan(description: description, batch: batch), true)
     }

@@ -15,7 +15,7 @@ package struct LayerPicture {
     private static let width = 1000.0
     private static let rowHeight = 15.0
     private static let nameWidth = 190.0
-    private static let labelWidth = 190.0
+    private static let labelWidth = 230.0
     private static let margin = 16.0
 
     /// - Parameters:
@@ -75,12 +75,14 @@ package struct LayerPicture {
                 "\(Report.decimal(entry.milliseconds, places: 0)) ms, "
                 + "\(Report.decimal(100 * entry.share, places: 1))%"
             let square = entry.colour.map { [rectangle(x: x, y: y - 10, width: 12, height: 12, colour: $0)] } ?? []
-            return square + [text(entry.name, x: x + 17, y: y), text(figures, x: x + 17, y: y + 14, style: "quiet")]
+            let indent = square.isEmpty ? 0.0 : 17
+            return square
+                + [text(entry.name, x: x + indent, y: y), text(figures, x: x + indent, y: y + 14, style: "quiet")]
         }
     }
 
     /// A step between lines of 1, 2 or 5 times a power of ten that gives about eight lines, and the axis' end.
-    static func axis(_ longest: Double) -> (interval: Double, end: Double) {
+    package static func axis(_ longest: Double) -> (interval: Double, end: Double) {
         guard longest > 0 else { return (1, 1) }
         let rough = longest / 8
         let power = pow(10, floor(log10(rough)))
@@ -105,7 +107,7 @@ package struct LayerPicture {
 
     private func bar(_ layer: LayerReport.Layer, y: Double, left: Double, scale: Double) -> [String] {
         let base = y + 11
-        var parts = [text(layer.name, x: left - 6, y: base, anchor: "end")]
+        var parts = [text(layer.label, x: left - 6, y: base, anchor: "end")]
         var x = left
         for pass in report.passes.map(\.name) {
             for row in layer.rows where row.pass == pass {
@@ -121,7 +123,8 @@ package struct LayerPicture {
                 x += width
             }
         }
-        let label = "\(Report.decimal(layer.milliseconds, places: 1))  \(layer.algorithm)"
+        let speed = layer.gigaflops.map { " · \(Report.decimal($0, places: 0)) GF/s" } ?? ""
+        let label = "\(Report.decimal(layer.milliseconds, places: 1)) ms · \(layer.algorithm)" + speed
         parts.append(text(label, x: x + 6, y: base, style: "quiet"))
         return parts
     }

@@ -32,7 +32,7 @@ package struct LayerReport: Encodable, Sendable {
         package let share: Double
     }
 
-    /// In the order in which the layers' first passes run.
+    /// In the order in which they run.
     package let rows: [Row]
     /// The costliest first.
     package let algorithms: [Sum]
@@ -109,12 +109,18 @@ package struct LayerReport: Encodable, Sendable {
 
 extension LayerReport {
     /// The rows of one layer.
-    struct Layer {
-        let name: String
-        var rows: [Row]
+    package struct Layer {
+        package let name: String
+        package fileprivate(set) var rows: [Row]
+
+        /// The name, of layers that compute together the first one's and how many more.
+        package var label: String {
+            let parts = name.components(separatedBy: " + ")
+            return parts.count == 1 ? name : "\(parts[0]) + \(parts.count - 1) more"
+        }
 
         /// Those of the products, or of whatever else the layer does: "F(6x6,3x3)", or two where they differ.
-        var algorithm: String {
+        package var algorithm: String {
             let products = rows.filter { $0.gigaflops != nil }
             var names: [String] = []
             for row in products.isEmpty ? rows : products where !names.contains(row.algorithm) {
@@ -123,22 +129,42 @@ extension LayerReport {
             return names.joined(separator: ", ")
         }
 
-        var milliseconds: Double { rows.reduce(0) { $0 + $1.milliseconds } }
-        var share: Double { rows.reduce(0) { $0 + $1.share } }
+        package var milliseconds: Double { rows.reduce(0) { $0 + $1.milliseconds } }
+        package var share: Double { rows.reduce(0) { $0 + $1.share } }
+
+        /// Over all passes that are products.
+        package var gigaflops: Double? {
+            let products = rows.filter { $0.gigaflops != nil }
+            return LayerReport.speed(
+                products.reduce(0) { $0 + $1.flops }, products.reduce(0) { $0 + $1.milliseconds } / 1000)
+        }
     }
 
-    var layers: [Layer] {
+    /// The layers in the order in which they compute; those that compute together are one.
+    package var layers: [Layer] {
+        var groups: [String: String] = [:]
+        for row in rows { for member in LayerReport.members(row.layer) { groups[member] = row.layer } }
         var layers: [Layer] = []
         var places: [String: Int] = [:]
-        for row in rows {
-            if let place = places[row.layer] {
+        // All weights are prepared before the first layer runs, which says nothing about the layers' order.
+        let weights = LayerTiming.Pass.weights.rawValue
+        for row in rows.filter({ $0.pass != weights }) + rows.filter({ $0.pass == weights }) {
+            let name = groups[row.layer] ?? row.layer
+            if let place = places[name] {
                 layers[place].rows.append(row)
             } else {
-                places[row.layer] = layers.count
-                layers.append(Layer(name: row.layer, rows: [row]))
+                places[name] = layers.count
+                layers.append(Layer(name: name, rows: [row]))
             }
         }
         return layers
+    }
+
+    /// "a.b + c + d" are the layers a.b, a.c and a.d of one block at work together.
+    private static func members(_ layer: String) -> [String] {
+        let parts = layer.components(separatedBy: " + ")
+        guard parts.count > 1, let dot = parts[0].lastIndex(of: ".") else { return [] }
+        return [parts[0]] + parts.dropFirst().map { parts[0][...dot] + $0 }
     }
 
     /// The whole step against the machine.
@@ -162,7 +188,7 @@ extension LayerReport {
                 return [Report.decimal(time, places: 2), speed.map { Report.decimal($0, places: 0) } ?? ""]
             }
             table.append(
-                [layer.name, layer.algorithm] + cells
+                [layer.label, layer.algorithm] + cells
                     + [Report.decimal(layer.milliseconds, places: 2), Report.percent(layer.share)])
         }
         func sums(_ title: String, _ sums: [Sum]) -> String {

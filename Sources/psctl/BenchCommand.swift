@@ -15,7 +15,7 @@ struct BenchCommand: ParsableCommand {
     struct Step: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "One training step in one process: forward, backward, clip and RMSProp on random images.",
-            discussion: "Dropout and the auxiliary head are on. One step of warm-up is not counted.")
+            discussion: "Dropout is on. One step of warm-up is not counted.")
 
         @OptionGroup var model: BenchModelOptions
         @Option(help: "Measured steps.")

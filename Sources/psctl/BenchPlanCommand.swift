@@ -21,6 +21,8 @@ struct BenchModelOptions: ParsableArguments {
     var stem = 299
     @Option(help: "Classes.")
     var classes = 1000
+    @Flag(inversion: .prefixedNo, help: "The auxiliary head.")
+    var auxiliary = true
 
     func validate() throws {
         if !(1...65_536).contains(batch) {
@@ -35,6 +37,7 @@ struct BenchModelOptions: ParsableArguments {
         settings.width = width
         settings.stem = stem
         settings.classes = classes
+        settings.auxiliary = auxiliary
         return try ModelDescription(settings)
     }
 }
