@@ -67,7 +67,7 @@ let package = Package(
         // The service.
         target("PSOptimization", ["PSParameters", "CKernels"]),
         target("PSCheckpoint", ["PSParameters", "CCrypto", "CZlib"]),
-        target("PSConfiguration", ["PSModel", "PSOptimization", "PSData", yams]),
+        target("PSConfiguration", ["PSModel", "PSOptimization", "PSData", "PSPlanning", yams]),
         target("PSMessages", ["CMessages", "PSParameters"]),
         target("PSTransport", ["CZeroMQ"]),
         target("PSNode", ["PSTransport", "PSMessages", logging]),
@@ -75,15 +75,18 @@ let package = Package(
         target("PSServer", ["PSNode", "PSProtocol", "PSOptimization", "PSCheckpoint", "PSConfiguration"]),
         target(
             "PSWorker",
-            ["PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSCheckpoint", "PSConfiguration"]),
+            [
+                "PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSCheckpoint", "PSConfiguration",
+                "PSPlanning",
+            ]),
         target(
             "PSCoordinator",
-            ["PSNode", "PSProtocol", "PSOptimization", "PSData", "PSCheckpoint", "PSConfiguration"]),
+            ["PSNode", "PSProtocol", "PSOptimization", "PSData", "PSCheckpoint", "PSConfiguration", "PSPlanning"]),
         target(
             "PSJob",
             [
                 "PSConfiguration", "PSCheckpoint", "PSCoordinator", "PSData", "PSNetwork", "PSNode", "PSOptimization",
-                "PSMessages", "PSModel", "PSProtocol", "PSTransport", "PSWorker",
+                "PSKernels", "PSMessages", "PSModel", "PSPlanning", "PSProtocol", "PSTransport", "PSWorker", "CKernels",
                 "CCrypto", "COpenBLAS", "CProtobufC", "CZeroMQ", "CZlib",
             ]),
 
@@ -94,7 +97,10 @@ let package = Package(
             "ps-coordinator", ["PSCoordinator", "PSCheckpoint", "PSConfiguration", "PSNode", argumentParser]),
         executable(
             "psctl",
-            ["PSJob", "PSCheckpoint", "PSConfiguration", "PSMessages", "PSNode", "PSProtocol", argumentParser]),
+            [
+                "PSJob", "PSCheckpoint", "PSConfiguration", "PSMessages", "PSNode", "PSPlanning", "PSProtocol",
+                argumentParser,
+            ]),
 
         // Tests.
         tests("PSParametersTests", ["PSParameters"]),
@@ -104,11 +110,13 @@ let package = Package(
         tests("PSDataTests", ["PSData", "CZlib"]),
         tests("PSOptimizationTests", ["PSOptimization"]),
         tests("PSCheckpointTests", ["PSCheckpoint"]),
-        tests("PSConfigurationTests", ["PSConfiguration"]),
+        tests("PSPlanningTests", ["PSPlanning"]),
+        tests("PSConfigurationTests", ["PSConfiguration", "PSPlanning"]),
         tests("PSMessagesTests", ["PSMessages", "PSTransport"]),
         tests("PSProtocolTests", ["PSProtocol"]),
         tests(
-            "JobTests", ["PSJob", "PSCheckpoint", "PSConfiguration", "PSModel", "PSParameters"],
+            "JobTests",
+            ["PSJob", "PSCheckpoint", "PSConfiguration", "PSModel", "PSNetwork", "PSParameters", "PSPlanning"],
             resources: [.copy("Torchvision")]),
     ]
 )

@@ -2229,7 +2229,7 @@ const ProtobufCMessageDescriptor ps__hello__descriptor =
   (ProtobufCMessageInit) ps__hello__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__welcome__field_descriptors[5] =
+static const ProtobufCFieldDescriptor ps__welcome__field_descriptors[6] =
 {
   {
     "rank",
@@ -2291,18 +2291,31 @@ static const ProtobufCFieldDescriptor ps__welcome__field_descriptors[5] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "plan",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Welcome, plan),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__welcome__field_indices_by_name[] = {
   1,   /* field[1] = configuration */
   4,   /* field[4] = layout_digest */
   3,   /* field[3] = nonce */
+  5,   /* field[5] = plan */
   0,   /* field[0] = rank */
   2,   /* field[2] = run_directory */
 };
 static const ProtobufCIntRange ps__welcome__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor ps__welcome__descriptor =
 {
@@ -2312,7 +2325,7 @@ const ProtobufCMessageDescriptor ps__welcome__descriptor =
   "Ps__Welcome",
   "ps",
   sizeof(Ps__Welcome),
-  5,
+  6,
   ps__welcome__field_descriptors,
   ps__welcome__field_indices_by_name,
   1,  ps__welcome__number_ranges,

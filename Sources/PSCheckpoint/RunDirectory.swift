@@ -18,6 +18,8 @@ package struct RunDirectory: Sendable, Hashable {
     }
 
     package var configuration: String { "\(path)/config.yaml" }
+    /// Which algorithm computes which layer.
+    package var plan: String { "\(path)/plan.json" }
     package var journal: String { "\(path)/journal" }
     /// Ports and pids of the processes.
     package var endpoints: String { "\(path)/endpoints.json" }
@@ -79,6 +81,8 @@ package struct RunDirectory: Sendable, Hashable {
         }
         try systemCall("rename to \(FileSystem.name(of: file))", temporary) { rename(temporary, file) }
     }
+
+    package var hasPlan: Bool { FileSystem.exists(plan) }
 
     package func read(_ file: String) throws(CheckpointError) -> [UInt8] { try FileSystem.read(file) }
 }

@@ -3,6 +3,7 @@
 import PSData
 import PSModel
 import PSOptimization
+import PSPlanning
 
 /// Everything a person chooses about a job. A new value is the default job: the small Inception-v3 on Fashion-MNIST.
 ///
@@ -15,6 +16,7 @@ package struct JobConfiguration: Sendable, Hashable {
     package var learningRate = LearningRateSchedule()
     package var train = TrainSettings()
     package var data = DataSettings()
+    package var engine = EngineSettings()
     package var cluster = ClusterSettings()
     package var server = ServerSettings()
     package var checkpoint = CheckpointSettings()
@@ -55,6 +57,27 @@ package struct TrainSettings: Sendable, Hashable, Codable {
 
     /// Images of one step.
     package var imagesPerStep: Int { ticketsPerStep * batch }
+}
+
+/// How convolutions are computed.
+package struct EngineSettings: Sendable, Hashable {
+    package var planning = PlanSettings()
+    /// Path of the plan for training steps, instead of one made by `planning`.
+    package var planFile: String?
+
+    package init() {}
+
+    /// The plan of training steps: the pinned file's, else one made for the model.
+    package func trainingPlan(description: ModelDescription, batch: Int) throws(PlanError) -> PlanFile {
+        guard let planFile else {
+            return PlanFile(
+                EnginePlan(description: description, batch: batch, settings: planning),
+                origin: planning.convolution.rawValue, description: description, batch: batch)
+        }
+        let pinned = try PlanFile(path: planFile)
+        try pinned.check(description: description, batch: batch, path: planFile)
+        return pinned
+    }
 }
 
 /// The local processes that `psctl train` starts.

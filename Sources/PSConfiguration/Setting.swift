@@ -22,6 +22,8 @@ package struct Setting: Sendable {
         /// A whole number out of a few.
         case integerChoice([Int])
         case text
+        /// A text, or `null` for none.
+        case optionalText
         /// Letters, digits, `-`, `_` and `.`, not beginning with `.`: it becomes part of a file's name.
         case identifier
     }
@@ -82,6 +84,7 @@ extension Setting.Kind {
         case .number: "a number"
         case .choice(let names): names.count == 1 ? names[0] : "one of " + names.joined(separator: ", ")
         case .text: "a text"
+        case .optionalText: "a text or null"
         case .identifier: "a name of letters, digits, '-', '_' and '.', not beginning with '.'"
         }
     }
@@ -93,7 +96,7 @@ extension Setting.Kind {
         case .optionalInteger(let range): describe(range) + ", or null"
         case .number(let range): describe(range)
         case .integerChoice(let numbers): "one of " + numbers.map(String.init).joined(separator: ", ")
-        case .boolean, .choice, .text, .identifier: expectation
+        case .boolean, .choice, .text, .optionalText, .identifier: expectation
         }
     }
 
@@ -122,7 +125,8 @@ extension Setting.Kind {
         case .boolean:
             guard let plain, let value = Bool(plain) else { throw .wrongKind }
             return .boolean(value)
-        case .optionalInteger where plain == "null" || plain == "~" || plain == "":
+        case .optionalInteger where plain == "null" || plain == "~" || plain == "",
+            .optionalText where plain == "null" || plain == "~" || plain == "":
             return .none
         case .integer, .optionalInteger, .integerChoice:
             guard let plain else { throw .wrongKind }
@@ -133,7 +137,7 @@ extension Setting.Kind {
         case .number:
             guard let plain, let value = Double(plain) else { throw .wrongKind }
             return .number(value)
-        case .choice, .text, .identifier:
+        case .choice, .text, .optionalText, .identifier:
             if let plain, ["", "~", "null"].contains(plain) { throw .wrongKind }
             return .text(scalar.text)
         }
@@ -142,7 +146,9 @@ extension Setting.Kind {
     /// What is wrong with `value` for this kind, or nil.
     package func problem(with value: SettingValue) -> SettingProblem? {
         switch (self, value) {
-        case (.boolean, .boolean), (.text, .text), (.optionalInteger, .none): nil
+        case (.boolean, .boolean), (.text, .text), (.optionalText, .text), (.optionalText, .none),
+            (.optionalInteger, .none):
+            nil
         case (.integer(let range), .integer(let value)), (.optionalInteger(let range), .integer(let value)):
             range.contains(value) ? nil : .outOfRange
         case (.integerChoice(let numbers), .integer(let value)): numbers.contains(value) ? nil : .outOfRange

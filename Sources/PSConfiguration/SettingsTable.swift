@@ -4,11 +4,12 @@
 import PSData
 import PSModel
 import PSOptimization
+import PSPlanning
 
 package enum SettingsTable {
     /// All settings, in the order in which they are listed and written; settings of one section are neighbours.
     package static let all: [Setting] =
-        job + model + optimizer + learningRate + train + data + cluster + checkpoint
+        job + model + optimizer + learningRate + train + data + engine + cluster + checkpoint
 
     private static let belowOne = 0...1.0.nextDown
     private static let aboveZero = Double.leastNonzeroMagnitude
@@ -97,6 +98,26 @@ package enum SettingsTable {
         .choice("data.fit", \.data.fit, "how an image reaches the model's size: stretched, or framed in black"),
         .boolean("data.flip", \.data.flip, "mirror half of the training images"),
         .integer("data.cropPadding", \.data.cropPadding, 0...1024, "pixels by which training images are moved about"),
+    ]
+
+    private static let engine: [Setting] = [
+        .choice(
+            "engine.convolution", \.engine.planning.convolution,
+            "where convolutions go by Winograd: nowhere, wherever it exists, or where it is cheaper"),
+        .number(
+            "engine.maxError", \.engine.planning.maximumError, aboveZero...1,
+            "auto: largest relative RMS error of a layer's algorithm against float64"),
+        Setting(
+            "engine.plan", \.engine.planFile, .optionalText,
+            "file of a plan for training, as psctl bench plan writes it; wins over the two above",
+            wrap: { $0.map { .text($0) } ?? .none },
+            unwrap: {
+                switch $0 {
+                case .text(let value): .some(value)
+                case .none: .some(nil)
+                default: nil
+                }
+            }),
     ]
 
     private static let cluster: [Setting] = [

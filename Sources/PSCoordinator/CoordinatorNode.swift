@@ -10,6 +10,7 @@ import PSModel
 import PSNode
 import PSOptimization
 import PSParameters
+import PSPlanning
 import PSProtocol
 import PSTransport
 
@@ -18,6 +19,7 @@ package final class CoordinatorNode {
     private var complaints: Complaints
     private let options: CoordinatorOptions
     private let layout: ParameterLayout
+    private let plan: PlanFile
     private let lock: RunDirectoryLock
     private let journal: JobJournal
     private let context = TransportContext()
@@ -50,6 +52,11 @@ package final class CoordinatorNode {
         if journal.cutByteCount > 0 {
             logger.warning("the journal's last record was torn: \(journal.cutByteCount) bytes cut")
         }
+        // Before the journal has a job: one without a plan would be taken for a job older than plans.
+        let (plan, isNewPlan) = try JobPlan.of(
+            directory, replay: replay, configuration: configuration, description: description, logger: logger)
+        self.plan = plan
+        if isNewPlan { try directory.replace(directory.plan, with: Array(plan.text.utf8)) }
         if replay.job == 0 {
             replay.apply(
                 .header(
@@ -62,6 +69,10 @@ package final class CoordinatorNode {
                     + "resume it with its own settings, or choose another run directory")
         }
         job = replay.job
+        if replay.planIdentity == nil {
+            replay.apply(.plan(identity: plan.identity))
+            try journal.append(.plan(identity: plan.identity), sync: true)
+        }
 
         link = Link(try Socket(.router, context: context, largestMessage: 8 << 20))
         endpoint = try CoordinatorNode.bind(link.socket, options.bind, former: replay.endpoint)
@@ -80,11 +91,13 @@ package final class CoordinatorNode {
             try journal.append(record, sync: true)
         }
         state = CoordinatorState(
-            settings: try CoordinatorNode.settings(options, layout: layout, images: images),
+            settings: try CoordinatorNode.settings(options, layout: layout, plan: plan, images: images),
             identity: Hello(role: .coordinator, host: identity.host, pid: identity.pid, rank: 0),
             incarnation: identity.incarnation, replay: replay, at: input.now)
         try writeEndpoints()
-        logger.info("coordinator is up", metadata: ["endpoint": "\(endpoint)", "run": "\(directory.path)"])
+        logger.info(
+            "coordinator is up",
+            metadata: ["endpoint": "\(endpoint)", "plan": "\(plan.summary)", "run": "\(directory.path)"])
     }
 
     /// A restarted coordinator listens where the others look for it.
@@ -100,7 +113,7 @@ package final class CoordinatorNode {
     }
 
     private static func settings(
-        _ options: CoordinatorOptions, layout: ParameterLayout, images: Int
+        _ options: CoordinatorOptions, layout: ParameterLayout, plan: PlanFile, images: Int
     ) throws -> CoordinatorSettings {
         let configuration = options.configuration
         let train = configuration.train
@@ -117,7 +130,8 @@ package final class CoordinatorNode {
         var settings = CoordinatorSettings(
             configuration: configuration.resolvedYAML(), runDirectory: options.runDirectory.path,
             nonce: try options.runDirectory.writeNonce(), layoutDigest: layout.digest,
-            sliceCount: layout.slices.count, serverCount: configuration.cluster.servers,
+            plan: plan.text, planSummary: plan.summary, sliceCount: layout.slices.count,
+            serverCount: configuration.cluster.servers,
             ticketsPerStep: train.ticketsPerStep, samplesPerTicket: train.batch, steps: UInt64(steps),
             stepsPerEpoch: stepsPerEpoch, checkpointEverySteps: UInt64(configuration.checkpoint.everySteps),
             checkpointEverySeconds: Int(configuration.checkpoint.everySeconds.rounded(.up)),
@@ -345,7 +359,7 @@ package final class CoordinatorNode {
             workers: configuration.cluster.workers, servers: configuration.cluster.servers,
             ticketsByWorker: Dictionary(
                 uniqueKeysWithValues: state.ticketsByRank.map { ("\($0.key)", $0.value) }),
-            restarts: 0, exitCode: status.code, checkpoint: checkpoint?.path)
+            restarts: 0, plan: plan.summary, exitCode: status.code, checkpoint: checkpoint?.path)
         try summary.write(to: options.runDirectory)
     }
 }

@@ -34,12 +34,14 @@ package struct RunSummary: Sendable, Hashable, Codable {
     /// Contributions counted, by worker rank.
     package var ticketsByWorker: [String: Int]
     package var restarts: Int
+    /// The plan of the engine in a line, with the identity that same bits need; nil in what earlier releases wrote.
+    package var plan: String?
     package var exitCode: Int
     /// Path of the last complete checkpoint, if there is one.
     package var checkpoint: String?
 
     enum CodingKeys: String, CodingKey {
-        case steps, samples, seconds, eval, workers, servers, restarts, checkpoint
+        case steps, samples, seconds, eval, workers, servers, restarts, plan, checkpoint
         case imagesPerSecond = "images_per_second"
         case finalLoss = "final_loss"
         case weightsSHA256 = "weights_sha256"

@@ -171,7 +171,9 @@ struct MemoryNeed {
         worker =
             try TrainingNetwork.arenaByteCount(
                 description: description, batch: configuration.train.batch, threads: configuration.cluster.threads,
-                plan: .direct)
+                plan: configuration.engine.trainingPlan(
+                    description: description, batch: configuration.train.batch
+                ).plan)
             + 2 * vector + base
         // A server's share of two versions of the weights, average, two slots, the sum; and what comes too early.
         let early = min(configuration.server.bufferBytes, configuration.train.ticketsPerStep * vector)

@@ -61,7 +61,7 @@ package struct Evaluation: Encodable, Sendable {
             seed: configuration.seed, batch: batch)
         let predictor = try Predictor(
             description: description, values: checkpoint.values(weights.storedValue, layout: description.layout),
-            batch: batch, threads: threads)
+            batch: batch, threads: threads, planning: configuration.engine.planning)
 
         let start = ContinuousClock.now
         var tally = Tally(classes: configuration.model.classes)

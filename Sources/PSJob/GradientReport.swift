@@ -22,7 +22,8 @@ package struct GradientReport: Sendable {
         layout = model.description.layout
         let labels = try batch.checkedLabels(classes: classes, path: path)
         let network = try TrainingNetwork(
-            description: model.description, batch: batch.count, threads: threads, plan: .direct)
+            description: model.description, batch: batch.count, threads: threads,
+            plan: model.engine.trainingPlan(description: model.description, batch: batch.count).plan)
         layout.eachSlice(of: model.values, network.load)
         var options = StepOptions()
         options.dropout = false

@@ -9,9 +9,10 @@ package struct ModelWithWeights: Sendable {
     package let description: ModelDescription
     /// The flat vector of `description.layout`.
     package let values: [Float]
+    package let engine: EngineSettings
 
     /// - Parameters:
-    ///   - assignments: `--set` texts for what the file cannot say, such as `model.stem=79`.
+    ///   - assignments: `--set` texts for what the file cannot say, such as `model.stem=79` and the engine's settings.
     ///   - imageHeight: rows of the images to come.
     ///   - imageWidth: columns of the images to come.
     ///   - withoutAuxiliary: leaves the auxiliary head out, whatever the file holds of it.
@@ -23,6 +24,7 @@ package struct ModelWithWeights: Sendable {
         job.model = ModelSettings()
         try job.read(assignments: assignments)
         job.model.name = model
+        engine = job.engine
         let file = try SafetensorsFile(weights)
         // A file without the last layer is reported by `load`, together with all else it lacks.
         if let head = file.tensor(named: "fc.weight"), let classes = head.shape.first, classes > 0 {

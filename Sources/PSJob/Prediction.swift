@@ -2,6 +2,7 @@
 
 import PSModel
 import PSNetwork
+import PSPlanning
 
 /// The main head's output for any number of images.
 package struct Predictor {
@@ -10,8 +11,13 @@ package struct Predictor {
     /// - Parameters:
     ///   - values: the flat vector of the description's layout.
     ///   - batch: images computed at once.
-    package init(description: ModelDescription, values: [Float], batch: Int, threads: Int) throws(NetworkError) {
-        network = try InferenceNetwork(description: description, batch: batch, threads: threads, plan: .direct)
+    ///   - planning: how the plan for this batch is made.
+    package init(
+        description: ModelDescription, values: [Float], batch: Int, threads: Int, planning: PlanSettings
+    ) throws(NetworkError) {
+        network = try InferenceNetwork(
+            description: description, batch: batch, threads: threads,
+            plan: EnginePlan(description: description, batch: batch, settings: planning))
         network.layout.eachSlice(of: values, network.load)
     }
 

@@ -16,6 +16,7 @@ package enum StatusText {
         if let checkpoint = status.checkpoint { figures += "; last checkpoint at step \(checkpoint)" }
         if status.nonFiniteSteps > 0 { figures += "; \(status.nonFiniteSteps) steps in a row without finite gradient" }
         lines.append(figures)
+        if let plan = status.plan { lines.append("plan: \(plan)") }
         var rows = [["process", "pid", "host", "state", "heartbeat", "sent", "received", "tickets", "activity"]]
         for process in status.processes {
             rows.append([

@@ -1,10 +1,7 @@
 // The speed of one training step in one process: what a worker computes and what the servers would do with it.
 
-import Foundation
 import PSModel
-import PSNetwork
-import PSOptimization
-import PSParameters
+import PSPlanning
 
 /// The result of `psctl bench step`.
 package struct StepBenchmark: Encodable {
@@ -13,6 +10,8 @@ package struct StepBenchmark: Encodable {
     package let batch: Int
     package let threads: Int
     package let parameters: Int
+    /// Which algorithms computed the layers, in a line.
+    package let plan: String
     /// Images of the batch over the median step.
     package let imagesPerSecond: Double
     /// The median step.
@@ -27,25 +26,28 @@ package struct StepBenchmark: Encodable {
     package let losses: [Double]
     package let peakRssBytes: Int
     package let blasCore: String
+    /// What each layer cost, where that was measured.
+    package let layers: LayerReport?
 
     /// Runs one step of warm-up and `steps` measured ones on random images.
-    package init(description: ModelDescription, batch: Int, threads: Int, steps: Int) throws {
+    /// - Parameter measuresLayers: fills `layers`, for which the machine's peak is measured too.
+    package init(
+        description: ModelDescription, batch: Int, threads: Int, steps: Int, plan: PlanFile, measuresLayers: Bool
+    ) throws {
         precondition(steps > 0)
-        let trainer = try LocalTrainer(description: description, batch: batch, threads: threads)
+        let trainer = try LocalTrainer(
+            description: description, batch: batch, threads: threads, plan: plan.plan, measuresLayers: measuresLayers)
         var measured: [LocalTrainer.Step] = []
         for step in 0...steps {
             let result = try trainer.step(number: step)
             if step > 0 { measured.append(result) }
-        }
-        func median(_ values: [Double]) -> Double {
-            let sorted = values.sorted()
-            return (sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2
         }
         model = description.settings.name
         imageSize = description.settings.imageSize
         self.batch = batch
         self.threads = threads
         parameters = description.parameters
+        self.plan = plan.summary
         stepSeconds = measured.map(\.seconds)
         secondsPerStep = median(stepSeconds)
         imagesPerSecond = Double(batch) / secondsPerStep
@@ -55,12 +57,31 @@ package struct StepBenchmark: Encodable {
         losses = measured.map(\.loss)
         peakRssBytes = Machine.peakResidentBytes()
         blasCore = Machine.blasCore
+        layers =
+            measuresLayers
+            ? LayerReport(
+                steps: measured.map(\.timings), stepSeconds: secondsPerStep, peak: try FMAPeak.measure(threads: threads)
+            )
+            : nil
+    }
+
+    /// What was measured, in a line.
+    package var title: String { "\(model), \(imageSize) x \(imageSize), batch \(batch), \(threads) threads" }
+
+    /// The picture of the layers, where they were measured.
+    package var svg: String? {
+        layers.map { LayerPicture(report: $0, title: title, speed: "\(speed), plan \(plan)").svg }
+    }
+
+    private var speed: String {
+        "\(Report.decimal(imagesPerSecond, places: 2)) images/s, \(Report.decimal(secondsPerStep, places: 3)) s a step"
     }
 
     /// The lines for people.
     package var text: String {
         """
-        \(model), \(imageSize) x \(imageSize), batch \(batch), \(threads) threads, BLAS core \(blasCore)
+        \(title), BLAS core \(blasCore)
+        plan: \(plan)
         \(Report.decimal(imagesPerSecond, places: 2)) images/s; a step takes \
         \(Report.decimal(secondsPerStep, places: 3)) s (median of \(stepSeconds.count)): weights \
         \(Report.decimal(loadSeconds, places: 3)), network \(Report.decimal(networkSeconds, places: 3)), \
@@ -68,144 +89,6 @@ package struct StepBenchmark: Encodable {
         loss \(losses.map { Report.decimal($0, places: 4) }.joined(separator: ", "))
         peak memory \(Report.bytes(peakRssBytes))
 
-        """
-    }
-}
-
-/// Worker and server in one: the network on one side, the flat vectors of the update on the other, slice by slice as
-/// they would travel.
-private final class LocalTrainer {
-    struct Step {
-        var load = 0.0
-        var network = 0.0
-        var update = 0.0
-        var loss = 0.0
-        var seconds: Double { load + network + update }
-    }
-
-    private let network: TrainingNetwork
-    private let layout: ParameterLayout
-    private let images: [Float]
-    private let labels: [Int32]
-    private let optimizer = OptimizerSettings()
-    private let random: CounterRandom
-    private var weights: [Float]
-    private var average: [Float]
-    private var meanSquare: [Float]
-    private var momentum: [Float]
-    private var gradients: [Float]
-
-    init(description: ModelDescription, batch: Int, threads: Int) throws(NetworkError) {
-        network = try TrainingNetwork(description: description, batch: batch, threads: threads, plan: .direct)
-        layout = description.layout
-        random = CounterRandom(seed: 1, name: "bench")
-        let imageElements = batch * description.nodes[0].shape.elements
-        let pixels = random.stream(0)
-        images = (0..<imageElements).map { 2 * pixels.uniform(UInt64($0)) - 1 }
-        let classes = random.stream(1)
-        labels = (0..<batch).map { Int32(classes.integer(UInt64($0), below: description.settings.classes)) }
-        weights = layout.initialValues(seed: 1)
-        average = weights
-        meanSquare = [Float](repeating: RMSProp.initialMeanSquare, count: layout.weightCount)
-        momentum = [Float](repeating: 0, count: layout.weightCount)
-        gradients = [Float](repeating: 0, count: layout.count)
-    }
-
-    func step(number: Int) throws(NetworkError) -> Step {
-        var step = Step()
-        step.load = seconds {
-            layout.eachSlice(of: weights, network.load)
-        }
-        let start = ContinuousClock.now
-        step.loss = try network.step(
-            images: images, labels: labels, random: random.stream(UInt64(2 + number)), options: StepOptions(),
-            gradients: &gradients, ready: { _ in }
-        ).loss
-        step.network = (ContinuousClock.now - start).inSeconds
-        step.update = seconds { update(commit: number) }
-        return step
-    }
-
-    /// What the coordinator and the servers do with the gradients of a step of one ticket.
-    private func update(commit: Int) {
-        var squaredNorms: [Double] = []
-        for slice in layout.slices where slice.kind == .weight {
-            gradients.withUnsafeMutableBufferPointer { gradients in
-                let norm = Aggregate.finish(
-                    gradients.baseAddress! + slice.range.lowerBound, weights: nil, scale: 1, weightDecay: 0,
-                    count: slice.range.count)
-                squaredNorms.append(norm.squaredNorm)
-            }
-        }
-        let averageDecay = optimizer.averageDecay(commit: commit)
-        let rates = UpdateRates(
-            settings: optimizer,
-            clipScale: clipScale(threshold: optimizer.clip, squaredNorms: squaredNorms).scale,
-            learningRate: Float(LearningRateSchedule().base), averageDecay: averageDecay)
-        withFlatVectors { weights, average, meanSquare, momentum, gradients in
-            for slice in layout.slices {
-                let first = slice.range.lowerBound
-                switch slice.kind {
-                case .weight:
-                    RMSProp.update(
-                        weights + first, weights: weights + first, gradient: gradients + first,
-                        meanSquare: meanSquare + first, momentum: momentum + first, average: average + first,
-                        rates: rates, count: slice.range.count)
-                case .statistic:
-                    Statistic.fold(
-                        weights + first, running: weights + first, mean: gradients + first, average: average + first,
-                        batchNormMomentum: Float(optimizer.batchNormMomentum), averageDecay: averageDecay,
-                        count: slice.range.count)
-                }
-            }
-        }
-    }
-
-    private func withFlatVectors(
-        _ body: (
-            _ weights: UnsafeMutablePointer<Float>, _ average: UnsafeMutablePointer<Float>,
-            _ meanSquare: UnsafeMutablePointer<Float>, _ momentum: UnsafeMutablePointer<Float>,
-            _ gradients: UnsafeMutablePointer<Float>
-        ) -> Void
-    ) {
-        weights.withUnsafeMutableBufferPointer { weights in
-            average.withUnsafeMutableBufferPointer { average in
-                meanSquare.withUnsafeMutableBufferPointer { meanSquare in
-                    momentum.withUnsafeMutableBufferPointer { momentum in
-                        gradients.withUnsafeMutableBufferPointer { gradients in
-                            body(
-                                weights.baseAddress!, average.baseAddress!, meanSquare.baseAddress!,
-                                momentum.baseAddress!, gradients.baseAddress!)
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    private func seconds(_ body: () -> Void) -> Double {
-        let start = ContinuousClock.now
-        body()
-        return (ContinuousClock.now - start).inSeconds
-    }
-}
-
-extension Duration {
-    /// The duration as a number of seconds.
-    package var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
-}
-
-extension ParameterLayout {
-    /// The flat vector a job with this seed starts from.
-    package func initialValues(seed: UInt64) -> [Float] {
-        var values = [Float](repeating: 0, count: count)
-        values.withUnsafeMutableBufferPointer { values in
-            for (index, tensor) in tensors.enumerated() {
-                tensor.initialize(
-                    seed: seed, elements: 0..<tensor.elementCount,
-                    into: UnsafeMutableBufferPointer(rebasing: values[range(ofTensor: index)]))
-            }
-        }
-        return values
+        """ + (layers.map { "\n" + $0.text } ?? "")
     }
 }

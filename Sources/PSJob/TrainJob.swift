@@ -34,7 +34,8 @@ package struct TrainJob {
         self.configuration = configuration
         self.programs = programs
         self.progress = progress
-        let layout = try ModelDescription(configuration.model).layout
+        let description = try ModelDescription(configuration.model)
+        let layout = description.layout
         let classes = try configuration.data.open(.train).classNames.count
         guard classes <= configuration.model.classes else {
             throw JobError.tooFewClasses(model: configuration.model.classes, data: classes)
@@ -44,6 +45,10 @@ package struct TrainJob {
             try CheckpointReader(path).check(layout: layout)
             self.resume = .checkpoint(RunDirectory(path).path)
         default: self.resume = resume
+        }
+        // A plan that cannot be used is known before there is a run directory.
+        if resume != .last {
+            _ = try configuration.engine.trainingPlan(description: description, batch: configuration.train.batch)
         }
         if let runDirectory {
             run = RunDirectory(runDirectory)
@@ -82,7 +87,14 @@ package struct TrainJob {
         let code: Int
         do {
             defer { progress.finish() }
-            code = try supervisor.supervise { progress.show($0) }
+            var isPlanSaid = false
+            code = try supervisor.supervise { status in
+                if !isPlanSaid, let plan = status.plan {
+                    progress.say("plan: \(plan)")
+                    isPlanSaid = true
+                }
+                progress.show(status)
+            }
         }
         // The job is saved and its processes are gone: nothing is left that a signal would have to wait for.
         Signals.uninstall()

@@ -99,7 +99,7 @@ extension Message {
             self = .welcome(
                 Welcome(
                     rank: Int(m.rank), configuration: text(m.configuration), runDirectory: text(m.run_directory),
-                    nonce: text(m.nonce), layoutDigest: m.layout_digest))
+                    nonce: text(m.nonce), layoutDigest: m.layout_digest, plan: text(m.plan)))
         case PS__ENVELOPE__BODY_REFUSAL:
             let m = try member(e.refusal)
             self = .refusal(Refusal(Refusal.Reason(rawValue: m.reason.rawValue) ?? .unknown, text(m.text)))

@@ -109,6 +109,7 @@ extension Message {
             m.pointee.run_directory = arena.string(welcome.runDirectory)
             m.pointee.nonce = arena.string(welcome.nonce)
             m.pointee.layout_digest = welcome.layoutDigest
+            m.pointee.plan = arena.string(welcome.plan)
             e.pointee.welcome = m
         case .refusal(let refusal):
             e.pointee.body_case = PS__ENVELOPE__BODY_REFUSAL

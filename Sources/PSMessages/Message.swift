@@ -3,7 +3,7 @@
 import PSParameters
 
 /// The version of the messages' meaning; processes of different versions refuse one another.
-package let protocolVersion: UInt32 = 1
+package let protocolVersion: UInt32 = 2
 
 /// A random name of one start of one process; 0 means "not known yet".
 package typealias Incarnation = UInt64
@@ -57,12 +57,16 @@ package struct Welcome: Sendable, Hashable {
     package var runDirectory: String
     package var nonce: String
     package var layoutDigest: UInt64
-    package init(rank: Int, configuration: String, runDirectory: String, nonce: String, layoutDigest: UInt64) {
+    package var plan: String
+    package init(
+        rank: Int, configuration: String, runDirectory: String, nonce: String, layoutDigest: UInt64, plan: String
+    ) {
         self.rank = rank
         self.configuration = configuration
         self.runDirectory = runDirectory
         self.nonce = nonce
         self.layoutDigest = layoutDigest
+        self.plan = plan
     }
 }
 

@@ -24,6 +24,10 @@ package struct CoordinatorSettings: Sendable {
     package var runDirectory: String
     package var nonce: String
     package var layoutDigest: UInt64
+    /// Text of `plan.json`, as workers are sent it.
+    package var plan: String
+    /// The plan in a line, for people.
+    package var planSummary: String
     package var sliceCount: Int
     package var serverCount: Int
     package var ticketsPerStep: Int
@@ -40,14 +44,17 @@ package struct CoordinatorSettings: Sendable {
     package var timing = Timing()
 
     package init(
-        configuration: String, runDirectory: String, nonce: String, layoutDigest: UInt64, sliceCount: Int,
-        serverCount: Int, ticketsPerStep: Int, samplesPerTicket: Int, steps: UInt64, stepsPerEpoch: Double,
+        configuration: String, runDirectory: String, nonce: String, layoutDigest: UInt64, plan: String,
+        planSummary: String, sliceCount: Int, serverCount: Int, ticketsPerStep: Int, samplesPerTicket: Int,
+        steps: UInt64, stepsPerEpoch: Double,
         checkpointEverySteps: UInt64, checkpointEverySeconds: Int, nonFiniteLimit: Int, rule: StepRule
     ) {
         self.configuration = configuration
         self.runDirectory = runDirectory
         self.nonce = nonce
         self.layoutDigest = layoutDigest
+        self.plan = plan
+        self.planSummary = planSummary
         self.sliceCount = sliceCount
         self.serverCount = serverCount
         self.ticketsPerStep = ticketsPerStep

@@ -97,7 +97,7 @@ extension CoordinatorState {
             loss: lastReport?.loss, learningRate: lastReport?.learningRate, imagesPerSecond: imagesPerSecond(at: now),
             imagesPerStep: settings.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "",
             checkpoint: checkpoints.last?.version, nonFiniteSteps: nonFiniteSteps,
-            generation: generation, processes: processes)
+            generation: generation, plan: settings.planSummary, processes: processes)
     }
 
     private var ending: ExitStatus? {

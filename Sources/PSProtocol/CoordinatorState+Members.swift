@@ -26,7 +26,8 @@ extension CoordinatorState {
                 .welcome(
                     Welcome(
                         rank: rank, configuration: settings.configuration, runDirectory: settings.runDirectory,
-                        nonce: settings.nonce, layoutDigest: settings.layoutDigest)), to: destination))
+                        nonce: settings.nonce, layoutDigest: settings.layoutDigest, plan: settings.plan)),
+                to: destination))
     }
 
     private mutating func workerHello(_ hello: Hello, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {

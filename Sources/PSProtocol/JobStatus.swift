@@ -67,10 +67,12 @@ package struct JobStatus: Sendable, Hashable, Codable {
     /// Steps in a row whose gradient was not finite.
     package var nonFiniteSteps: Int
     package var generation: UInt32
+    /// The plan of the engine in a line; nil in what earlier releases wrote.
+    package var plan: String?
     package var processes: [Process]
 
     enum CodingKeys: String, CodingKey {
-        case state, step, steps, epoch, loss, text, checkpoint, generation, processes
+        case state, step, steps, epoch, loss, text, checkpoint, generation, plan, processes
         case learningRate = "learning_rate"
         case imagesPerSecond = "images_per_second"
         case imagesPerStep = "images_per_step"

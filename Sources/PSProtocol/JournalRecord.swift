@@ -17,6 +17,8 @@ package struct CheckpointReference: Sendable, Hashable, Codable {
 package enum JournalRecord: Sendable, Hashable, Codable {
     /// The first record.
     case header(job: UInt64, seed: UInt64, layoutDigest: UInt64)
+    /// The identity of the plan in plan.json, when the job took it.
+    case plan(identity: UInt64)
     /// A coordinator started, listening at this endpoint.
     case term(UInt64, endpoint: String)
     /// The first worker's kernels; in exact mode others must have the same.
@@ -37,6 +39,8 @@ package struct Replay: Sendable, Hashable {
     package var job: UInt64 = 0
     package var seed: UInt64 = 0
     package var layoutDigest: UInt64 = 0
+    /// Nil for a job begun by a release without plans.
+    package var planIdentity: UInt64?
     package var term: UInt64 = 0
     package var endpoint = ""
     package var kernels: Kernels?
@@ -72,6 +76,7 @@ package struct Replay: Sendable, Hashable {
             self.job = job
             self.seed = seed
             self.layoutDigest = layoutDigest
+        case .plan(let identity): planIdentity = identity
         case .term(let term, let endpoint):
             self.term = term
             self.endpoint = endpoint

@@ -7,6 +7,7 @@ import PSModel
 import PSNetwork
 import PSOptimization
 import PSParameters
+import PSPlanning
 import PSTransport
 
 /// What a worker does with tickets. Used by its compute thread only, but for `fixedGradients`.
@@ -35,13 +36,16 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
     private let images: SharedBuffer
     private var labels: [Int32]
 
-    init(configuration: JobConfiguration) throws {
+    /// - Parameter plan: the job's, as the coordinator sent it.
+    init(configuration: JobConfiguration, plan: PlanFile) throws {
         let description = try ModelDescription(configuration.model)
         let batch = configuration.train.batch
+        try plan.check(description: description, batch: batch, path: "the coordinator's plan")
         self.configuration = configuration
         layout = description.layout
         network = try TrainingNetwork(
-            description: description, batch: batch, threads: configuration.cluster.threads, plan: .direct)
+            description: description, batch: batch, threads: configuration.cluster.threads,
+            plan: plan.plan)
         batches = BatchMaker(
             source: try configuration.data.open(.train), imageSize: configuration.model.imageSize,
             settings: configuration.data, seed: configuration.seed, batch: batch)

@@ -8,6 +8,7 @@ import PSMessages
 import PSNetwork
 import PSNode
 import PSParameters
+import PSPlanning
 import PSProtocol
 import PSTransport
 
@@ -173,15 +174,19 @@ package final class WorkerNode {
     /// Building the network takes memory and time; heartbeats go on meanwhile.
     private func configure(_ welcome: Welcome) {
         logger.info("joined", metadata: ["rank": "\(welcome.rank)", "run": "\(welcome.runDirectory)"])
-        compute.run { [mailbox = input.mailbox, isExchangeBenchmark] in
+        compute.run { [mailbox = input.mailbox, logger, isExchangeBenchmark] in
             do {
                 let configuration = try JobConfiguration(
                     yaml: welcome.configuration, path: "the coordinator's configuration")
                 try RunDirectory(welcome.runDirectory).check(nonce: welcome.nonce)
-                let work: any TicketWork =
-                    isExchangeBenchmark
-                    ? try ExchangeWork(configuration: configuration, runDirectory: welcome.runDirectory)
-                    : try TicketComputer(configuration: configuration)
+                let work: any TicketWork
+                if isExchangeBenchmark {
+                    work = try ExchangeWork(configuration: configuration, runDirectory: welcome.runDirectory)
+                } else {
+                    let plan = try PlanFile(text: welcome.plan, path: "the coordinator's plan")
+                    logger.info("building the network", metadata: ["plan": "\(plan.summary)"])
+                    work = try TicketComputer(configuration: configuration, plan: plan)
+                }
                 mailbox.post(.built(work))
             } catch {
                 mailbox.post(.event(.configurationFailed("\(error)")))

@@ -1,54 +1,75 @@
 // `psctl bench`: how fast the parts of a job are, each alone.
 
 import ArgumentParser
+import Foundation
 import PSConfiguration
 import PSJob
 import PSModel
+import PSPlanning
 
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Measures the parts of a job.", subcommands: [Step.self, Exchange.self])
+        commandName: "bench", abstract: "Measures the parts of a job.",
+        subcommands: [Step.self, BenchPlanCommand.self, Inference.self, Exchange.self])
 
     struct Step: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "One training step in one process: forward, backward, clip and RMSProp on random images.",
-            discussion: "Dropout and the auxiliary head are on. One step of warm-up is not counted.")
+            discussion: "Dropout is on. One step of warm-up is not counted.")
 
-        @Option(help: "The network.")
-        var model = "inception-v3"
-        @Option(help: "Rows and columns of an image.")
-        var imageSize = 299
-        @Option(help: "Images of a step.")
-        var batch = 32
+        @OptionGroup var model: BenchModelOptions
         @Option(help: "Measured steps.")
         var steps = 3
-        @Option(help: "Multiplier of the channels.")
-        var width = 1.0
-        @Option(help: "The first layers, by the input size they are made for: 299, 151 or 79.")
-        var stem = 299
-        @Option(help: "Classes.")
-        var classes = 1000
+        @OptionGroup var engine: EngineOptions
+        @Flag(help: "Also print what each layer cost, and the machine's peak.")
+        var plan = false
+        @Option(help: "Write a picture of what each layer cost to this file.")
+        var svg: String?
         @OptionGroup var threads: ThreadsOption
         @OptionGroup var json: JSONOption
 
         func validate() throws {
-            if !(1...65_536).contains(batch) {
-                throw ValidationError("--batch is \(batch), allowed is from 1 to 65536")
-            }
             if !(1...1_000_000).contains(steps) {
                 throw ValidationError("--steps is \(steps), allowed is from 1 to 1000000")
             }
         }
 
         func run() throws {
-            var settings = ModelSettings()
-            settings.name = model
-            settings.imageSize = imageSize
-            settings.width = width
-            settings.stem = stem
-            settings.classes = classes
+            let description = try model.description()
             let benchmark = try StepBenchmark(
-                description: ModelDescription(settings), batch: batch, threads: threads.count, steps: steps)
+                description: description, batch: model.batch, threads: threads.count, steps: steps,
+                plan: engine.settings.trainingPlan(description: description, batch: model.batch),
+                measuresLayers: plan || svg != nil)
+            if let svg, let picture = benchmark.svg {
+                try Data(picture.utf8).write(to: URL(filePath: svg), options: .atomic)
+            }
+            write(json.isOn ? Report.json(benchmark) : benchmark.text)
+        }
+    }
+
+    struct Inference: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Logits of batches of random images in one process, as an evaluation computes them.",
+            discussion: "One batch of warm-up is not counted.")
+
+        @OptionGroup var model: BenchModelOptions
+        @Option(help: "Measured batches.")
+        var batches = 5
+        @OptionGroup var engine: EngineOptions
+        @OptionGroup var threads: ThreadsOption
+        @OptionGroup var json: JSONOption
+
+        func validate() throws {
+            if !(1...1_000_000).contains(batches) {
+                throw ValidationError("--batches is \(batches), allowed is from 1 to 1000000")
+            }
+        }
+
+        func run() throws {
+            let description = try model.description()
+            let benchmark = try InferenceBenchmark(
+                description: description, batch: model.batch, threads: threads.count, batches: batches,
+                plan: engine.settings.trainingPlan(description: description, batch: model.batch))
             write(json.isOn ? Report.json(benchmark) : benchmark.text)
         }
     }

@@ -36,7 +36,9 @@ struct WeightedInput: ParsableArguments {
     @Option(help: "Safetensors file with 'images' (N, 3, H, W; F32) and, where needed, 'labels' (N; I64).")
     var batch: String
 
-    @Option(name: .customLong("set"), help: "A model setting that the weights do not tell, for example model.stem=79.")
+    @Option(
+        name: .customLong("set"),
+        help: "A setting of the model that the weights do not tell, or of the engine, for example model.stem=79.")
     var assignments: [String] = []
 
     /// - Parameter withoutAuxiliary: leaves the auxiliary head out, whose shape would tie the images to one size.

@@ -21,7 +21,8 @@ struct PredictCommand: ParsableCommand {
         let (model, batch) = try input.read(withoutAuxiliary: true)
         // More images than this gain no speed, only memory.
         let predictor = try Predictor(
-            description: model.description, values: model.values, batch: min(batch.count, 32), threads: threads.count)
+            description: model.description, values: model.values, batch: min(batch.count, 32), threads: threads.count,
+            planning: model.engine.planning)
         let logits = predictor.logits(images: batch.images, count: batch.count)
         try SafetensorsWriter.write(
             path: out, metadata: [:],

@@ -138,10 +138,10 @@ struct BadInputTests {
         }
         let context = TransportContext()
         let noise: [[[UInt8]]] = [
-            [[]], [[1, 2, 3]], [Array(repeating: 0xFF, count: 4000)], [[0x08, 99]], [[0x08, 1], [1, 2, 3, 4]],
+            [[]], [[1, 2, 3]], [Array(repeating: 0xFF, count: 4000)], [[0x08, 99]], [[0x08, 2], [1, 2, 3, 4]],
             [[1], [2], [3]], [Array(repeating: 0, count: 1 << 20)],
             // A push whose declared length overflows whatever it is added to.
-            [[0x08, 1, 0x92, 6] + Array(repeating: 0xFF, count: 9) + [1], [1, 2, 3, 4]],
+            [[0x08, 2, 0x92, 6] + Array(repeating: 0xFF, count: 9) + [1], [1, 2, 3, 4]],
         ]
         for endpoint in [coordinator, server] {
             let socket = try Socket(.dealer, context: context, largestMessage: 1 << 20)

@@ -49,6 +49,11 @@ import Testing
             ("model:\n  auxiliary: 1", "job.yaml:2: model.auxiliary is the number 1, expected true or false"),
             ("\n\nmodel: 5", "job.yaml:3: model is the number 5, expected settings of the section"),
             ("data:\n  path:", "job.yaml:2: data.path is empty, expected a text"),
+            (
+                "engine:\n  plan: \"null\"\n  maxError: small",
+                "job.yaml:3: engine.maxError is the text 'small', expected a number"
+            ),
+            ("engine:\n  plan: [a]", "job.yaml:2: engine.plan is a list, expected a text or null"),
             ("model:\n  stem: big", "job.yaml:2: model.stem is the text 'big', expected a whole number"),
             ("- 1", "job.yaml:1: expected settings such as 'seed: 7', found a list"),
             ("hello", "job.yaml:1: expected settings such as 'seed: 7', found the text 'hello'"),

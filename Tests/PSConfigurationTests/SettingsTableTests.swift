@@ -51,6 +51,7 @@ import Testing
         case .choice(let names): names.map { .text($0) }
         case .integerChoice(let numbers): numbers.map { .integer($0) }
         case .text: [.text("/some where/ü")]
+        case .optionalText: [.text("/some where/ü"), .text("null"), .none]
         case .identifier: [.text("a-b_c.1")]
         }
     }

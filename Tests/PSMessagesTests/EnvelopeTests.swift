@@ -21,7 +21,9 @@ private let messages: [Message] = {
     return [
         .hello(server), .hello(worker),
         .welcome(
-            Welcome(rank: 1, configuration: "seed: 7\nname: 'ü'\n", runDirectory: "/r", nonce: "n", layoutDigest: 5)),
+            Welcome(
+                rank: 1, configuration: "seed: 7\nname: 'ü'\n", runDirectory: "/r", nonce: "n", layoutDigest: 5,
+                plan: "{}")),
         .refusal(Refusal(.kernels, "other bits")), .heartbeat(heartbeat),
         .members([ServerAddress(endpoint: "tcp://h:1", incarnation: 1), ServerAddress(endpoint: "", incarnation: 0)]),
         .members([]), .want, .grant(attempt, version: 3),
@@ -123,7 +125,7 @@ func aSliceTravelsBesideItsHead(count: Int) throws {
 @Test func numbersThatWouldTrapAreRefused() {
     let longest: [UInt8] = Array(repeating: 0xFF, count: 9) + [0x01]
     // Field 98 (push), length-delimited.
-    let head: [UInt8] = [0x08, 0x01, 0x92, 0x06] + longest
+    let head: [UInt8] = [0x08, 0x02, 0x92, 0x06] + longest
     #expect(throws: MessageError.self) { try head.withUnsafeBytes { try Envelope.decode($0, payloadCount: 4) } }
     let orders = [(rank: 0, servers: 0), (2, 2), (0, Int(UInt32.max))].map {
         Reset(version: 0, checkpoint: "", rank: $0.rank, servers: $0.servers)

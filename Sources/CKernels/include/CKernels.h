@@ -2,4 +2,5 @@
 #pragma once
 #include "engine.h"
 #include "optimizer.h"
+#include "peak.h"
 #include "winograd.h"

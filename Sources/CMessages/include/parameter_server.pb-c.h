@@ -268,10 +268,14 @@ struct  Ps__Welcome
    */
   char *nonce;
   uint64_t layout_digest;
+  /*
+   * The job's plan, complete, as in the run directory's plan.json: which algorithm computes which layer.
+   */
+  char *plan;
 };
 #define PS__WELCOME__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__welcome__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
 
 
 struct  Ps__Refusal

@@ -23,7 +23,8 @@ struct CoordinatorBench {
         if replay.job == 0 { replay.apply(.header(job: jobID, seed: 1, layoutDigest: Layouts.few.digest)) }
         replay.apply(.term(replay.term + 1, endpoint: ""))
         let settings = CoordinatorSettings(
-            configuration: "yaml", runDirectory: "/run", nonce: "n", layoutDigest: Layouts.few.digest, sliceCount: 2,
+            configuration: "yaml", runDirectory: "/run", nonce: "n", layoutDigest: Layouts.few.digest,
+            plan: "plan", planSummary: "direct", sliceCount: 2,
             serverCount: servers, ticketsPerStep: ticketsPerStep, samplesPerTicket: 4, steps: steps, stepsPerEpoch: 5,
             checkpointEverySteps: 0, checkpointEverySeconds: 0, nonFiniteLimit: nonFiniteLimit, rule: Arithmetic.rule)
         state = CoordinatorState(

@@ -8,7 +8,9 @@ import PSProtocol
 let coordinatorID: Incarnation = 1000
 
 func welcome(digest: UInt64 = Layouts.few.digest) -> Message {
-    .welcome(Welcome(rank: 0, configuration: "yaml", runDirectory: "/run", nonce: "n", layoutDigest: digest))
+    .welcome(
+        Welcome(
+            rank: 0, configuration: "yaml", runDirectory: "/run", nonce: "n", layoutDigest: digest, plan: "plan"))
 }
 
 struct ServerBench {

@@ -18,6 +18,7 @@ import Testing
             }
             #expect(welcome.rank == worker)
             #expect(welcome.configuration == "yaml")
+            #expect(welcome.plan == "plan")
         }
     }
 

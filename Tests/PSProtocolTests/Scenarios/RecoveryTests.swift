@@ -161,7 +161,7 @@ import Testing
 
     @Test func journalRecordsSurviveTheirEncoding() throws {
         let records: [JournalRecord] = [
-            .header(job: .max, seed: 7, layoutDigest: 9), .term(3, endpoint: "tcp://h:1"),
+            .header(job: .max, seed: 7, layoutDigest: 9), .plan(identity: .max), .term(3, endpoint: "tcp://h:1"),
             .kernels(core: "Haswell", hash: 5),
             .rollback(generation: 2, base: nil), .rollback(generation: 3, base: base),
             .close(step: 4, contributions: [contribution(Attempt(ticket: 8, number: 3 << 40))]), .commit(commit(4)),

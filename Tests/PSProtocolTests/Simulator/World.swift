@@ -60,6 +60,7 @@ final class World {
         triggers = plan.triggers
         settings = CoordinatorSettings(
             configuration: "", runDirectory: "", nonce: "", layoutDigest: plan.layout.digest,
+            plan: "", planSummary: "",
             sliceCount: plan.layout.slices.count, serverCount: plan.servers, ticketsPerStep: plan.ticketsPerStep,
             samplesPerTicket: 2, steps: UInt64(plan.steps), stepsPerEpoch: 5,
             checkpointEverySteps: UInt64(plan.checkpointEverySteps), checkpointEverySeconds: 0, nonFiniteLimit: 3,

@@ -1,0 +1,48 @@
+// The convolutions of a model that a plan chooses for, and what there is to choose from.
+
+import PSModel
+
+/// A convolution that is no matrix product as it stands.
+package struct PlannedConvolution: Sendable, Hashable {
+    /// The node's name.
+    package let name: String
+    package let shape: ConvolutionShape
+}
+
+extension ModelDescription {
+    /// The convolutions a plan has choices for, in the order in which they run.
+    package func plannedConvolutions(batch: Int) -> [PlannedConvolution] {
+        nodes.compactMap { node in
+            guard case .convolution(let window) = node.operation else { return nil }
+            func size(_ extent: Extent) -> Size { Size(extent.height, extent.width) }
+            let input = nodes[node.inputs[0]].shape
+            let sliding = SlidingWindow(
+                input: Size(input.height, input.width), kernel: size(window.kernel), stride: size(window.stride),
+                padding: size(window.padding), output: Size(node.shape.height, node.shape.width))
+            if sliding.isPointwise { return nil }
+            return PlannedConvolution(
+                name: node.name,
+                shape: ConvolutionShape(
+                    batch: batch, window: sliding, inputChannels: input.channels, outputChannels: node.shape.channels))
+        }
+    }
+}
+
+/// An algorithm that a convolution has a form for.
+package struct ConvolutionCandidate: Sendable, Hashable {
+    package let algorithm: ConvolutionAlgorithm
+    /// Relative RMS error against float64, the worst of forward and the two gradients.
+    package let error: Double
+
+    package init(algorithm: ConvolutionAlgorithm, error: Double) {
+        self.algorithm = algorithm
+        self.error = error
+    }
+}
+
+extension ConvolutionShape {
+    /// The algorithms this convolution can be computed by, direct first, then by ascending tile.
+    package var candidates: [ConvolutionCandidate] {
+        [ConvolutionCandidate(algorithm: .direct, error: 3e-7)]
+    }
+}
