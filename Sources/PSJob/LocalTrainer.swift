@@ -1,5 +1,6 @@
 // Training steps in one process, for benchmarks: worker and server in one.
 
+import Dispatch
 import PSModel
 import PSNetwork
 import PSOptimization
@@ -25,11 +26,34 @@ final class LocalTrainer {
     private let labels: [Int32]
     private let optimizer = OptimizerSettings()
     private let random: CounterRandom
-    private var weights: [Float]
-    private var average: [Float]
-    private var meanSquare: [Float]
-    private var momentum: [Float]
-    private var gradients: [Float]
+    private let threads: Int
+    private let state: ServerState
+
+    /// What the servers of a job hold, as flat vectors.
+    private struct ServerState: @unchecked Sendable {
+        // Threads work on different slices.
+        let weights: UnsafeMutablePointer<Float>
+        let average: UnsafeMutablePointer<Float>
+        let meanSquare: UnsafeMutablePointer<Float>
+        let momentum: UnsafeMutablePointer<Float>
+        let gradients: UnsafeMutablePointer<Float>
+
+        init(_ layout: ParameterLayout) {
+            func vector(_ count: Int, _ value: Float = 0) -> UnsafeMutablePointer<Float> {
+                let vector = UnsafeMutablePointer<Float>.allocate(capacity: count)
+                vector.initialize(repeating: value, count: count)
+                return vector
+            }
+            (weights, average, gradients) = (vector(layout.count), vector(layout.count), vector(layout.count))
+            meanSquare = vector(layout.weightCount, RMSProp.initialMeanSquare)
+            momentum = vector(layout.weightCount)
+            let values = layout.initialValues(seed: 1)
+            weights.update(from: values, count: layout.count)
+            average.update(from: values, count: layout.count)
+        }
+
+        func deallocate() { for vector in [weights, average, meanSquare, momentum, gradients] { vector.deallocate() } }
+    }
 
     init(
         description: ModelDescription, batch: Int, threads: Int, plan: EnginePlan, measuresLayers: Bool
@@ -43,22 +67,23 @@ final class LocalTrainer {
         images = (0..<imageElements).map { 2 * pixels.uniform(UInt64($0)) - 1 }
         let classes = random.stream(1)
         labels = (0..<batch).map { Int32(classes.integer(UInt64($0), below: description.settings.classes)) }
-        weights = layout.initialValues(seed: 1)
-        average = weights
-        meanSquare = [Float](repeating: RMSProp.initialMeanSquare, count: layout.weightCount)
-        momentum = [Float](repeating: 0, count: layout.weightCount)
-        gradients = [Float](repeating: 0, count: layout.count)
+        self.threads = threads
+        state = ServerState(layout)
     }
+
+    deinit { state.deallocate() }
 
     func step(number: Int) throws(NetworkError) -> Step {
         var step = Step()
         step.load = seconds {
-            layout.eachSlice(of: weights, network.load)
+            for slice in layout.slices {
+                network.load(elements: slice.range, from: state.weights + slice.range.lowerBound)
+            }
         }
         let start = ContinuousClock.now
         step.loss = try network.step(
             images: images, labels: labels, random: random.stream(UInt64(2 + number)), options: StepOptions(),
-            gradients: &gradients, ready: { _ in }
+            gradients: state.gradients, ready: { _ in }
         ).loss
         step.network = (ContinuousClock.now - start).inSeconds
         step.timings = network.timings
@@ -68,58 +93,50 @@ final class LocalTrainer {
 
     /// What the coordinator and the servers do with the gradients of a step of one ticket.
     private func update(commit: Int) {
-        var squaredNorms: [Double] = []
-        for slice in layout.slices where slice.kind == .weight {
-            gradients.withUnsafeMutableBufferPointer { gradients in
-                let norm = Aggregate.finish(
-                    gradients.baseAddress! + slice.range.lowerBound, weights: nil, scale: 1, weightDecay: 0,
-                    count: slice.range.count)
-                squaredNorms.append(norm.squaredNorm)
-            }
+        let slices = layout.slices
+        let state = state
+        let norms = UnsafeMutablePointer<Double>.allocate(capacity: slices.count)
+        defer { norms.deallocate() }
+        nonisolated(unsafe) let squaredNorms = norms
+        shared(slices.count) { index in
+            let slice = slices[index]
+            squaredNorms[index] =
+                slice.kind == .statistic
+                ? 0
+                : Aggregate.finish(
+                    state.gradients + slice.range.lowerBound, weights: nil, scale: 1, weightDecay: 0,
+                    count: slice.range.count
+                ).squaredNorm
         }
         let averageDecay = optimizer.averageDecay(commit: commit)
+        let sums = Array(UnsafeBufferPointer(start: norms, count: slices.count))
         let rates = UpdateRates(
-            settings: optimizer,
-            clipScale: clipScale(threshold: optimizer.clip, squaredNorms: squaredNorms).scale,
+            settings: optimizer, clipScale: clipScale(threshold: optimizer.clip, squaredNorms: sums).scale,
             learningRate: Float(LearningRateSchedule().base), averageDecay: averageDecay)
-        withFlatVectors { weights, average, meanSquare, momentum, gradients in
-            for slice in layout.slices {
-                let first = slice.range.lowerBound
-                switch slice.kind {
-                case .weight:
-                    RMSProp.update(
-                        weights + first, weights: weights + first, gradient: gradients + first,
-                        meanSquare: meanSquare + first, momentum: momentum + first, average: average + first,
-                        rates: rates, count: slice.range.count)
-                case .statistic:
-                    Statistic.fold(
-                        weights + first, running: weights + first, mean: gradients + first, average: average + first,
-                        batchNormMomentum: Float(optimizer.batchNormMomentum), averageDecay: averageDecay,
-                        count: slice.range.count)
-                }
+        let batchNormMomentum = Float(optimizer.batchNormMomentum)
+        shared(slices.count) { index in
+            let slice = slices[index]
+            let first = slice.range.lowerBound
+            switch slice.kind {
+            case .weight:
+                RMSProp.update(
+                    state.weights + first, weights: state.weights + first, gradient: state.gradients + first,
+                    meanSquare: state.meanSquare + first, momentum: state.momentum + first,
+                    average: state.average + first, rates: rates, count: slice.range.count)
+            case .statistic:
+                Statistic.fold(
+                    state.weights + first, running: state.weights + first, mean: state.gradients + first,
+                    average: state.average + first, batchNormMomentum: batchNormMomentum, averageDecay: averageDecay,
+                    count: slice.range.count)
             }
         }
     }
 
-    private func withFlatVectors(
-        _ body: (
-            _ weights: UnsafeMutablePointer<Float>, _ average: UnsafeMutablePointer<Float>,
-            _ meanSquare: UnsafeMutablePointer<Float>, _ momentum: UnsafeMutablePointer<Float>,
-            _ gradients: UnsafeMutablePointer<Float>
-        ) -> Void
-    ) {
-        weights.withUnsafeMutableBufferPointer { weights in
-            average.withUnsafeMutableBufferPointer { average in
-                meanSquare.withUnsafeMutableBufferPointer { meanSquare in
-                    momentum.withUnsafeMutableBufferPointer { momentum in
-                        gradients.withUnsafeMutableBufferPointer { gradients in
-                            body(
-                                weights.baseAddress!, average.baseAddress!, meanSquare.baseAddress!,
-                                momentum.baseAddress!, gradients.baseAddress!)
-                        }
-                    }
-                }
-            }
+    /// Runs `body` for 0..<count on as many threads as the network has, as servers share their slices.
+    private func shared(_ count: Int, _ body: @Sendable (Int) -> Void) {
+        let threads = threads
+        DispatchQueue.concurrentPerform(iterations: threads) { thread in
+            for index in stride(from: thread, to: count, by: threads) { body(index) }
         }
     }
 

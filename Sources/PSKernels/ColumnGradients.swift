@@ -1,4 +1,4 @@
-// The weight gradient by im2col, and the data gradient of strides above 1.
+// The weight gradient by im2col, and the data gradient where no mirrored convolution serves.
 
 import CKernels
 import PSPlanning
@@ -61,15 +61,18 @@ struct ColumnWeightGradient: Sendable, Hashable {
     }
 }
 
-/// Products of the output's gradient with the transposed weights, scattered back onto the input, one image an item.
+/// Products of the output's gradient with the transposed weights, scattered back onto the input, a few images an item.
 struct ColumnScatter: Sendable, Hashable {
     let shape: ConvolutionShape
     let panels: WeightPanels
+    /// The work items: images, so many that a product has several rows and yet a batch has several items.
+    private let images: EvenCut
     private static let tile = 60
 
     init(_ shape: ConvolutionShape, _ panels: WeightPanels) {
         self.shape = shape
         self.panels = panels
+        images = EvenCut(shape.batch, atMost: max(1, 8 / shape.window.output.area))
     }
 
     var scratchFloats: Int { ColumnScatter.tile * panels.panelWidth }
@@ -78,27 +81,27 @@ struct ColumnScatter: Sendable, Hashable {
         outputGradient: FeatureMap, weights: UnsafePointer<Float>, inputGradient: FeatureMap, accumulate: Bool,
         context: KernelContext
     ) {
-        context.pool.run(shape.batch) { image, thread in
+        context.pool.run(images.pieces) { item, thread in
             if !accumulate {
                 let pixels = shape.window.input.area
-                for pixel in image * pixels..<(image + 1) * pixels {
+                for pixel in images[item].lowerBound * pixels..<images[item].upperBound * pixels {
                     inputGradient.pixel(pixel).update(repeating: 0, count: inputGradient.channels)
                 }
             }
-            scatter(image, outputGradient, weights, inputGradient, context.scratch(thread))
+            scatter(images[item], outputGradient, weights, inputGradient, context.scratch(thread))
         }
     }
 
     private func scatter(
-        _ image: Int, _ outputGradient: FeatureMap, _ weights: UnsafePointer<Float>, _ inputGradient: FeatureMap,
-        _ scratch: UnsafeMutablePointer<Float>
+        _ images: Range<Int>, _ outputGradient: FeatureMap, _ weights: UnsafePointer<Float>,
+        _ inputGradient: FeatureMap, _ scratch: UnsafeMutablePointer<Float>
     ) {
         var window = shape.window.raw
         let pixels = shape.window.output.area
-        let tiles = EvenCut(pixels, atMost: ColumnScatter.tile)
+        let tiles = EvenCut(images.count * pixels, atMost: ColumnScatter.tile)
         let depthCut = EvenCut(shape.outputChannels, atMost: 256)
         for piece in 0..<tiles.pieces {
-            let tile = tiles[piece].offset(by: image * pixels)
+            let tile = tiles[piece].offset(by: images.lowerBound * pixels)
             for panel in 0..<panels.panelCount {
                 let columns = panels.columns(ofPanel: panel)
                 for part in 0..<depthCut.pieces {

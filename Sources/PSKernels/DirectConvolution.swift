@@ -16,7 +16,8 @@ package struct DirectConvolution: Sendable, Hashable {
     private enum DataGradient: Sendable, Hashable {
         /// A convolution of the output's gradient with the kernel turned round.
         case mirrored(ColumnProduct)
-        /// Stride above 1: products with the transposed weights, scattered back onto the input.
+        /// Where that does not exist or would mostly multiply padding: products with the transposed weights, scattered
+        /// back onto the input.
         case scattered(ColumnScatter)
     }
 
@@ -25,7 +26,7 @@ package struct DirectConvolution: Sendable, Hashable {
         layout = WeightLayout(shape)
         product = ColumnProduct(shape)
         weightGradient = ColumnWeightGradient(shape, layout)
-        if let mirrored = shape.mirrored {
+        if let mirrored = shape.mirrored, !shape.scattersGradient {
             dataGradient = .mirrored(ColumnProduct(mirrored))
         } else {
             dataGradient = .scattered(ColumnScatter(shape, layout.backward))

@@ -56,7 +56,7 @@ package struct WeightLayout: Sendable, Hashable {
         outputChannels = shape.outputChannels
         inputChannels = shape.inputChannels
         taps = shape.taps
-        gradientMatrix = shape.mirrored == nil ? .transposed : .mirrored
+        gradientMatrix = shape.scattersGradient ? .transposed : .mirrored
         forward = WeightPanels(rows: taps * inputChannels, columns: outputChannels)
         switch gradientMatrix {
         case .mirrored: backward = WeightPanels(rows: taps * outputChannels, columns: inputChannels)

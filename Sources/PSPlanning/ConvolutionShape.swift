@@ -28,4 +28,8 @@ package struct ConvolutionShape: Sendable, Hashable {
             ConvolutionShape(batch: batch, window: $0, inputChannels: outputChannels, outputChannels: inputChannels)
         }
     }
+
+    /// Whether the direct data gradient goes by products of the output's pixels that are scattered onto the input: where
+    /// there is no mirrored convolution, and where that would mostly multiply padding because the output is small.
+    package var scattersGradient: Bool { mirrored == nil || 2 * outputPixels <= inputPixels }
 }

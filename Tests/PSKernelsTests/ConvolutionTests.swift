@@ -191,7 +191,7 @@ private func check(
                 outputChannels: generator.integer(1...90), kernel: kernel, stride: stride,
                 padding: index % 4 == 0 ? (0, 0) : padding)
             if shape.window.isPointwise { pointwise += 1 }
-            if shape.mirrored == nil { scattered += 1 }
+            if shape.scattersGradient { scattered += 1 }
             check(
                 shape, gap: index % 3, normed: index % 2 == 1 || index % 8 == 0, accumulate: index % 5 == 0, &generator)
         }
