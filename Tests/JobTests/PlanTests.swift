@@ -69,6 +69,32 @@ struct PlanTests {
         #expect(status.output.contains("\nplan: \(plan.summary)\n"), "\(status.output)")
     }
 
+    @Test func workersComputeByThePlanTheyAreSent() throws {
+        let scratch = try Scratch()
+        let pinned = scratch.file("pinned.json")
+        var model = JobConfiguration().model
+        model.width = 0.1
+        let description = try ModelDescription(model)
+        var plan = EnginePlan(layers: [:])
+        for convolution in description.plannedConvolutions(batch: 8) {
+            guard let tile = WinogradScheme.tiles(for: convolution.shape).first else { continue }
+            plan.layers[convolution.name] = ConvolutionChoice(
+                forward: .winograd(tile: tile), backward: .winograd(tile: tile))
+        }
+        let file = PlanFile(plan, origin: "by hand", description: description, batch: 8)
+        try file.text.write(toFile: pinned, atomically: true, encoding: .utf8)
+        let whole = try summary(train(scratch.file("whole"), set: ["engine.plan=\(pinned)"]))
+        #expect(whole.plan == file.summary)
+        #expect(try whole.weightsSHA256 != PlanTests.calm.get().weightsSHA256, "Winograd rounds otherwise")
+        let run = scratch.file("parts")
+        _ = try summary(train(run, set: ["train.steps=4", "engine.plan=\(pinned)"]))
+        try FileManager.default.removeItem(atPath: pinned)
+        let parts = try summary(
+            train(run, set: ["engine.convolution=direct"], "--resume", "last"))
+        #expect(parts.plan == file.summary)
+        #expect(parts.weightsSHA256 == whole.weightsSHA256)
+    }
+
     @Test func aPinnedPlanIsTheJobs() throws {
         let scratch = try Scratch()
         let pinned = scratch.file("pinned.json")
