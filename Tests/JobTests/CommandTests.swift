@@ -1,6 +1,7 @@
 // The commands that need no running job, as processes: what they print where, and their exit codes.
 
 import Foundation
+import PSModel
 import Testing
 
 @Suite struct CommandTests {
@@ -30,6 +31,12 @@ import Testing
                 "psctl: error: model.imageSize: 60 is too small for stem 299, whose minimum is 75"
             ),
             (["bench", "step", "--threads", "0"], 64, "psctl: error: --threads is 0, allowed is from 1 to 1024"),
+            (
+                ["bench", "step", "--max-error", "0"], 64,
+                "psctl: error: --max-error is 0.0, allowed is above 0, at most 1"
+            ),
+            (["bench", "step", "--plan-file", "/nonexistent"], 1, "psctl: error: cannot read the plan /nonexistent"),
+            (["bench", "inference", "--convolution", "fft"], 64, "psctl: error: The value 'fft' is invalid"),
             (["doctor", "--config", "/nonexistent.yaml"], 64, "psctl: error: cannot read the configuration"),
             (["evaluate", "--run-dir", "/nonexistent"], 1, "psctl: error: /nonexistent is no run directory"),
             (["export", "--run-dir", "/nonexistent", "--out", "/tmp/x"], 1, "psctl: error: /nonexistent is no run"),
@@ -57,6 +64,46 @@ import Testing
         let run = try psctl("doctor", "--json")
         #expect(run.code == 0, "\(run.output)")
         #expect(try run.json()["healthy"] as? Bool == true)
+    }
+
+    @Test func benchStepMeasuresLayers() throws {
+        let scratch = try Scratch()
+        let run = try psctl(
+            "bench", "step", "--image-size", "75", "--batch", "2", "--threads", "1", "--steps", "2", "--width", "0.25",
+            "--convolution", "direct", "--plan", "--svg", scratch.file("x.svg"), "--json")
+        #expect(run.code == 0, "\(run.errors)")
+        let layers = try #require(try run.json()["layers"] as? [String: Any])
+        let rows = try #require(layers["rows"] as? [[String: Any]])
+        #expect(
+            rows.contains { $0["layer"] as? String == "Conv2d_2b_3x3" && $0["pass"] as? String == "weight gradient" })
+        // Forward of all products once and both gradients, but for the first convolution's input.
+        let description = try ModelDescription(settings(imageSize: 75, width: 0.25))
+        let flops = rows.compactMap { $0["flops"] as? Double }.reduce(0, +)
+        let forward = 2 * 2 * Double(description.nodes.reduce(0) { $0 + $1.macs })
+        let first = 2 * 2 * Double(description.rows[0].macs)
+        #expect(abs(flops / (3 * forward - first) - 1) < 1e-9)
+        let peak = try #require((layers["peak"] as? [String: Any])?["one_core"] as? Double)
+        #expect(peak > 1)
+        #expect(try String(contentsOfFile: scratch.file("x.svg"), encoding: .utf8).hasPrefix("<svg "))
+    }
+
+    private func settings(imageSize: Int, width: Double) -> ModelSettings {
+        var settings = ModelSettings()
+        settings.imageSize = imageSize
+        settings.width = width
+        return settings
+    }
+
+    @Test func benchInferenceMeasuresBatches() throws {
+        let run = try psctl(
+            "bench", "inference", "--image-size", "75", "--batch", "2", "--threads", "2", "--batches", "3", "--width",
+            "0.25", "--json")
+        let json = try run.json()
+        #expect((json["batch_seconds"] as? [Double])?.count == 3)
+        let seconds = try #require(json["seconds_per_batch"] as? Double)
+        let rate = try #require(json["images_per_second"] as? Double)
+        #expect(abs(rate * seconds - 2) < 1e-9)
+        #expect((json["plan"] as? String)?.hasPrefix("auto, ") == true)
     }
 
     @Test func benchStepMeasuresSteps() throws {
