@@ -38,18 +38,27 @@ package struct WinogradConvolution: Sendable, Hashable {
         lines = scheme.vertical.tiles(covering: shape.window.output.height)
         columns = scheme.horizontal.tiles(covering: shape.window.output.width)
 
-        // V and M of a block should fit a core's second cache, but products of few rows are slow.
-        let rowFloats = lanes(shape.inputChannels) + lanes(shape.outputChannels)
-        blockTiles = min(96, max(32, 200_000 / (scheme.products * rowFloats)))
+        // V and M of a block should fit a core's second cache. But products of few rows are slow, and where the weights
+        // themselves do not fit they are read once for every block.
+        let weightFloats = scheme.weights * panels.elementCount
+        let rowFloats = scheme.products * (lanes(shape.inputChannels) + lanes(shape.outputChannels))
+        blockTiles = min(96, max(weightFloats > 1 << 20 ? 64 : 32, 200_000 / rowFloats))
         forwardBlocks = TileBlocks(batch: shape.batch, lines: lines, columns: columns, tiles: blockTiles)
-        forwardGroups = EvenCut(panels.panelCount, pieces: (8 + forwardBlocks.count - 1) / forwardBlocks.count)
+        forwardGroups = EvenCut(
+            panels.panelCount, pieces: (WinogradConvolution.fewestItems - 1) / forwardBlocks.count + 1)
 
-        // Each chunk costs a copy of the weights, and wants enough tiles for products of some depth.
-        let megabytes = scheme.weights * panels.elementCount / 262_144
-        let wanted = min(16, max(4, 32 / max(megabytes, 1)), shape.batch * lines * columns / 48)
-        chunks = EvenCut(shape.batch, pieces: max(1, wanted))
-        backwardGroups = EvenCut(gradientPanels.panelCount, pieces: (8 + chunks.pieces - 1) / chunks.pieces)
+        // Each chunk costs a copy of the weights, to be written, read and added: sixteen megabytes of them at most, and
+        // enough tiles for each that its products have some depth.
+        let tiles = shape.batch * lines * columns
+        let wanted = [16, 8, 4, 2].first { $0 * weightFloats <= 4 << 20 && $0 * 48 <= tiles }
+        chunks = EvenCut(shape.batch, pieces: wanted ?? 1)
+        backwardGroups = EvenCut(
+            gradientPanels.panelCount, pieces: (WinogradConvolution.fewestItems - 1) / chunks.pieces + 1)
     }
+
+    /// Where tiles alone give fewer work items than this, channels are cut as well, though each group of them then
+    /// transforms the same map again.
+    private static let fewestItems = 4
 
     /// Floats of the weights prepared for the forward product.
     package var weightFloats: Int { scheme.weights * panels.elementCount }
