@@ -51,5 +51,21 @@ package struct EnginePlan: Sendable, Hashable, Codable {
     /// The plan for a model: a pure function of its shapes, the batch and the settings.
     package init(description: ModelDescription, batch: Int, settings: PlanSettings) {
         self = .direct
+        if settings.convolution == .direct { return }
+        for convolution in description.plannedConvolutions(batch: batch) {
+            let shape = convolution.shape
+            var candidates = shape.candidates.filter { $0.algorithm == .direct || $0.error <= settings.maximumError }
+            if settings.convolution == .winograd && candidates.count > 1 {
+                candidates.removeAll { $0.algorithm == .direct }
+            }
+            func cheapest(_ directions: [ConvolutionCost.Direction]) -> ConvolutionAlgorithm {
+                let costs = candidates.map { candidate in
+                    directions.reduce(0) { $0 + ConvolutionCost.estimate(shape, candidate.algorithm, $1) }
+                }
+                return candidates[costs.indices.min { costs[$0] < costs[$1] }!].algorithm
+            }
+            layers[convolution.name] = ConvolutionChoice(
+                forward: cheapest([.forward]), backward: cheapest([.dataGradient, .weightGradient]))
+        }
     }
 }

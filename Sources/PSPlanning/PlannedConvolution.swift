@@ -44,22 +44,10 @@ extension ConvolutionShape {
     /// The algorithms this convolution can be computed by, direct first, then by ascending tile.
     package var candidates: [ConvolutionCandidate] {
         [ConvolutionCandidate(algorithm: .direct, error: 3e-7)]
-            + WinogradScheme.tiles(for: self).sorted().map {
-                ConvolutionCandidate(algorithm: .winograd(tile: $0), error: winogradError(tile: $0))
+            + WinogradScheme.tiles(for: self).sorted().compactMap { tile in
+                WinogradScheme(self, tile: tile).map {
+                    ConvolutionCandidate(algorithm: .winograd(tile: tile), error: $0.error)
+                }
             }
-    }
-
-    /// Larger tiles mean larger numbers in the transforms, which the subtractions at the end lose digits of.
-    private func winogradError(tile: Int) -> Double {
-        switch (window.stride.area > 1, max(window.kernel.height, window.kernel.width), tile) {
-        case (true, _, _): 5e-7
-        case (false, 3, 4): 3e-6
-        case (false, 3, 6): 7e-6
-        case (false, 5, 2): 2e-6
-        case (false, 5, 4): 4e-6
-        case (false, 7, 4): 4e-6
-        case (false, 7, 6): 1e-5
-        default: preconditionFailure("no error is known of tile \(tile) for \(self)")
-        }
     }
 }

@@ -62,4 +62,21 @@ package struct WinogradScheme: Sendable, Hashable {
         return "F(\(vertical.outputs)x\(horizontal.outputs),\(vertical.taps)x\(horizontal.taps))"
             + (vertical.stride == 1 ? "" : "/\(vertical.stride)")
     }
+
+    /// Relative RMS error against float64, measured: the worst of forward and the two gradients over Inception-v3's layers
+    /// of this kernel, inputs of variance 1 before their ReLU. Of plain sums it is 3e-7. Larger tiles mean larger numbers
+    /// in the transforms, whose differences lose digits.
+    package var error: Double {
+        if vertical.stride > 1 { return 7e-7 }
+        let square = vertical != .identity && horizontal != .identity
+        switch (max(vertical.taps, horizontal.taps), max(vertical.outputs, horizontal.outputs)) {
+        case (3, 4): return square ? 5.7e-6 : 1.2e-6
+        case (3, 6): return square ? 1.3e-5 : 1.8e-6
+        case (5, 2): return 2.1e-6
+        case (5, 4): return 3.2e-6
+        case (7, 4): return 4.8e-6
+        case (7, 6): return 9.6e-6
+        default: preconditionFailure("no error was measured for \(name)")
+        }
+    }
 }
