@@ -1,14 +1,15 @@
 // The catalogue of pairs.
 #include "winograd.h"
 
-extern const winograd_transforms winograd_6_3x3, winograd_4_3x3, winograd_4_5x5, winograd_2_5x5, winograd_6_1x7,
-    winograd_4_1x7, winograd_6_1x3, winograd_4_1x3, winograd_6_7x1, winograd_4_7x1, winograd_6_3x1, winograd_4_3x1,
-    winograd_3_3x3_2, winograd_2_3x3_2;
+#define PAIRS(DO) \
+    DO(6_3x3) DO(4_3x3) DO(4_5x5) DO(2_5x5) DO(6_1x7) DO(4_1x7) DO(6_7x1) DO(4_7x1) DO(6_1x3) DO(4_1x3) DO(6_3x1) \
+    DO(4_3x1) DO(3_3x3_2) DO(2_3x3_2)
 
-static const winograd_transforms *const pairs[] = {
-    &winograd_6_3x3, &winograd_4_3x3, &winograd_4_5x5, &winograd_2_5x5, &winograd_6_1x7,   &winograd_4_1x7,   &winograd_6_1x3,
-    &winograd_4_1x3, &winograd_6_7x1, &winograd_4_7x1, &winograd_6_3x1, &winograd_4_3x1, &winograd_3_3x3_2, &winograd_2_3x3_2,
-};
+#define DECLARE(pair) extern const winograd_transforms winograd_##pair;
+PAIRS(DECLARE)
+
+#define ADDRESS(pair) &winograd_##pair,
+static const winograd_transforms *const pairs[] = {PAIRS(ADDRESS)};
 
 static int is(winograd_axis axis, int outputs, int taps, int stride) {
     return axis.outputs == outputs && axis.taps == taps && axis.stride == stride;

@@ -1,6 +1,6 @@
 // The transforms of one pair of schemes: included once for each, with VERTICAL and HORIZONTAL the names of its schemes
-// and PAIR its own. Each transform works on sixteen channels of one tile: along one axis from memory into `middle`, then
-// along the other from there. Which axis comes first makes no difference to the result but for rounding.
+// and PAIR its own. Each transform works on sixteen channels of one tile: along one axis from memory into `middle`,
+// then along the other from there. Which axis comes first makes no difference to the result but for rounding.
 #define WINOGRAD_JOIN4_(a, b, c, d) a##b##c##d
 #define WINOGRAD_JOIN4(a, b, c, d) WINOGRAD_JOIN4_(a, b, c, d)
 #define V(what) WINOGRAD_JOIN4(winograd_, VERTICAL, _, what)

@@ -1,5 +1,5 @@
-// A convolution by Winograd's minimal filtering: how its work is cut and its weights are laid out. Inputs are transformed
-// tile by tile, multiplied with transformed weights, one matrix product for each of the scheme's products, and
+// A convolution by Winograd's minimal filtering: how its work is cut and its weights are laid out. Inputs are
+// transformed tile by tile, multiplied with transformed weights, one matrix product for each of the scheme's products, and
 // transformed back, block after block of tiles, so that what lies between stays in a core's cache.
 //
 // Letters: V transformed inputs, U transformed weights, M = V U their products; rows of V and M are tiles.

@@ -10,7 +10,7 @@ struct WinogradCase {
     let raw: [Float]
     /// What lies in memory of the output's gradient.
     let rawGradient: [Float]
-    /// If the gradient is read through a norm: the map it goes by, and scale, shift, mean, slope and offset per channel.
+    /// If the gradient is read through a norm: the map it goes by; per channel scale, shift, mean, slope and offset.
     var gradientNorm: (x: [Float], vectors: [[Float]])?
     var scale: [Float]?
     var shift: [Float]?

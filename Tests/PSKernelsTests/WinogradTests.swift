@@ -4,8 +4,8 @@ import PSKernels
 import PSPlanning
 import Testing
 
-/// One entry of the catalogue, and how far from the plain sums it may be: the largest distance of any element relative to
-/// the largest sum of absolute terms of its map. Measured over these shapes, times about three.
+/// One entry of the catalogue, and how far from the plain sums it may be: the largest distance of any element relative
+/// to the largest sum of absolute terms of its map. Measured over these shapes, times about three.
 struct WinogradEntry: Sendable, CustomTestStringConvertible {
     let kernel: Size
     let stride: Int

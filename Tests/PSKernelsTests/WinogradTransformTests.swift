@@ -1,5 +1,6 @@
 // The generated transforms through their C functions, channel by channel and without matrix products: that together
-// they are a convolution, that the backward ones are the forward ones' adjoints, and that the catalogue knows their sizes.
+// they are a convolution, that the backward ones are the forward ones' adjoints, and that the catalogue knows their
+// sizes.
 
 import CKernels
 import PSKernels

@@ -1,6 +1,6 @@
 // Winograd's transforms of feature maps and weights. Maps are NHWC float32 as in engine.h; a tile is what one pair of
-// one-dimensional schemes (vertical, horizontal; winograd_transforms.h) reads and writes at once. Tiles are numbered row
-// by row, image after image; a "line" is one row of tiles of one image.
+// one-dimensional schemes (vertical, horizontal; winograd_transforms.h) reads and writes at once. Tiles are numbered
+// row by row, image after image; a "line" is one row of tiles of one image.
 //
 // Transformed maps are matrices, one for each product of the pair (vertical product outermost): row = tile, column =
 // channel. The functions get the distance of two such matrices (`product_stride`) and of two rows (`tile_stride`, a
@@ -17,8 +17,8 @@ typedef struct {
     int lines, columns;
 } winograd_map;
 
-/// Batch norm's backward, done where a gradient is read: with d the gradient where x * scale + shift > 0 and else 0, the
-/// value is scale * d + slope * (x - mean) + offset. x is a map of the same pixels; the others are per channel.
+/// Batch norm's backward, done where a gradient is read: with d the gradient where x * scale + shift > 0 and else 0,
+/// the value is scale * d + slope * (x - mean) + offset. x is a map of the same pixels; the others are per channel.
 typedef struct {
     const float *x;
     ptrdiff_t x_stride;
@@ -48,8 +48,8 @@ typedef struct {
                    int accumulate, size_t first_line, size_t lines, const float *m, ptrdiff_t product_stride,
                    ptrdiff_t tile_stride);
 
-    /// Adjoint of `output`: the gradient of the weighted products from that of the outputs, which is read through `norm`
-    /// unless that is NULL.
+    /// Adjoint of `output`: the gradient of the weighted products from that of the outputs, which is read through
+    /// `norm` unless that is NULL.
     void (*output_gradient)(const winograd_map *map, const float *y, ptrdiff_t y_stride, int channels,
                             const winograd_gradient_norm *norm, size_t first_line, size_t lines, float *m,
                             ptrdiff_t product_stride, ptrdiff_t tile_stride);
