@@ -3,6 +3,7 @@
 import PSKernels
 import PSModel
 import PSParameters
+import PSPlanning
 
 package enum KernelProbe {
     /// The BLAS kernel set's name, and a hash of the gradients of one small training step, which passes through every
@@ -14,8 +15,13 @@ package enum KernelProbe {
         settings.width = 0.3
         settings.classes = 20
         do {
+            // Winograd wherever it exists, im2col where not: each kind of kernel at least once.
+            var plan = PlanSettings()
+            plan.convolution = .winograd
+            let description = try ModelDescription(settings)
             let network = try TrainingNetwork(
-                description: ModelDescription(settings), batch: 2, threads: 1, plan: .direct)
+                description: description, batch: 2, threads: 1,
+                plan: EnginePlan(description: description, batch: 2, settings: plan))
             return (blasCoreName(), try hash(of: network))
         } catch {
             preconditionFailure("the probe's own network cannot be built: \(error)")

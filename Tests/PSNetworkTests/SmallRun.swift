@@ -3,10 +3,12 @@
 import PSModel
 import PSNetwork
 import PSParameters
+import PSPlanning
 
 /// A small network with seeded weights and a seeded batch.
 struct SmallRun {
     let network: TrainingNetwork
+    let plan: EnginePlan
     var weights: [Float]
     var gradients: [Float]
     let images: [Float]
@@ -14,16 +16,25 @@ struct SmallRun {
     var options = StepOptions()
     var random = CounterRandom(seed: 5, name: "dropout")
 
-    /// - Parameter biasShift: added to every batch norm's beta; 4 opens nearly all ReLUs, so that the loss is smooth.
-    init(batch: Int, threads: Int, biasShift: Float = 0, _ change: (inout ModelSettings) -> Void = { _ in }) throws {
+    /// - Parameters:
+    ///   - biasShift: added to every batch norm's beta; 4 opens nearly all ReLUs, so that the loss is smooth.
+    ///   - convolution: Winograd wherever there is a form of it, unless a test is about something else.
+    init(
+        batch: Int, threads: Int, biasShift: Float = 0, convolution: PlanSettings.Convolution = .winograd,
+        _ change: (inout ModelSettings) -> Void = { _ in }
+    ) throws {
         var settings = ModelSettings()
         settings.stem = 79
         settings.imageSize = 40
         settings.width = 0.2
         settings.classes = 12
         change(&settings)
+        var wanted = PlanSettings()
+        wanted.convolution = convolution
+        let description = try ModelDescription(settings)
+        plan = EnginePlan(description: description, batch: batch, settings: wanted)
         network = try TrainingNetwork(
-            description: ModelDescription(settings), batch: batch, threads: threads, plan: .direct)
+            description: description, batch: batch, threads: threads, plan: plan)
         weights = [Float](repeating: 0, count: network.layout.count)
         gradients = [Float](repeating: .nan, count: network.layout.count)
         for (index, tensor) in network.layout.tensors.enumerated() where tensor.kind == .weight {
