@@ -46,7 +46,7 @@ struct WinogradEntry: Sendable, CustomTestStringConvertible {
 @Suite struct WinogradTests {
     private func check(
         _ test: WinogradCase, _ entry: WinogradEntry, gap: Int, accumulate: Bool
-    ) throws -> [Double] {
+    ) throws {
         let plan = try #require(WinogradConvolution(test.shape, tile: entry.tile))
         let plain = PlainDirections(test)
         let run = WinogradRun(test, plan, gap: gap, accumulate: accumulate, threads: 1)
@@ -64,13 +64,12 @@ struct WinogradEntry: Sendable, CustomTestStringConvertible {
         #expect(sameBits(run.output, shared.output))
         #expect(sameBits(run.inputGradient, shared.inputGradient))
         #expect(sameBits(run.weightGradient, shared.weightGradient))
-        return errors
     }
 
     @Test(arguments: WinogradEntry.all)
     func randomShapes(entry: WinogradEntry) throws {
         var generator = Generator("winograd \(entry.testDescription)")
-        var (tried, worst) = (0, [0.0, 0, 0])
+        var tried = 0
         while tried < 16 {
             let input = Size(generator.integer(1...40), generator.integer(1...40))
             let padding = Size(
@@ -81,11 +80,9 @@ struct WinogradEntry: Sendable, CustomTestStringConvertible {
             // As many multiplications as plain loops do in a moment.
             guard let shape, shape.outputPixels * shape.outputChannels * shape.depth < 4_000_000 else { continue }
             let test = WinogradCase(shape, norm: tried % 2 == 0, bias: tried % 3 == 0, &generator)
-            let errors = try check(test, entry, gap: tried % 4, accumulate: tried % 5 < 2)
-            worst = zip(worst, errors).map(max)
+            try check(test, entry, gap: tried % 4, accumulate: tried % 5 < 2)
             tried += 1
         }
-        print("worst of \(entry.testDescription): \(worst)")
     }
 
     @Test(
@@ -102,7 +99,7 @@ struct WinogradEntry: Sendable, CustomTestStringConvertible {
             entry.shape(
                 batch: batch, input: input, padding: Size(entry.kernel.height / 2, entry.kernel.width / 2),
                 inputChannels: inputChannels, outputChannels: outputChannels))
-        _ = try check(WinogradCase(shape, norm: true, bias: false, &generator), entry, gap: 0, accumulate: false)
+        try check(WinogradCase(shape, norm: true, bias: false, &generator), entry, gap: 0, accumulate: false)
     }
 
     @Test func finishSeesEveryElementOnce() throws {
