@@ -39,7 +39,7 @@ package enum ConvolutionCost {
         switch direction {
         case .forward: return products + column * columns
         case .dataGradient:
-            guard let mirrored = shape.mirrored else { return products + column * columns }
+            guard let mirrored = shape.mirrored, !shape.scattersGradient else { return products + column * columns }
             return direct(mirrored, .forward)
         case .weightGradient: return transposedProduct * products + transposedColumn * columns
         }
