@@ -48,12 +48,15 @@ package struct PointwiseGroup: Sendable, Hashable {
         let cached = max(2 * forwardRows, min(240, PointwiseGroup.cachedFloats / inputChannels))
         chunks = BlockCut(pixels, size: max(forwardRows, min(most, cached) / forwardRows * forwardRows))
         gradientRows = tileRows(columns: WeightPanels.widest, depth: outputDepth.longest)
-        // Few where the weights are large, for each costs a copy of them.
-        let copies = (128 << 20) / (4 * inputChannels * outputs)
-        gradientChunks = EvenCut(pixels, pieces: max(1, min(16, copies, pixels / 48)))
+        // Few where the weights are large, for each costs a copy of them; powers of two, which threads share evenly.
+        let copies = PointwiseGroup.partFloats / (inputChannels * outputs)
+        gradientChunks = EvenCut(pixels, pieces: [16, 8, 4, 2].first { $0 <= max(4, copies) && $0 * 48 <= pixels } ?? 1)
         let tile = max(96, min(240, PointwiseGroup.cachedFloats / (inputChannels + outputs)))
         gradientTile = EvenCut(gradientChunks.longest, atMost: tile).longest
     }
+
+    /// Floats that the parts of the weight gradient may take together.
+    private static let partFloats = 24 << 20
 
     /// Floats of a core's second-level cache that a tile may take: 700 KB of the 1 MB that is common.
     private static let cachedFloats = 175_000

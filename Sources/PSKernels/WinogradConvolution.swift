@@ -47,10 +47,13 @@ package struct WinogradConvolution: Sendable, Hashable {
         forwardGroups = EvenCut(
             panels.panelCount, pieces: (WinogradConvolution.fewestItems - 1) / forwardBlocks.count + 1)
 
-        // Each chunk costs a copy of the weights, to be written, read and added: sixteen megabytes of them at most, and
-        // enough tiles for each that its products have some depth.
+        // Each chunk costs a copy of the weights, to be written, read and added: sixteen megabytes of them at most, or
+        // three times that where channels would have to be cut instead; and each wants enough tiles for products of some
+        // depth. Powers of two, which threads share evenly.
         let tiles = shape.batch * lines * columns
-        let wanted = [16, 8, 4, 2].first { $0 * weightFloats <= 4 << 20 && $0 * 48 <= tiles }
+        let wanted = [16, 8, 4, 2].first {
+            $0 * weightFloats <= ($0 > WinogradConvolution.fewestItems ? 4 : 12) << 20 && $0 * 48 <= tiles
+        }
         chunks = EvenCut(shape.batch, pieces: wanted ?? 1)
         backwardGroups = EvenCut(
             gradientPanels.panelCount, pieces: (WinogradConvolution.fewestItems - 1) / chunks.pieces + 1)
