@@ -1,6 +1,5 @@
 // Winograd for 3x3 kernels: F(6x6,3x3) and F(4x4,3x3).
 #include "winograd_internal.h"
-#pragma clang fp contract(fast)
 
 #define VERTICAL f6_3
 #define HORIZONTAL f6_3

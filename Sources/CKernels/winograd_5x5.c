@@ -1,6 +1,5 @@
 // Winograd for 5x5 kernels: F(4x4,5x5) and F(2x2,5x5).
 #include "winograd_internal.h"
-#pragma clang fp contract(fast)
 
 #define VERTICAL f4_5
 #define HORIZONTAL f4_5

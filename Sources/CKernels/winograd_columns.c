@@ -1,6 +1,5 @@
 // Winograd for kernels of one column: F(6,7) and F(4,7) for 7x1, F(6,3) and F(4,3) for 3x1.
 #include "winograd_internal.h"
-#pragma clang fp contract(fast)
 
 #define VERTICAL f6_7
 #define HORIZONTAL f1_1

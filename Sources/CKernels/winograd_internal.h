@@ -3,6 +3,7 @@
 // Unlike the rest of the target these files may contract a * b + c: the last bits of a transform then depend on the
 // processor, as those of the matrix products between them do anyway.
 #pragma once
+#pragma clang fp contract(fast)
 #include "engine_internal.h"
 #include "winograd_transforms.h"
 #include "winograd.h"

@@ -1,6 +1,5 @@
 // Winograd for kernels of one row: F(6,7) and F(4,7) for 1x7, F(6,3) and F(4,3) for 1x3.
 #include "winograd_internal.h"
-#pragma clang fp contract(fast)
 
 #define VERTICAL f1_1
 #define HORIZONTAL f6_7

@@ -1,6 +1,5 @@
 // Winograd by phases for 3x3 kernels at stride 2, three or two outputs along each axis.
 #include "winograd_internal.h"
-#pragma clang fp contract(fast)
 
 #define VERTICAL f3_3_2
 #define HORIZONTAL f3_3_2
