@@ -65,25 +65,46 @@ void engine_bias_relu(float *y, ptrdiff_t stride, size_t pixels, size_t channels
     }
 }
 
+/// engine_norm_sums for 16 * groups channels: several cache lines of each pixel at a time, which memory delivers faster
+/// than single ones.
+ENGINE_INLINE void group_norm_sums(const float *gradient, ptrdiff_t gradient_stride, const float *x, ptrdiff_t x_stride,
+                                   size_t pixels, int groups, const float *scale, const float *shift,
+                                   const float *mean, float *sum, float *product) {
+    lanes16 a[4], b[4], centre[4], total[4], weighted[4];
+    for (int g = 0; g < groups; g++) {
+        a[g] = *(const lanes16 *)(scale + 16 * g);
+        b[g] = *(const lanes16 *)(shift + 16 * g);
+        centre[g] = *(const lanes16 *)(mean + 16 * g);
+        total[g] = weighted[g] = (lanes16){0};
+    }
+    for (size_t p = 0; p < pixels; p++)
+        for (int g = 0; g < groups; g++) {
+            const lanes16 v = *(const lanes16 *)(x + (ptrdiff_t)p * x_stride + 16 * g);
+            const mask16 d = *(const mask16 *)(gradient + (ptrdiff_t)p * gradient_stride + 16 * g);
+            const lanes16 open = (lanes16)(d & (mask16)(v * a[g] + b[g] > 0.0f));
+            total[g] += open;
+            weighted[g] += open * (v - centre[g]);
+        }
+    for (int g = 0; g < groups; g++) {
+        *(lanes16 *)(sum + 16 * g) = total[g];
+        *(lanes16 *)(product + 16 * g) = weighted[g];
+    }
+}
+
 ENGINE_CLONES
 void engine_norm_sums(const float *gradient, ptrdiff_t gradient_stride, const float *x, ptrdiff_t x_stride,
                       size_t pixels, size_t channels, const float *scale, const float *shift, const float *mean,
                       float *sum, float *product) {
     size_t c = 0;
-    for (; c + 16 <= channels; c += 16) {
-        const lanes16 a = *(const lanes16 *)(scale + c), b = *(const lanes16 *)(shift + c);
-        const lanes16 centre = *(const lanes16 *)(mean + c);
-        lanes16 total = {0}, weighted = {0};
-        for (size_t p = 0; p < pixels; p++) {
-            const lanes16 v = *(const lanes16 *)(x + (ptrdiff_t)p * x_stride + c);
-            const mask16 d = *(const mask16 *)(gradient + (ptrdiff_t)p * gradient_stride + c);
-            const lanes16 open = (lanes16)(d & (mask16)(v * a + b > 0.0f));
-            total += open;
-            weighted += open * (v - centre);
-        }
-        *(lanes16 *)(sum + c) = total;
-        *(lanes16 *)(product + c) = weighted;
-    }
+    for (; c + 64 <= channels; c += 64)
+        group_norm_sums(gradient + c, gradient_stride, x + c, x_stride, pixels, 4, scale + c, shift + c, mean + c,
+                        sum + c, product + c);
+    for (; c + 32 <= channels; c += 32)
+        group_norm_sums(gradient + c, gradient_stride, x + c, x_stride, pixels, 2, scale + c, shift + c, mean + c,
+                        sum + c, product + c);
+    for (; c + 16 <= channels; c += 16)
+        group_norm_sums(gradient + c, gradient_stride, x + c, x_stride, pixels, 1, scale + c, shift + c, mean + c,
+                        sum + c, product + c);
     const size_t rest = channels - c;
     float total[16] = {0}, weighted[16] = {0};
     for (size_t p = 0; p < pixels; p++) {

@@ -83,6 +83,7 @@ struct PoolLayer: Layer {
 ///
 /// Whether element i (position in the batch's map) falls is a pure function of the step's random numbers and the node.
 struct DropoutLayer: Layer {
+    let name: String
     let node: Int
     let probability: Float
     let input: FeatureMap
@@ -92,17 +93,21 @@ struct DropoutLayer: Layer {
     let accumulates: Bool
 
     func forward(_ step: StepEnvironment) {
-        forEachElement(step) { pixel, channel, factor in
-            output.pixel(pixel)[channel] = input.pixel(pixel)[channel] * factor
+        step.clock.measure(name, .forward, "dropout") {
+            forEachElement(step) { pixel, channel, factor in
+                output.pixel(pixel)[channel] = input.pixel(pixel)[channel] * factor
+            }
         }
     }
 
     func backward(_ step: StepEnvironment) {
         guard let outputGradient, let inputGradient else { return }
-        forEachElement(step) { pixel, channel, factor in
-            let gradient = outputGradient.pixel(pixel)[channel] * factor
-            let target = inputGradient.pixel(pixel) + channel
-            target.pointee = accumulates ? target.pointee + gradient : gradient
+        step.clock.measure(name, .dataGradient, "dropout") {
+            forEachElement(step) { pixel, channel, factor in
+                let gradient = outputGradient.pixel(pixel)[channel] * factor
+                let target = inputGradient.pixel(pixel) + channel
+                target.pointee = accumulates ? target.pointee + gradient : gradient
+            }
         }
     }
 

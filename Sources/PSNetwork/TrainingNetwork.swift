@@ -101,7 +101,7 @@ package final class TrainingNetwork {
             unbiasedVariance: description.settings.unbiasedVariance)
         clock.reset()
         memory.prepareWeights(clock)
-        memory.takeImages(images, count: batch)
+        clock.measure("images", .forward, "copy") { memory.takeImages(images, count: batch) }
         for layer in memory.layers {
             layer.work.forward(step)
             for tensors in layer.tensors {
@@ -144,8 +144,10 @@ package final class TrainingNetwork {
     private func loss(
         head: Int, weight: Double, labels: UnsafePointer<Int32>, options: StepOptions
     ) -> (loss: Double, correct: Int) {
-        SoftmaxCrossEntropy.compute(
-            logits: memory.map(head), labels: labels, smoothing: options.labelSmoothing, weight: weight,
-            gradient: memory.gradient(head))
+        clock.measure(description.nodes[head].name + " loss", .forward, "softmax") {
+            SoftmaxCrossEntropy.compute(
+                logits: memory.map(head), labels: labels, smoothing: options.labelSmoothing, weight: weight,
+                gradient: memory.gradient(head))
+        }
     }
 }
