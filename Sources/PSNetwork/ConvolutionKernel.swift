@@ -4,11 +4,11 @@ import PSKernels
 import PSPlanning
 
 /// The directions a kernel is made for; the forms of the weights it needs follow from them.
-enum ConvolutionKernel: Hashable {
+package enum ConvolutionKernel: Hashable {
     case direct(DirectConvolution)
     case winograd(WinogradConvolution)
 
-    init(_ shape: ConvolutionShape, _ algorithm: ConvolutionAlgorithm) {
+    package init(_ shape: ConvolutionShape, _ algorithm: ConvolutionAlgorithm) {
         switch algorithm {
         case .direct: self = .direct(DirectConvolution(shape))
         case .winograd(let tile):
@@ -21,42 +21,42 @@ enum ConvolutionKernel: Hashable {
     }
 
     /// As plans and timings name it.
-    var name: String {
+    package var name: String {
         switch self {
         case .direct: "im2col"
         case .winograd(let kernel): kernel.scheme.name
         }
     }
 
-    var weightFloats: Int {
+    package var weightFloats: Int {
         switch self {
         case .direct(let kernel): kernel.weightFloats
         case .winograd(let kernel): kernel.weightFloats
         }
     }
 
-    var gradientWeightFloats: Int {
+    package var gradientWeightFloats: Int {
         switch self {
         case .direct(let kernel): kernel.gradientWeightFloats
         case .winograd(let kernel): kernel.gradientWeightFloats
         }
     }
 
-    var scratchFloats: Int {
+    package var scratchFloats: Int {
         switch self {
         case .direct(let kernel): kernel.scratchFloats
         case .winograd(let kernel): kernel.scratchFloats
         }
     }
 
-    var partFloats: Int {
+    package var partFloats: Int {
         switch self {
         case .direct(let kernel): kernel.partFloats
         case .winograd(let kernel): kernel.partFloats
         }
     }
 
-    var prepareItems: Int {
+    package var prepareItems: Int {
         switch self {
         case .direct(let kernel): kernel.layout.prepareItems
         case .winograd(let kernel): kernel.prepareItems
@@ -64,7 +64,7 @@ enum ConvolutionKernel: Hashable {
     }
 
     /// One item of bringing the canonical weights into the forms `forward` and `backward` multiply by.
-    func prepare(
+    package func prepare(
         item: Int, canonical: UnsafePointer<Float>, weights: UnsafeMutablePointer<Float>?,
         gradientWeights: UnsafeMutablePointer<Float>?
     ) {
@@ -77,7 +77,7 @@ enum ConvolutionKernel: Hashable {
     }
 
     /// Forward's work items.
-    var itemCount: Int {
+    package var itemCount: Int {
         switch self {
         case .direct(let kernel): kernel.itemCount
         case .winograd(let kernel): kernel.itemCount
@@ -85,7 +85,7 @@ enum ConvolutionKernel: Hashable {
     }
 
     /// What one work item writes.
-    func part(ofItem item: Int) -> (pixels: Range<Int>, channels: Range<Int>) {
+    package func part(ofItem item: Int) -> (pixels: Range<Int>, channels: Range<Int>) {
         switch self {
         case .direct(let kernel): (kernel.pixels(ofItem: item), 0..<kernel.shape.outputChannels)
         case .winograd(let kernel): (kernel.pixels(ofItem: item), kernel.channels(ofItem: item))
@@ -93,7 +93,7 @@ enum ConvolutionKernel: Hashable {
     }
 
     /// output = input * weights; with a bias max(that + bias, 0).
-    func forward(
+    package func forward(
         input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, bias: UnsafePointer<Float>?,
         context: KernelContext, finish: (_ item: Int, _ pixels: Range<Int>, _ channels: Range<Int>) -> Void
     ) {
@@ -113,7 +113,7 @@ enum ConvolutionKernel: Hashable {
     /// Both gradients; `gradientWeights` and `inputGradient` are nil together.
     ///
     /// - Returns: the data gradient's share of the time, 0 to 1.
-    func backward(
+    package func backward(
         input: InputMap, outputGradient: GradientMap, gradientWeights: UnsafePointer<Float>?,
         inputGradient: FeatureMap?, accumulate: Bool, parts: UnsafeMutablePointer<Float>,
         canonical: UnsafeMutablePointer<Float>, context: KernelContext

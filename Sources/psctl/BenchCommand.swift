@@ -10,7 +10,7 @@ import PSPlanning
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures the parts of a job.",
-        subcommands: [Step.self, BenchPlanCommand.self, Inference.self, Exchange.self])
+        subcommands: [Step.self, BenchPlanCommand.self, BenchErrorsCommand.self, Inference.self, Exchange.self])
 
     struct Step: ParsableCommand {
         static let configuration = CommandConfiguration(

@@ -7,14 +7,12 @@ import PSJob
 import PSModel
 import PSPlanning
 
-/// The network and the batch of a benchmark; torchvision's network unless told otherwise.
-struct BenchModelOptions: ParsableArguments {
+/// The network of a benchmark; torchvision's unless told otherwise.
+struct BenchNetworkOptions: ParsableArguments {
     @Option(name: .customLong("model"), help: "The network.")
     var name = "inception-v3"
     @Option(help: "Rows and columns of an image.")
     var imageSize = 299
-    @Option(help: "Images computed at once.")
-    var batch = 32
     @Option(help: "Multiplier of the channels.")
     var width = 1.0
     @Option(help: "The first layers, by the input size they are made for: 299, 151 or 79.")
@@ -23,12 +21,6 @@ struct BenchModelOptions: ParsableArguments {
     var classes = 1000
     @Flag(inversion: .prefixedNo, help: "The auxiliary head.")
     var auxiliary = true
-
-    func validate() throws {
-        if !(1...65_536).contains(batch) {
-            throw ValidationError("--batch is \(batch), allowed is from 1 to 65536")
-        }
-    }
 
     func description() throws(ModelError) -> ModelDescription {
         var settings = ModelSettings()
@@ -40,6 +32,23 @@ struct BenchModelOptions: ParsableArguments {
         settings.auxiliary = auxiliary
         return try ModelDescription(settings)
     }
+}
+
+/// The network and the batch of a benchmark.
+struct BenchModelOptions: ParsableArguments {
+    @OptionGroup var network: BenchNetworkOptions
+    @Option(help: "Images computed at once.")
+    var batch = 32
+
+    func validate() throws { try BenchModelOptions.check(batch: batch) }
+
+    static func check(batch: Int) throws {
+        if !(1...65_536).contains(batch) {
+            throw ValidationError("--batch is \(batch), allowed is from 1 to 65536")
+        }
+    }
+
+    func description() throws(ModelError) -> ModelDescription { try network.description() }
 }
 
 extension PlanSettings.Convolution: ExpressibleByArgument {}
