@@ -85,6 +85,24 @@ struct TorchvisionTests {
         #expect(squares(norm) > 0)
     }
 
+    /// A row for each shape: PyTorch's errors beside ours, none of them far from float32's.
+    @Test func roundingIsComparedWithPyTorchs() throws {
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let report = "\(directory)/errors.json"
+        let options = ["--width", "0.25", "--stem", "79", "--image-size", "32", "--no-auxiliary", "--json"]
+        try psctl(["bench", "errors"] + options).write(toFile: report, atomically: true, encoding: .utf8)
+        let rows = try script("rounding", report).split(separator: "\n").dropFirst(2)
+        #expect(rows.count == 24)
+        for row in rows {
+            let cells = row.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+            try #require(cells.count == 6, "\(row)")
+            for cell in cells[2...3] {
+                let errors = cell.components(separatedBy: " / ").compactMap(Double.init)
+                #expect(errors.count == 3 && errors.allSatisfy { $0 > 0.1 && $0 < 50 }, "\(row)")
+            }
+        }
+    }
+
     private func logits(_ path: String) throws -> [Float] {
         let file = try SafetensorsFile(path)
         let tensor = try #require(file.tensor(named: "logits"))
