@@ -48,9 +48,11 @@ package struct PointwiseGroup: Sendable, Hashable {
         let cached = max(2 * forwardRows, min(240, PointwiseGroup.cachedFloats / inputChannels))
         chunks = BlockCut(pixels, size: max(forwardRows, min(most, cached) / forwardRows * forwardRows))
         gradientRows = tileRows(columns: WeightPanels.widest, depth: outputDepth.longest)
-        // Few where the weights are large, for each costs a copy of them; powers of two, which threads share evenly.
+        // Few where the weights are large or the pixels few, for each costs a copy of the weights to be written, read and
+        // added; powers of two, which threads share evenly.
         let copies = PointwiseGroup.partFloats / (inputChannels * outputs)
-        gradientChunks = EvenCut(pixels, pieces: [16, 8, 4, 2].first { $0 <= max(4, copies) && $0 * 48 <= pixels } ?? 1)
+        let wanted = [16, 8].first { $0 <= copies && $0 * 256 <= pixels } ?? min(4, max(1, pixels / 48))
+        gradientChunks = EvenCut(pixels, pieces: wanted)
         let tile = max(96, min(240, PointwiseGroup.cachedFloats / (inputChannels + outputs)))
         gradientTile = EvenCut(gradientChunks.longest, atMost: tile).longest
     }

@@ -52,7 +52,7 @@ package struct WinogradConvolution: Sendable, Hashable {
         // depth. Powers of two, which threads share evenly.
         let tiles = shape.batch * lines * columns
         let wanted = [16, 8, 4, 2].first {
-            $0 * weightFloats <= ($0 > WinogradConvolution.fewestItems ? 4 : 12) << 20 && $0 * 48 <= tiles
+            $0 * weightFloats <= ($0 > WinogradConvolution.fewestItems ? 4 : 12) << 20 && $0 * 64 <= tiles
         }
         chunks = EvenCut(shape.batch, pieces: wanted ?? 1)
         backwardGroups = EvenCut(

@@ -203,7 +203,8 @@ final class NetworkMemory {
         case .dropout(let probability):
             precondition(plan.nodes[source].output!.norm == nil, "\(node.name): dropout reads maps as they are")
             layer = DropoutLayer(
-                name: node.name, node: node.index, probability: Float(probability), input: map(source), output: map(node.index),
+                name: node.name, node: node.index, probability: Float(probability), input: map(source),
+                output: map(node.index),
                 outputGradient: gradient(node.index), inputGradient: gradient(source),
                 accumulates: nodePlan.accumulates)
         }

@@ -73,9 +73,9 @@ package struct WinogradScheme: Sendable, Hashable {
         case (3, 4): return square ? 5.7e-6 : 1.2e-6
         case (3, 6): return square ? 1.3e-5 : 1.8e-6
         case (5, 2): return 2.1e-6
-        case (5, 4): return 3.2e-6
+        case (5, 4): return 1e-5
         case (7, 4): return 4.8e-6
-        case (7, 6): return 9.6e-6
+        case (7, 6): return 1.1e-5
         default: preconditionFailure("no error was measured for \(name)")
         }
     }
