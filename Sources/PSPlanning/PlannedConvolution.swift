@@ -14,11 +14,8 @@ extension ModelDescription {
     package func plannedConvolutions(batch: Int) -> [PlannedConvolution] {
         nodes.compactMap { node in
             guard case .convolution(let window) = node.operation else { return nil }
-            func size(_ extent: Extent) -> Size { Size(extent.height, extent.width) }
             let input = nodes[node.inputs[0]].shape
-            let sliding = SlidingWindow(
-                input: Size(input.height, input.width), kernel: size(window.kernel), stride: size(window.stride),
-                padding: size(window.padding), output: Size(node.shape.height, node.shape.width))
+            let sliding = SlidingWindow(window, input: input, output: node.shape)
             if sliding.isPointwise { return nil }
             return PlannedConvolution(
                 name: node.name,
