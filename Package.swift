@@ -57,7 +57,7 @@ let package = Package(
         target("PSModel", ["PSParameters"]),
 
         // How the engine computes what: shapes and choices, no arithmetic.
-        target("PSPlanning", ["PSModel"]),
+        target("PSPlanning", ["PSModel", "PSParameters"]),
 
         // The engine.
         target("PSKernels", ["COpenBLAS", "CKernels", "PSPlanning"]),

@@ -3,7 +3,7 @@
 #include "engine.h"
 
 // One copy of a function for each x86 level, chosen when the program starts. The loops keep one lane per channel and
-// contraction is off, so all copies give the same bits.
+// contraction is off unless the including file says otherwise, so all copies give the same bits.
 #if defined(__x86_64__)
 #define ENGINE_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else

@@ -69,8 +69,7 @@ void NAME(input)(const winograd_map *map, const float *x, ptrdiff_t x_stride, in
 
 /// Outputs of one tile, of which `rows` x `columns` lie inside the map.
 ENGINE_INLINE void NAME(output_tile)(float *y, ptrdiff_t y_stride, ptrdiff_t row_stride, int lanes, int rows,
-                                     int columns, const float *bias, int accumulate, const float *m,
-                                     ptrdiff_t product_stride) {
+                                     int columns, const float *bias, const float *m, ptrdiff_t product_stride) {
     lanes16 middle[V(products)][H(outputs)];
     for (int p = 0; p < V(products); p++) {
         lanes16 in[H(products)];
@@ -87,7 +86,6 @@ ENGINE_INLINE void NAME(output_tile)(float *y, ptrdiff_t y_stride, ptrdiff_t row
         EACH(int i = 0; i < V(outputs); i++) {
             if (i < rows) {
                 float *to = y + i * row_stride + j * y_stride;
-                if (accumulate) out[i] += winograd_load(to, lanes);
                 if (bias) out[i] = winograd_at_least(out[i] + offset, (lanes16){0});
                 winograd_store(to, out[i], lanes);
             }
@@ -97,8 +95,7 @@ ENGINE_INLINE void NAME(output_tile)(float *y, ptrdiff_t y_stride, ptrdiff_t row
 
 ENGINE_CLONES
 void NAME(output)(const winograd_map *map, float *y, ptrdiff_t y_stride, int channels, const float *bias,
-                  int accumulate, size_t first_line, size_t lines, const float *m, ptrdiff_t product_stride,
-                  ptrdiff_t tile_stride) {
+                  size_t first_line, size_t lines, const float *m, ptrdiff_t product_stride, ptrdiff_t tile_stride) {
     const winograd_map s = *map;
     const ptrdiff_t row_stride = s.output_width * y_stride;
     for (size_t line = first_line; line < first_line + lines; line++) {
@@ -111,10 +108,9 @@ void NAME(output)(const winograd_map *map, float *y, ptrdiff_t y_stride, int cha
                 const int lanes = engine_min(16, channels - c);
                 const float *offset = bias ? bias + c : NULL;
                 if (lanes == 16)
-                    NAME(output_tile)(to + c, y_stride, row_stride, 16, rows, columns, offset, accumulate, m + c,
-                                      product_stride);
+                    NAME(output_tile)(to + c, y_stride, row_stride, 16, rows, columns, offset, m + c, product_stride);
                 else
-                    NAME(output_tile)(to + c, y_stride, row_stride, lanes, rows, columns, offset, accumulate, m + c,
+                    NAME(output_tile)(to + c, y_stride, row_stride, lanes, rows, columns, offset, m + c,
                                       product_stride);
             }
         }

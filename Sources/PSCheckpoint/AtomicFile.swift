@@ -9,7 +9,7 @@ package struct WrittenFile: Sendable, Hashable {
     package let sha256: String
 }
 
-enum AtomicFile {
+package enum AtomicFile {
     /// Lets `body` write `path + ".tmp"`, then makes it durable and renames it to `path`.
     ///
     /// When anything fails the temporary file is removed and whatever was at `path` stays.
@@ -17,10 +17,7 @@ enum AtomicFile {
         _ path: String, _ body: (FileWriter) throws(CheckpointError) -> Void
     ) throws(CheckpointError) -> WrittenFile {
         let temporary = path + ".tmp"
-        // A rename would replace a device or a directory's link by a plain file.
-        if FileSystem.exists(path), !FileSystem.isRegularFile(path) {
-            throw .damaged(path: path, problem: "is there and is no regular file; choose another path")
-        }
+        try checkReplaceable(path)
         do throws(CheckpointError) {
             let writer = try FileWriter(path: temporary)
             try body(writer)
@@ -34,8 +31,23 @@ enum AtomicFile {
     }
 
     @discardableResult
-    static func write(_ path: String, _ bytes: [UInt8]) throws(CheckpointError) -> WrittenFile {
+    package static func write(_ path: String, _ bytes: [UInt8]) throws(CheckpointError) -> WrittenFile {
         try write(path) { (writer) throws(CheckpointError) in try writer.write(bytes) }
+    }
+
+    /// Throws unless a file can be created beside `path` and renamed to it, so that long work is not done in vain.
+    package static func check(_ path: String) throws(CheckpointError) {
+        try checkReplaceable(path)
+        let temporary = path + ".tmp"
+        _ = try Descriptor("create", temporary, flags: O_WRONLY | O_CREAT)
+        unlink(temporary)
+    }
+
+    private static func checkReplaceable(_ path: String) throws(CheckpointError) {
+        // A rename would replace a device or a directory's link by a plain file.
+        if FileSystem.exists(path), !FileSystem.isRegularFile(path) {
+            throw .damaged(path: path, problem: "is there and is no regular file; choose another path")
+        }
     }
 }
 

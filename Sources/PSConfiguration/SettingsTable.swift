@@ -103,10 +103,10 @@ package enum SettingsTable {
     private static let engine: [Setting] = [
         .choice(
             "engine.convolution", \.engine.planning.convolution,
-            "where convolutions go by Winograd: nowhere, wherever it exists, or where it is cheaper"),
+            "where convolutions go by Winograd: nowhere, wherever exact enough, or where also cheaper"),
         .number(
             "engine.maxError", \.engine.planning.maximumError, aboveZero...1,
-            "auto: largest relative RMS error of a layer's algorithm against float64"),
+            "Winograd: largest relative RMS error of a layer's algorithm against float64"),
         Setting(
             "engine.plan", \.engine.planFile, .optionalText,
             "file of a plan for training, as psctl bench plan writes it; wins over the two above",

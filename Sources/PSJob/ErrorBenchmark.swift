@@ -61,7 +61,7 @@ package struct ErrorBenchmark: Encodable {
             let shape = convolution.shape
             if convolutions[..<place].contains(where: { $0.shape == shape }) { continue }
             note(shape.text)
-            let sample = RoundingSample(shape, seed: seed)
+            let sample = try RoundingSample(shape, seed: seed)
             let algorithms = try shape.candidates.map {
                 Algorithm(
                     algorithm: $0.algorithm, name: ConvolutionKernel(shape, $0.algorithm).name,

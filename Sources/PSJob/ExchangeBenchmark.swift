@@ -61,7 +61,7 @@ package struct ExchangeBenchmark: Encodable, Sendable {
         self.servers = servers
         self.workers = workers
         self.rounds = rounds
-        roundSeconds = roundSecondsAll.sorted()[rounds / 2]
+        roundSeconds = median(roundSecondsAll)
         bytesPerRound = workers * MemoryLayout<Float>.stride * (layout.count + layout.weightCount)
         gigabytesPerSecond = Double(bytesPerRound) / roundSeconds / 1e9
 

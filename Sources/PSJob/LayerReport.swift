@@ -38,7 +38,7 @@ package struct LayerReport: Encodable, Sendable {
     package let algorithms: [Sum]
     /// In the order of a step.
     package let passes: [Sum]
-    /// The step's time outside all rows: loss, update, taking over the weights.
+    /// The step's time outside all rows: clip, update, taking over the weights.
     package let otherMilliseconds: Double
     package let stepMilliseconds: Double
     /// Operations of the direct method in the whole step over the step's time.

@@ -12,8 +12,6 @@ package struct RoundingErrors: Sendable, Hashable, Encodable {
     package let forward: Double
     package let dataGradient: Double
     package let weightGradient: Double
-
-    package var largest: Double { max(forward, dataGradient, weightGradient) }
 }
 
 /// Operands of one shape and the true values of some of its results. The inputs are standard normal, then rectified, as
@@ -33,12 +31,12 @@ final class RoundingSample {
     private static let mapPoints = 1024
     private static let weightPoints = 256
 
-    init(_ shape: ConvolutionShape, seed: UInt64) {
+    init(_ shape: ConvolutionShape, seed: UInt64) throws(NetworkError) {
         self.shape = shape
         func random(_ name: String) -> CounterRandom { CounterRandom(seed: seed, name: "\(shape) \(name)") }
-        input = FloatMemory(shape.inputPixels * shape.inputChannels)
-        outputGradient = FloatMemory(shape.outputPixels * shape.outputChannels)
-        weights = FloatMemory(shape.outputChannels * shape.depth)
+        input = try FloatMemory(shape.inputPixels * shape.inputChannels)
+        outputGradient = try FloatMemory(shape.outputPixels * shape.outputChannels)
+        weights = try FloatMemory(shape.outputChannels * shape.depth)
         input.fill(random("input")) { max($0, 0) }
         outputGradient.fill(random("output gradient")) { $0 }
         let scale = 1 / Float(shape.depth).squareRoot()
@@ -55,15 +53,15 @@ final class RoundingSample {
     }
 
     /// Computes all directions by an algorithm the shape has.
-    func errors(_ algorithm: ConvolutionAlgorithm, threads: Int) throws(KernelError) -> RoundingErrors {
+    func errors(_ algorithm: ConvolutionAlgorithm, threads: Int) throws -> RoundingErrors {
         let kernel = ConvolutionKernel(shape, algorithm)
-        let prepared = FloatMemory(kernel.weightFloats)
-        let preparedForGradient = FloatMemory(kernel.gradientWeightFloats)
-        let parts = FloatMemory(kernel.partFloats)
-        let scratch = FloatMemory(threads * kernel.scratchFloats)
-        let y = FloatMemory(outputGradient.count)
-        let dx = FloatMemory(input.count)
-        let dw = FloatMemory(weights.count)
+        let prepared = try FloatMemory(kernel.weightFloats)
+        let preparedForGradient = try FloatMemory(kernel.gradientWeightFloats)
+        let parts = try FloatMemory(kernel.partFloats)
+        let scratch = try FloatMemory(threads * kernel.scratchFloats)
+        let y = try FloatMemory(outputGradient.count)
+        let dx = try FloatMemory(input.count)
+        let dw = try FloatMemory(weights.count)
         let context = try KernelContext(threads: threads, scratch: scratch.base, scratchFloats: kernel.scratchFloats)
         return withExtendedLifetime((self, prepared, preparedForGradient, parts, scratch)) {
             for item in 0..<kernel.prepareItems {
@@ -95,16 +93,16 @@ final class RoundingSample {
 
 /// Floats that start as NaN, so that one which is not overwritten shows.
 private final class FloatMemory {
-    let base: UnsafeMutablePointer<Float>
+    private let arena: Arena
     let count: Int
 
-    init(_ count: Int) {
+    init(_ count: Int) throws(NetworkError) {
         self.count = count
-        base = .allocate(capacity: max(count, 1))
-        base.initialize(repeating: .nan, count: count)
+        arena = try Arena(floats: max(count, 1))
+        base.update(repeating: .nan, count: count)
     }
 
-    deinit { base.deallocate() }
+    var base: UnsafeMutablePointer<Float> { arena.base }
 
     /// Standard normal draws, each passed through `change`.
     func fill(_ random: CounterRandom, _ change: (Float) -> Float) {

@@ -80,13 +80,12 @@ package struct DirectConvolution: Sendable, Hashable {
         inputGradient: FeatureMap?, accumulate: Bool, parts: UnsafeMutablePointer<Float>,
         canonical: UnsafeMutablePointer<Float>, context: KernelContext
     ) -> Double {
-        let clock = ShareClock(threads: 1)
-        let start = clock.now
+        let start = ContinuousClock.now
         let gradient = outputGradient.materialised(context).map
         weightGradient.compute(
             input: input, outputGradient: gradient, parts: parts, canonical: canonical, context: context)
         guard let gradientWeights, let inputGradient else { return 0 }
-        let middle = clock.now
+        let middle = ContinuousClock.now
         switch dataGradient {
         case .mirrored(let product):
             product.compute(
@@ -97,7 +96,7 @@ package struct DirectConvolution: Sendable, Hashable {
                 outputGradient: gradient, weights: gradientWeights, inputGradient: inputGradient,
                 accumulate: accumulate, context: context)
         }
-        clock.add(first: clock.now - middle, second: middle - start, thread: 0)
-        return clock.share
+        let end = ContinuousClock.now
+        return (end - middle) / (end - start)
     }
 }

@@ -23,7 +23,8 @@ package final class KernelContext {
     package func scratch(_ thread: Int) -> UnsafeMutablePointer<Float> { scratch + thread * scratchStride }
 }
 
-/// The name of the kernel set OpenBLAS chose for this processor. Equal names give equal bits.
+/// The name of the kernel set OpenBLAS chose for this processor. With one build of OpenBLAS, equal names give
+/// equal bits.
 package func blasCoreName() -> String { String(cString: openblas_get_corename()) }
 
 /// Product sizes up to this many multiply-adds take OpenBLAS's small-matrix path: no packing, no lock, 110 of the

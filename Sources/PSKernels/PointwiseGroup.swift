@@ -49,8 +49,8 @@ package struct PointwiseGroup: Sendable, Hashable {
         chunks = BlockCut(pixels, size: max(forwardRows, min(most, cached) / forwardRows * forwardRows))
         gradientRows = tileRows(columns: WeightPanels.widest, depth: outputDepth.longest)
         // Few where the weights are large or the pixels few, for each costs a copy of the weights to be written, read and
-        // added; powers of two, which threads share evenly.
-        let copies = PointwiseGroup.partFloats / (inputChannels * outputs)
+        // added; powers of two where there are many pixels, which threads share evenly.
+        let copies = PointwiseGroup.mostPartFloats / (inputChannels * outputs)
         let wanted = [16, 8].first { $0 <= copies && $0 * 256 <= pixels } ?? min(4, max(1, pixels / 48))
         gradientChunks = EvenCut(pixels, pieces: wanted)
         let tile = max(96, min(240, PointwiseGroup.cachedFloats / (inputChannels + outputs)))
@@ -58,7 +58,7 @@ package struct PointwiseGroup: Sendable, Hashable {
     }
 
     /// Floats that the parts of the weight gradient may take together.
-    private static let partFloats = 24 << 20
+    private static let mostPartFloats = 24 << 20
 
     /// Floats of a core's second-level cache that a tile may take: 700 KB of the 1 MB that is common.
     private static let cachedFloats = 175_000

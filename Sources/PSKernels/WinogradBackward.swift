@@ -24,10 +24,12 @@ extension WinogradConvolution {
         precondition(outputGradient.map.pixels == shape.outputPixels)
         precondition(outputGradient.map.channels == shape.outputChannels)
         precondition((gradientWeights == nil) == (inputGradient == nil))
+        let (transforms, slots) = (transforms, slots)
         let clock = ShareClock(threads: context.pool.threadCount)
         context.pool.run(chunks.pieces * backwardGroups.pieces) { item, thread in
             let item = BackwardItem(
-                plan: self, input: input, outputGradient: outputGradient, gradientWeights: gradientWeights,
+                plan: self, transforms: transforms, slots: slots, input: input, outputGradient: outputGradient,
+                gradientWeights: gradientWeights,
                 inputGradient: inputGradient, accumulate: accumulate,
                 part: parts + item / backwardGroups.pieces * weightFloats, images: chunks[item / backwardGroups.pieces],
                 group: backwardGroups[item % backwardGroups.pieces], scratch: context.scratch(thread))
@@ -44,6 +46,8 @@ extension WinogradConvolution {
 /// The gradients of some images with respect to a group of input channels.
 private struct BackwardItem {
     let plan: WinogradConvolution
+    let transforms: winograd_transforms
+    let slots: [WinogradConvolution.WeightSlot]
     let input: InputMap
     let outputGradient: GradientMap
     let gradientWeights: UnsafePointer<Float>?
@@ -73,8 +77,6 @@ private struct BackwardItem {
         _ thread: Int
     ) {
         var map = plan.map
-        let transforms = plan.transforms
-        let slots = plan.slots
         let v = scratch
         let m = v + inputs.floats
         let tiles = lines.count * plan.columns
@@ -89,24 +91,21 @@ private struct BackwardItem {
             &map, input.map.base + channels.lowerBound, input.map.pixelStride, Int32(channels.count),
             (input.norm?.scale).map { $0 + channels.lowerBound }, (input.norm?.shift).map { $0 + channels.lowerBound },
             lines.lowerBound, lines.count, v, inputs.productStride, inputs.tileStride)
-        var begun = Set<Int>()
-        for product in 0..<plan.scheme.products {
-            // At stride 2 several products add to one weight.
-            let isFirst = begun.insert(slots[product]).inserted && isFirst
+        for (product, slot) in slots.enumerated() {
             addWeightGradient(
                 tiles: tiles, v + product * inputs.productStride, inputs.tileStride,
-                m + product * outputs.productStride, outputs.tileStride, accumulate: !isFirst,
-                part + slots[product] * plan.panels.elementCount)
+                m + product * outputs.productStride, outputs.tileStride, accumulate: !(isFirst && slot.isFirst),
+                part + slot.index * plan.panels.elementCount)
         }
         let weightsDone = clock.now
         guard let inputGradient, let gradientWeights else {
             clock.add(first: .zero, second: weightsDone - start, thread: thread)
             return
         }
-        for product in 0..<plan.scheme.products {
+        for (product, slot) in slots.enumerated() {
             plan.multiplyPanels(
                 plan.gradientPanels, group, rows: tiles, m + product * outputs.productStride, outputs.tileStride,
-                gradientWeights + slots[product] * plan.gradientPanels.elementCount,
+                gradientWeights + slot.index * plan.gradientPanels.elementCount,
                 v + product * inputs.productStride, inputs.tileStride)
         }
         transforms.input_gradient(

@@ -112,15 +112,23 @@ package struct WinogradConvolution: Sendable, Hashable {
         return found.pointee
     }
 
-    /// The weight slot of each product.
-    var slots: [Int] {
+    /// The weights one product is taken with.
+    struct WeightSlot {
+        let index: Int
+        /// Whether no product before it has the same; at stride 2 some share their weights.
+        let isFirst: Bool
+    }
+
+    /// The slot of each product.
+    var slots: [WeightSlot] {
         let transforms = transforms
-        return (0..<scheme.vertical.products).flatMap { vertical in
+        let indices = (0..<scheme.vertical.products).flatMap { vertical in
             (0..<scheme.horizontal.products).map { horizontal in
                 Int(transforms.vertical.slots[vertical]) * scheme.horizontal.weights
                     + Int(transforms.horizontal.slots[horizontal])
             }
         }
+        return indices.enumerated().map { WeightSlot(index: $1, isFirst: !indices[..<$0].contains($1)) }
     }
 
     var map: winograd_map {

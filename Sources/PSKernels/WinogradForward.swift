@@ -54,12 +54,12 @@ extension WinogradConvolution {
             for product in 0..<scheme.products {
                 multiplyPanels(
                     panels, group, rows: tiles, v + product * inputs.productStride, inputs.tileStride,
-                    weights + slots[product] * panels.elementCount, m + product * outputs.productStride,
+                    weights + slots[product].index * panels.elementCount, m + product * outputs.productStride,
                     outputs.tileStride)
             }
             transforms.output(
                 &map, output.base + channels.lowerBound, output.pixelStride, Int32(channels.count),
-                bias.map { $0 + channels.lowerBound }, 0, block.lowerBound, block.count, m, outputs.productStride,
+                bias.map { $0 + channels.lowerBound }, block.lowerBound, block.count, m, outputs.productStride,
                 outputs.tileStride)
             finish(item, pixels(ofItem: item), channels)
         }

@@ -47,8 +47,8 @@ package struct ArenaPlan {
 }
 
 /// The memory itself: private, zero at first, in huge pages where the system has them.
-final class Arena {
-    let base: UnsafeMutablePointer<Float>
+package final class Arena {
+    package let base: UnsafeMutablePointer<Float>
     let byteCount: Int
 
     static func byteCount(floats: Int) -> Int {
@@ -56,7 +56,7 @@ final class Arena {
         return (floats * MemoryLayout<Float>.stride + page - 1) / page * page
     }
 
-    init(floats: Int) throws(NetworkError) {
+    package init(floats: Int) throws(NetworkError) {
         byteCount = Arena.byteCount(floats: floats)
         let memory = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         guard let memory, memory != MAP_FAILED else {

@@ -20,7 +20,7 @@ package enum ConvolutionKernel: Hashable {
         }
     }
 
-    /// As plans and timings name it.
+    /// As timings name it; plans say "direct" and "winograd-6".
     package var name: String {
         switch self {
         case .direct: "im2col"

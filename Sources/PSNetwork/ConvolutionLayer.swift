@@ -47,7 +47,7 @@ struct ConvolutionLayer: Layer {
         ) {
             kernel.backward(
                 input: input, outputGradient: outputGradient, gradientWeights: parameters.gradientWeights,
-                inputGradient: parameters.gradientWeights == nil ? nil : inputGradient, accumulate: accumulates,
+                inputGradient: inputGradient, accumulate: accumulates,
                 parts: workspace, canonical: step.gradients + norm.layout.offsets[norm.tensors.weight!],
                 context: step.context)
         }

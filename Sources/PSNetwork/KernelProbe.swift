@@ -7,24 +7,43 @@ import PSPlanning
 
 package enum KernelProbe {
     /// The BLAS kernel set's name, and a hash of the gradients of one small training step, which passes through every
-    /// algorithm of the plan. Takes a fraction of a second.
+    /// algorithm a plan can choose. Takes a fraction of a second.
     package static func identity() -> (coreName: String, hash: UInt64) {
-        var settings = ModelSettings()
-        settings.stem = 79
-        settings.imageSize = 40
-        settings.width = 0.3
-        settings.classes = 20
         do {
-            // Winograd wherever it exists, im2col where not: each kind of kernel at least once.
-            var plan = PlanSettings()
-            plan.convolution = .winograd
-            let description = try ModelDescription(settings)
-            let network = try TrainingNetwork(
-                description: description, batch: 2, threads: 1,
-                plan: EnginePlan(description: description, batch: 2, settings: plan))
+            let network = try TrainingNetwork(description: description, batch: batch, threads: 1, plan: plan)
             return (blasCoreName(), try hash(of: network))
         } catch {
             preconditionFailure("the probe's own network cannot be built: \(error)")
+        }
+    }
+
+    package static let batch = 2
+
+    package static var description: ModelDescription {
+        get throws(ModelError) {
+            var settings = ModelSettings()
+            settings.stem = 79
+            settings.imageSize = 40
+            settings.width = 0.3
+            settings.classes = 20
+            return try ModelDescription(settings)
+        }
+    }
+
+    /// Goes round the algorithms of each kind of window, layer by layer: each serves forward and each backward.
+    package static var plan: EnginePlan {
+        get throws(ModelError) {
+            var (plan, layersOfKind) = (EnginePlan.direct, [String: Int]())
+            for convolution in try description.plannedConvolutions(batch: batch) {
+                let window = convolution.shape.window
+                let candidates = convolution.shape.candidates
+                let turn = layersOfKind["\(window.kernel) \(window.stride)", default: 0]
+                layersOfKind["\(window.kernel) \(window.stride)"] = turn + 1
+                plan.layers[convolution.name] = ConvolutionChoice(
+                    forward: candidates[turn % candidates.count].algorithm,
+                    backward: candidates[(turn + 1) % candidates.count].algorithm)
+            }
+            return plan
         }
     }
 

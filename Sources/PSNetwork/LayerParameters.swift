@@ -58,7 +58,7 @@ struct LayerParameters {
     }
 }
 
-/// The batch norm of one convolution in training: statistics forward, both passes backward.
+/// The batch norm of one convolution in training: statistics forward, their gradients' sums backward.
 struct NormUnit {
     let name: String
     let tensors: Node.Tensors

@@ -14,7 +14,7 @@ package struct LayerTiming: Sendable, Hashable {
 
     package let layer: String
     package let pass: Pass
-    /// What computed it: "direct", "F(6x6,3x3)", "1x1", "max pool" and so on.
+    /// What computed it: "im2col", "F(6x6,3x3)", "1x1", "max pool" and so on.
     package let algorithm: String
     package let seconds: Double
     /// Floating-point operations of the direct method, two a multiply-add; 0 for passes that are no product.

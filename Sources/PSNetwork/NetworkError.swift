@@ -1,11 +1,13 @@
 // What can go wrong in the engine through a person's or a data set's fault.
 
+import PSKernels
+
 package enum NetworkError: Error, Equatable, CustomStringConvertible {
     case labelOutOfRange(label: Int, image: Int, classes: Int)
     /// A batch norm that would see one value per channel has no variance to divide by.
     case singleValueBatchNorm(layer: String, batch: Int)
     case outOfMemory(bytes: Int, reason: String)
-    case threadsRefused(wanted: Int, reason: String)
+    case kernel(KernelError)
 
     package var description: String {
         switch self {
@@ -17,8 +19,7 @@ package enum NetworkError: Error, Equatable, CustomStringConvertible {
                 + "use a batch of at least 2 or larger images"
         case .outOfMemory(let bytes, let reason):
             "the network needs \(bytes >> 20) MiB, which the system refused (\(reason)); use a smaller batch"
-        case .threadsRefused(let wanted, let reason):
-            "the system refused \(wanted) compute threads (\(reason)); set cluster.threads to a smaller number"
+        case .kernel(let error): error.description
         }
     }
 }

@@ -5,14 +5,6 @@ import PSKernels
 import PSModel
 import PSParameters
 
-/// Where the elements of one tensor of the layout go.
-private enum TensorTarget {
-    case weights(UnsafeMutablePointer<Float>)
-    case vector(UnsafeMutablePointer<Float>)
-    /// A tensor this network does not use: the auxiliary head's in inference, running statistics in training.
-    case unused
-}
-
 /// One layer and the tensors it owns, node after node.
 struct PlacedLayer {
     let work: any Layer
@@ -36,7 +28,9 @@ final class NetworkMemory {
     let context: KernelContext
     /// In the order they run.
     private(set) var layers: [PlacedLayer] = []
-    private var targets: [TensorTarget]
+    /// Where each tensor of the layout goes; nil for those this network does not use: the auxiliary head's in inference,
+    /// running statistics in training.
+    private var targets: [UnsafeMutablePointer<Float>?]
     private var preparations: [Preparation] = []
     /// Whether weights came since they were prepared last.
     private var isStale = true
@@ -49,12 +43,9 @@ final class NetworkMemory {
                 threads: threads, scratch: arena.base + plan.arena.offset(plan.scratch),
                 scratchFloats: plan.scratchFloats)
         } catch {
-            switch error {
-            case .threadsRefused(let wanted, _, let code):
-                throw .threadsRefused(wanted: wanted, reason: String(cString: strerror(code)))
-            }
+            throw .kernel(error)
         }
-        targets = [TensorTarget](repeating: .unused, count: plan.description.layout.tensors.count)
+        targets = [UnsafeMutablePointer<Float>?](repeating: nil, count: plan.description.layout.tensors.count)
         for node in plan.nodes where node.isUsed {
             passThrough(node)
             if let layer = makeLayer(node) { layers.append(layer) }
@@ -94,11 +85,8 @@ final class NetworkMemory {
         for piece in slice.pieces {
             let source = values + (piece.range.lowerBound - elements.lowerBound)
             let first = piece.range.lowerBound - layout.offsets[piece.tensor]
-            switch targets[piece.tensor] {
-            case .unused: break
-            case .vector(let target), .weights(let target):
-                (target + first).update(from: source, count: piece.range.count)
-            }
+            guard let target = targets[piece.tensor] else { continue }
+            (target + first).update(from: source, count: piece.range.count)
         }
         isStale = true
     }
@@ -295,15 +283,17 @@ final class NetworkMemory {
         _ node: Node, _ regions: ParameterRegions, gradientWeights: Int? = nil
     ) -> LayerParameters {
         let parameters = LayerParameters(regions, gradientWeights: gradientWeights, base: base)
-        let vectors = [
-            (node.tensors.scale, parameters.gamma), (node.tensors.bias, parameters.bias),
-            (node.tensors.runningMean, parameters.runningMean),
-            (node.tensors.runningVariance, parameters.runningVariance),
+        var tensors = [
+            (node.tensors.weight, parameters.canonical), (node.tensors.scale, parameters.gamma),
+            (node.tensors.bias, parameters.bias),
         ]
-        for (tensor, target) in vectors {
-            if let tensor { targets[tensor] = .vector(target) }
+        if plan.mode == .inference {
+            tensors.append((node.tensors.runningMean, parameters.runningMean))
+            tensors.append((node.tensors.runningVariance, parameters.runningVariance))
         }
-        if let weight = node.tensors.weight { targets[weight] = .weights(parameters.canonical) }
+        for (tensor, target) in tensors {
+            if let tensor { targets[tensor] = target }
+        }
         return parameters
     }
 

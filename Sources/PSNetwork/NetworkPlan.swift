@@ -165,7 +165,7 @@ struct NetworkPlan {
 
     private func isPointwise(_ index: Int) -> Bool {
         guard case .convolution(let window) = nodes[index].node.operation else { return false }
-        return window.kernel.area == 1 && window.stride.area == 1 && window.padding == 0
+        return slidingWindow(nodes[index].node, window).isPointwise
     }
 
     /// Readers of a node's map, in the order of the graph.
@@ -345,7 +345,7 @@ struct NetworkPlan {
             parameters: reserveParameters(
                 outputChannels: shape.outputChannels, perOutput: shape.depth, weightFloats: forward.weightFloats,
                 gradientWeightFloats: needsDataGradient(index) ? backward.gradientWeightFloats : nil),
-            flops: 2 * Double(batch * node.macs))
+            flops: 2 * Double(batch) * Double(node.macs))
         scratchFloats = max(scratchFloats, forward.scratchFloats)
         switch mode {
         case .training:

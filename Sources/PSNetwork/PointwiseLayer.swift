@@ -79,7 +79,7 @@ struct PointwiseLayer: Layer {
         step.clock.measureBackward(name, "1x1", flops: kernels.flops, hasDataGradient: gradientWeights != nil) {
             kernels.group.backward(
                 input: input, outputGradients: gradients, gradientWeights: gradientWeights,
-                inputGradient: gradientWeights == nil ? nil : inputGradient, accumulate: accumulates,
+                inputGradient: inputGradient, accumulate: accumulates,
                 parts: workspace,
                 canonical: members.map { step.gradients + $0.norm!.layout.offsets[$0.norm!.tensors.weight!] },
                 context: step.context)
@@ -152,7 +152,7 @@ struct DenseLayer: Layer {
             kernels.group.backward(
                 input: input, outputGradients: [GradientMap(outputGradient)],
                 gradientWeights: parameters.gradientWeights,
-                inputGradient: parameters.gradientWeights == nil ? nil : inputGradient, accumulate: accumulates,
+                inputGradient: inputGradient, accumulate: accumulates,
                 parts: workspace, canonical: [step.gradients + layout.offsets[tensors.weight!]], context: step.context)
         }
     }

@@ -7,21 +7,21 @@ package struct PlanSettings: Sendable, Hashable {
     package enum Convolution: String, Sendable, Hashable, CaseIterable {
         /// No Winograd anywhere.
         case direct
-        /// Winograd wherever a kernel has a form for it, whatever it costs.
+        /// Winograd wherever there is a form exact enough, whatever it costs.
         case winograd
-        /// The cheapest algorithm of each layer.
+        /// The cheapest algorithm that is exact enough, layer by layer.
         case auto
     }
 
     package var convolution = Convolution.auto
-    /// Largest relative RMS error an algorithm may have against float64, layer by layer.
+    /// Largest relative RMS error of an algorithm other than direct against float64 (`ConvolutionCandidate.error`).
     package var maximumError = 2e-5
 
     package init() {}
 }
 
 /// The algorithms of one layer.
-package struct ConvolutionChoice: Sendable, Hashable, Codable {
+package struct ConvolutionChoice: Sendable, Hashable {
     package var forward: ConvolutionAlgorithm
     /// Of the data gradient and the weight gradient, which share their transforms.
     package var backward: ConvolutionAlgorithm
@@ -36,7 +36,7 @@ package struct ConvolutionChoice: Sendable, Hashable, Codable {
 
 /// The choices for the convolutions of one model at one batch. Pointwise convolutions and dense layers have none: they
 /// are matrix products as they stand.
-package struct EnginePlan: Sendable, Hashable, Codable {
+package struct EnginePlan: Sendable, Hashable {
     /// By the layer's name.
     package var layers: [String: ConvolutionChoice]
 
@@ -65,7 +65,9 @@ package struct EnginePlan: Sendable, Hashable, Codable {
                 return candidates[costs.indices.min { costs[$0] < costs[$1] }!].algorithm
             }
             layers[convolution.name] = ConvolutionChoice(
-                forward: cheapest([.forward]), backward: cheapest([.dataGradient, .weightGradient]))
+                forward: cheapest([.forward]),
+                backward: cheapest(
+                    convolution.readsImages ? [.weightGradient] : [.dataGradient, .weightGradient]))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 import Foundation
 import PSModel
+import PSParameters
 
 /// A plan together with what it was made for.
 package struct PlanFile: Sendable, Hashable {
@@ -16,6 +17,7 @@ package struct PlanFile: Sendable, Hashable {
     package static let format = 1
 
     package let model: String
+    /// What the choices were made for; they hold for any size and batch that has a form of them.
     package let imageSize: Int
     package let batch: Int
     /// What made it: "auto", "direct", "measured" and so on; for people.
@@ -44,13 +46,7 @@ package struct PlanFile: Sendable, Hashable {
 
     /// Names the choices: two plans with the same identity give the same bits. FNV-1a over the layers.
     package var identity: UInt64 {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for layer in layers {
-            for byte in "\(layer.name) \(layer.forward) \(layer.backward)\n".utf8 {
-                hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3
-            }
-        }
-        return hash
+        fnv1a(layers.map { "\($0.name) \($0.forward) \($0.backward)\n" }.joined())
     }
 
     /// "auto, 27 of 55 layers Winograd (1f3a...)", for people.
@@ -118,6 +114,10 @@ extension PlanFile {
         for layer in found.layers where !seen.insert(layer.name).inserted {
             throw .damaged(path: path, problem: "layer \(layer.name) is in it twice")
         }
+        // People are shown it, on terminals.
+        if found.origin.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
+            throw .damaged(path: path, problem: ".origin has control characters")
+        }
         self = found
     }
 
@@ -126,7 +126,10 @@ extension PlanFile {
         do {
             text = try String(contentsOfFile: path, encoding: .utf8)
         } catch {
-            throw .unreadable(path: path, reason: error.localizedDescription)
+            let system = (error as NSError).userInfo[NSUnderlyingErrorKey] as? POSIXError
+            throw .unreadable(
+                path: path,
+                reason: system.map { String(cString: strerror($0.code.rawValue)) } ?? error.localizedDescription)
         }
         try self.init(text: text, path: path)
     }
@@ -134,7 +137,7 @@ extension PlanFile {
     /// A decoder's error as a place and a problem.
     private static func problem(_ error: DecodingError) -> String {
         func at(_ path: [any CodingKey]) -> String {
-            path.map { $0.intValue.map { "[\($0)]" } ?? ".\($0.stringValue)" }.joined()
+            path.isEmpty ? "it" : path.map { $0.intValue.map { "[\($0)]" } ?? ".\($0.stringValue)" }.joined()
         }
         switch error {
         case .keyNotFound(let key, let context): return "\(at(context.codingPath + [key])) is missing"
@@ -142,7 +145,8 @@ extension PlanFile {
             return "\(at(context.codingPath)) is of the wrong kind"
         case .dataCorrupted(let context) where !context.codingPath.isEmpty:
             return "\(at(context.codingPath)): \(context.debugDescription)"
-        default: return "it is not JSON"
+        // The decoder says no more than that, of numbers that are no integers too.
+        default: return "it is not JSON, or a number in it is out of range"
         }
     }
 }
@@ -150,16 +154,16 @@ extension PlanFile {
 // MARK: Checking
 
 extension PlanFile {
-    /// Throws unless the plan has a choice for exactly the model's convolutions, and each has a form of its choice.
+    /// Throws unless the plan is of this model, with a choice for exactly its convolutions, and each has a form of its
+    /// choice.
     ///
     /// - Parameters:
     ///   - batch: the images of a step, which may differ from those the plan was made for.
     ///   - path: what messages call the plan.
-    ///   - candidates: the algorithms a shape has.
-    package func check(
-        description: ModelDescription, batch: Int, path: String,
-        candidates: (ConvolutionShape) -> [ConvolutionCandidate] = { $0.candidates }
-    ) throws(PlanError) {
+    package func check(description: ModelDescription, batch: Int, path: String) throws(PlanError) {
+        guard model == description.settings.name else {
+            throw .otherLayers(path: path, problem: "it is for \(model), not \(description.settings.name)")
+        }
         let convolutions = description.plannedConvolutions(batch: batch)
         let known = Set(convolutions.map(\.name))
         if let stranger = layers.first(where: { !known.contains($0.name) }) {
@@ -170,7 +174,7 @@ extension PlanFile {
             guard let choice = choices[convolution.name] else {
                 throw .otherLayers(path: path, problem: "it has no choice for layer \(convolution.name)")
             }
-            let available = candidates(convolution.shape).map(\.algorithm)
+            let available = convolution.shape.candidates.map(\.algorithm)
             for algorithm in [choice.forward, choice.backward] where !available.contains(algorithm) {
                 throw .noForm(path: path, layer: convolution.name, algorithm: algorithm, available: available)
             }

@@ -7,6 +7,8 @@ package struct PlannedConvolution: Sendable, Hashable {
     /// The node's name.
     package let name: String
     package let shape: ConvolutionShape
+    /// Whether its input are the images, which need no gradient.
+    package let readsImages: Bool
 }
 
 extension ModelDescription {
@@ -14,13 +16,15 @@ extension ModelDescription {
     package func plannedConvolutions(batch: Int) -> [PlannedConvolution] {
         nodes.compactMap { node in
             guard case .convolution(let window) = node.operation else { return nil }
-            let input = nodes[node.inputs[0]].shape
+            let source = nodes[node.inputs[0]]
+            let input = source.shape
             let sliding = SlidingWindow(window, input: input, output: node.shape)
             if sliding.isPointwise { return nil }
             return PlannedConvolution(
                 name: node.name,
                 shape: ConvolutionShape(
-                    batch: batch, window: sliding, inputChannels: input.channels, outputChannels: node.shape.channels))
+                    batch: batch, window: sliding, inputChannels: input.channels, outputChannels: node.shape.channels),
+                readsImages: source.operation == .input)
         }
     }
 }
@@ -40,7 +44,7 @@ package struct ConvolutionCandidate: Sendable, Hashable {
 extension ConvolutionShape {
     /// The algorithms this convolution can be computed by, direct first, then by ascending tile.
     package var candidates: [ConvolutionCandidate] {
-        [ConvolutionCandidate(algorithm: .direct, error: 3e-7)]
+        [ConvolutionCandidate(algorithm: .direct, error: 3.5e-7)]
             + WinogradScheme.tiles(for: self).sorted().compactMap { tile in
                 WinogradScheme(self, tile: tile).map {
                     ConvolutionCandidate(algorithm: .winograd(tile: tile), error: $0.error)

@@ -63,18 +63,18 @@ package struct WinogradScheme: Sendable, Hashable {
             + (vertical.stride == 1 ? "" : "/\(vertical.stride)")
     }
 
-    /// Relative RMS error against float64, measured: the worst of forward and the two gradients over Inception-v3's
-    /// layers of this kernel at batch 8 and 32, inputs of variance 1 before their ReLU. Of plain sums it is 3e-7. Larger
-    /// tiles mean larger numbers in the transforms, whose differences lose digits.
+    /// Relative RMS error against float64: the worst that `psctl bench errors` gave for forward and the two gradients over
+    /// Inception-v3's layers of this kernel, with three seeds at batch 32 and one at 4 and at 8, rounded up. Larger tiles
+    /// mean larger numbers in the transforms, whose differences lose digits.
     package var error: Double {
-        if vertical.stride > 1 { return 7e-7 }
+        if vertical.stride > 1 { return 6.3e-7 }
         let square = vertical != .identity && horizontal != .identity
         switch (max(vertical.taps, horizontal.taps), max(vertical.outputs, horizontal.outputs)) {
-        case (3, 4): return square ? 5.7e-6 : 1.2e-6
-        case (3, 6): return square ? 1.3e-5 : 1.8e-6
-        case (5, 2): return 2.1e-6
-        case (5, 4): return 1e-5
-        case (7, 4): return 4.8e-6
+        case (3, 4): return square ? 4.5e-6 : 1.3e-6
+        case (3, 6): return square ? 7.9e-6 : 1.7e-6
+        case (5, 2): return 2.5e-6
+        case (5, 4): return 1.2e-5
+        case (7, 4): return 4.6e-6
         case (7, 6): return 1.1e-5
         default: preconditionFailure("no error was measured for \(name)")
         }

@@ -1,7 +1,7 @@
 // `psctl bench`: how fast the parts of a job are, each alone.
 
 import ArgumentParser
-import Foundation
+import PSCheckpoint
 import PSConfiguration
 import PSJob
 import PSModel
@@ -35,13 +35,14 @@ struct BenchCommand: ParsableCommand {
         }
 
         func run() throws {
+            if let svg { try AtomicFile.check(svg) }
             let description = try model.description()
             let benchmark = try StepBenchmark(
                 description: description, batch: model.batch, threads: threads.count, steps: steps,
                 plan: engine.settings.trainingPlan(description: description, batch: model.batch),
                 measuresLayers: plan || svg != nil)
             if let svg, let picture = benchmark.svg {
-                try Data(picture.utf8).write(to: URL(filePath: svg), options: .atomic)
+                try AtomicFile.write(svg, Array(picture.utf8))
             }
             write(json.isOn ? Report.json(benchmark) : benchmark.text)
         }

@@ -1,7 +1,7 @@
 // `psctl bench plan`: the fastest algorithm of each convolution on this machine, and what benchmarks compute.
 
 import ArgumentParser
-import Foundation
+import PSCheckpoint
 import PSConfiguration
 import PSJob
 import PSModel
@@ -57,7 +57,7 @@ extension PlanSettings.Convolution: ExpressibleByArgument {}
 struct MaximumErrorOption: ParsableArguments {
     @Option(
         name: .customLong("max-error"),
-        help: "Largest relative RMS error of a layer's algorithm against float64.")
+        help: "Winograd: largest relative RMS error of a layer's algorithm against float64.")
     var value = PlanSettings().maximumError
 
     func validate() throws {
@@ -69,7 +69,7 @@ struct MaximumErrorOption: ParsableArguments {
 
 /// `--convolution`, `--max-error`, `--plan-file`: how the convolutions are computed.
 struct EngineOptions: ParsableArguments {
-    @Option(help: "Where convolutions go by Winograd: nowhere, wherever it exists, or where it is cheaper.")
+    @Option(help: "Where convolutions go by Winograd: nowhere, wherever exact enough, or where also cheaper.")
     var convolution = PlanSettings().convolution
     @OptionGroup var maximumError: MaximumErrorOption
     @Option(help: "A plan as 'psctl bench plan' or a run's plan.json has it; wins over the two above.")
@@ -109,11 +109,13 @@ struct BenchPlanCommand: ParsableCommand {
     }
 
     func run() throws {
+        // Before minutes of measuring.
+        try AtomicFile.check(out)
         let progress = Progress()
         let benchmark = try PlanBenchmark(
             description: model.description(), batch: model.batch, threads: threads.count, steps: steps,
             maximumError: maximumError.value, note: { progress.say($0) })
-        try Data(benchmark.file.text.utf8).write(to: URL(filePath: out), options: .atomic)
+        try AtomicFile.write(out, Array(benchmark.file.text.utf8))
         write(json.isOn ? Report.json(benchmark) : benchmark.text)
     }
 }

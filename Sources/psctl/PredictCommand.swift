@@ -19,6 +19,9 @@ struct PredictCommand: ParsableCommand {
 
     func run() throws {
         let (model, batch) = try input.read(withoutAuxiliary: true)
+        if model.engine.planFile != nil {
+            throw ValidationError("engine.plan is for training; predict takes engine.convolution and engine.maxError")
+        }
         // More images than this gain no speed, only memory.
         let predictor = try Predictor(
             description: model.description, values: model.values, batch: min(batch.count, 32), threads: threads.count,

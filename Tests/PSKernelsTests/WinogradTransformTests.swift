@@ -65,7 +65,7 @@ private struct TransformCase {
 
     func output(_ m: [Float]) -> [Float] {
         var map = map
-        return filled(outputCount) { transforms.output(&map, $0, 16, 16, nil, 0, 0, lines, m, tiles * 16, 16) }
+        return filled(outputCount) { transforms.output(&map, $0, 16, 16, nil, 0, lines, m, tiles * 16, 16) }
     }
 
     func outputGradient(_ y: [Float]) -> [Float] {

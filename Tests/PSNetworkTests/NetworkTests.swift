@@ -244,7 +244,27 @@ import Testing
         #expect(bytes > 1_400_000_000 && bytes < 2_200_000_000)
     }
 
-    @Test func theProbeIsStable() {
+    @Test func theProbeIsStable() throws {
+        // Every algorithm of every kind of window, in both directions.
+        struct Use: Hashable {
+            let kernel: Size
+            let stride: Size
+            let algorithm: ConvolutionAlgorithm
+        }
+        let plan = try KernelProbe.plan
+        var (possible, forward, backward) = (Set<Use>(), Set<Use>(), Set<Use>())
+        for convolution in try KernelProbe.description.plannedConvolutions(batch: KernelProbe.batch) {
+            func use(_ algorithm: ConvolutionAlgorithm) -> Use {
+                Use(
+                    kernel: convolution.shape.window.kernel, stride: convolution.shape.window.stride,
+                    algorithm: algorithm)
+            }
+            possible.formUnion(convolution.shape.candidates.map { use($0.algorithm) })
+            forward.insert(use(plan[convolution.name].forward))
+            backward.insert(use(plan[convolution.name].backward))
+        }
+        #expect(possible.count == 3 * 7 && forward == possible && backward == possible)
+
         let first = KernelProbe.identity()
         let second = KernelProbe.identity()
         #expect(first.hash == second.hash && first.coreName == second.coreName)

@@ -58,9 +58,12 @@ import Testing
         }
     }
 
-    @Test(arguments: [1e-7, 1e-6, 4e-6, 5e-6, 9.3e-6])
-    func errorIsAtMostAsLargeAsAsked(maximum: Double) throws {
-        let (plan, convolutions) = try plan { $0.maximumError = maximum }
+    @Test(arguments: [1e-7, 1e-6, 4e-6, 5e-6, 9.3e-6], [PlanSettings.Convolution.auto, .winograd])
+    func errorIsAtMostAsLargeAsAsked(maximum: Double, convolution: PlanSettings.Convolution) throws {
+        let (plan, convolutions) = try plan {
+            $0.maximumError = maximum
+            $0.convolution = convolution
+        }
         var used = Set<ConvolutionAlgorithm>()
         for convolution in convolutions {
             for algorithm in [plan[convolution.name].forward, plan[convolution.name].backward] {
@@ -71,6 +74,19 @@ import Testing
         }
         #expect(used.contains(.winograd(tile: 4)) == (maximum > 2e-6))
         if maximum == 1e-7 { #expect(used == [.direct]) }
+    }
+
+    /// The images need no gradient, so nothing is paid for its transforms.
+    @Test func theFirstLayerHasNoDataGradient() throws {
+        var model = ModelSettings()
+        (model.stem, model.imageSize) = (79, 79)
+        let description = try ModelDescription(model)
+        let first = try #require(description.plannedConvolutions(batch: 8).first)
+        #expect(first.readsImages)
+        #expect(description.plannedConvolutions(batch: 8).dropFirst().allSatisfy { !$0.readsImages })
+        let costs = first.shape.candidates.map { ConvolutionCost.estimate(first.shape, $0.algorithm, .weightGradient) }
+        let plan = EnginePlan(description: description, batch: 8, settings: PlanSettings())
+        #expect(costs[0] == costs.min() && plan[first.name].backward == .direct)
     }
 
     /// A map one row beyond a whole number of tiles pays for a row of tiles.

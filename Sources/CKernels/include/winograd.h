@@ -42,11 +42,9 @@ typedef struct {
                   const float *shift, size_t first_line, size_t lines, float *v, ptrdiff_t product_stride,
                   ptrdiff_t tile_stride);
 
-    /// The outputs of those tiles from the weighted products. Added to what is there if `accumulate`; then, unless
-    /// `bias` is NULL, max(y + bias, 0).
+    /// The outputs of those tiles from the weighted products; unless `bias` is NULL, max(y + bias, 0) of them.
     void (*output)(const winograd_map *map, float *y, ptrdiff_t y_stride, int channels, const float *bias,
-                   int accumulate, size_t first_line, size_t lines, const float *m, ptrdiff_t product_stride,
-                   ptrdiff_t tile_stride);
+                   size_t first_line, size_t lines, const float *m, ptrdiff_t product_stride, ptrdiff_t tile_stride);
 
     /// Adjoint of `output`: the gradient of the weighted products from that of the outputs, which is read through
     /// `norm` unless that is NULL.
