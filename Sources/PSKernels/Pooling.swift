@@ -41,6 +41,11 @@ package struct PoolShape: Sendable, Hashable {
         }
     }
 
+    /// Gives each output's gradient to the input whose value it was. Inputs that won nowhere get zero.
+    ///
+    /// - Parameters:
+    ///   - taps: as `maxForward` wrote them.
+    ///   - inputGradient: overwritten, or added to if `accumulate`.
     package func maxBackward(
         outputGradient: FeatureMap, taps: UnsafePointer<UInt8>, inputGradient: FeatureMap, accumulate: Bool,
         context: KernelContext
@@ -74,6 +79,11 @@ package struct PoolShape: Sendable, Hashable {
         }
     }
 
+    /// Shares each output's gradient among the inputs of its window.
+    ///
+    /// - Parameters:
+    ///   - inputGradient: overwritten, or added to if `accumulate`.
+    ///   - countBorder: as for `averageForward`.
     package func averageBackward(
         outputGradient: FeatureMap, inputGradient: FeatureMap, countBorder: Bool, accumulate: Bool,
         context: KernelContext

@@ -1,5 +1,6 @@
 // The engine's layout of a weight matrix, and its way from and to the canonical one.
 
+import CKernels
 import PSPlanning
 
 /// A matrix of `rows` x `columns` stored as vertical panels of at most 64 columns, one behind the other, each row-major.
@@ -66,48 +67,67 @@ package struct WeightLayout: Sendable, Hashable {
 
     package var elementCount: Int { outputChannels * inputChannels * taps }
 
-    /// The weights are prepared in items that do not depend on each other: panels of output channels.
-    package var prepareItems: Int { forward.panelCount }
+    /// Input channels of one item of work.
+    private var inputCut: BlockCut { BlockCut(inputChannels, size: 32) }
+    private var itemCount: Int { forward.panelCount * inputCut.pieces }
+    private func outputs(ofItem item: Int) -> Range<Int> { forward.columns(ofPanel: item / inputCut.pieces) }
+    private func inputs(ofItem item: Int) -> Range<Int> { inputCut[item % inputCut.pieces] }
 
-    /// Brings some output channels' weights into the forms of the forward product and, unless nil, of the data gradient.
+    /// The weights are prepared in items that do not depend on each other.
+    package var prepareItems: Int { itemCount }
+
+    /// Brings some of the weights into the forms of the forward product and of the data gradient, unless they are nil.
     ///
     /// - Parameter weights: all of the layer's, OIHW.
     package func prepare(
         item: Int, canonical weights: UnsafePointer<Float>, forward target: UnsafeMutablePointer<Float>?,
         backward gradientTarget: UnsafeMutablePointer<Float>?
     ) {
-        let outputs = forward.columns(ofPanel: item)
-        let perOutput = inputChannels * taps
-        if let target {
-            for input in 0..<inputChannels {
-                for tap in 0..<taps {
-                    let row = target + forward.offset(panel: item, row: tap * inputChannels + input)
-                    let source = weights + outputs.lowerBound * perOutput + (input * taps + tap)
-                    for output in 0..<outputs.count { row[output] = source[output * perOutput] }
+        let (outputs, inputs) = (outputs(ofItem: item), inputs(ofItem: item))
+        let source = weights + (outputs.lowerBound * inputChannels + inputs.lowerBound) * taps
+        // Transposed in cache first, for single weights lie far apart in one form or the other.
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: inputs.count * taps * outputs.count) { block in
+            let block = block.baseAddress!
+            if let target {
+                engine_transpose(
+                    source, inputChannels * taps, block, outputs.count, outputs.count, inputs.count * taps)
+                for (index, input) in inputs.enumerated() {
+                    for tap in 0..<taps {
+                        (target + forward.offset(panel: item / inputCut.pieces, row: tap * inputChannels + input))
+                            .update(from: block + (index * taps + tap) * outputs.count, count: outputs.count)
+                    }
+                }
+            }
+            if let gradientTarget {
+                for (index, output) in outputs.enumerated() {
+                    engine_transpose(
+                        source + index * inputChannels * taps, taps, block, inputs.count, inputs.count, taps)
+                    for tap in 0..<taps {
+                        storeBackward(block + tap * inputs.count, output, inputs, tap: tap, to: gradientTarget)
+                    }
                 }
             }
         }
-        guard let gradientTarget else { return }
-        for output in outputs {
-            let source = weights + output * perOutput
-            for tap in 0..<taps {
-                switch gradientMatrix {
-                case .mirrored:
-                    let row = (taps - 1 - tap) * outputChannels + output
-                    for panel in 0..<backward.panelCount {
-                        let columns = backward.columns(ofPanel: panel)
-                        let to = gradientTarget + backward.offset(panel: panel, row: row) - columns.lowerBound
-                        for input in columns { to[input] = source[input * taps + tap] }
-                    }
-                case .transposed:
-                    for panel in 0..<backward.panelCount {
-                        let columns = backward.columns(ofPanel: panel)
-                        let wanted = columns.clamped(to: tap * inputChannels..<(tap + 1) * inputChannels)
-                        let to = gradientTarget + backward.offset(panel: panel, row: output) - columns.lowerBound
-                        for column in wanted { to[column] = source[(column - tap * inputChannels) * taps + tap] }
-                    }
-                }
+    }
+
+    /// Puts one output channel's weights of some inputs, one tap of them, where the data gradient reads them.
+    private func storeBackward(
+        _ weights: UnsafePointer<Float>, _ output: Int, _ inputs: Range<Int>, tap: Int,
+        to target: UnsafeMutablePointer<Float>
+    ) {
+        let (row, first) =
+            switch gradientMatrix {
+            case .mirrored: ((taps - 1 - tap) * outputChannels + output, inputs.lowerBound)
+            case .transposed: (output, tap * inputChannels + inputs.lowerBound)
             }
+        var done = 0
+        while done < inputs.count {
+            let panel = (first + done) / backward.panelWidth
+            let columns = backward.columns(ofPanel: panel)
+            let count = min(columns.upperBound - (first + done), inputs.count - done)
+            (target + backward.offset(panel: panel, row: row) + (first + done - columns.lowerBound))
+                .update(from: weights + done, count: count)
+            done += count
         }
     }
 
@@ -118,32 +138,25 @@ package struct WeightLayout: Sendable, Hashable {
         parts: UnsafePointer<Float>, partStride: Int, partCount: Int, to canonical: UnsafeMutablePointer<Float>,
         context: KernelContext
     ) {
-        let inputs = BlockCut(inputChannels, size: 32)
-        context.pool.run(forward.panelCount * inputs.pieces) { item, _ in
-            storeGradient(
-                panel: item / inputs.pieces, inputs: inputs[item % inputs.pieces], parts: parts,
-                partStride: partStride, partCount: partCount, to: canonical)
-        }
-    }
-
-    private func storeGradient(
-        panel: Int, inputs: Range<Int>, parts: UnsafePointer<Float>, partStride: Int, partCount: Int,
-        to canonical: UnsafeMutablePointer<Float>
-    ) {
-        let perOutput = inputChannels * taps
-        let columns = forward.columns(ofPanel: panel)
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: columns.count) { sum in
-            for input in inputs {
-                for tap in 0..<taps {
-                    let row = parts + forward.offset(panel: panel, row: tap * inputChannels + input)
-                    for column in 0..<columns.count { sum[column] = row[column] }
-                    for part in 1..<max(partCount, 1) {
-                        let other = row + part * partStride
-                        for column in 0..<columns.count { sum[column] += other[column] }
+        context.pool.run(itemCount) { item, _ in
+            let (outputs, inputs) = (outputs(ofItem: item), inputs(ofItem: item))
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: inputs.count * taps * outputs.count) { block in
+                let block = block.baseAddress!
+                for (index, input) in inputs.enumerated() {
+                    for tap in 0..<taps {
+                        let sum = block + (index * taps + tap) * outputs.count
+                        let part =
+                            parts + forward.offset(panel: item / inputCut.pieces, row: tap * inputChannels + input)
+                        sum.update(from: part, count: outputs.count)
+                        for other in 1..<max(partCount, 1) {
+                            let part = part + other * partStride
+                            for column in 0..<outputs.count { sum[column] += part[column] }
+                        }
                     }
-                    let target = canonical + columns.lowerBound * perOutput + (input * taps + tap)
-                    for column in 0..<columns.count { target[column * perOutput] = sum[column] }
                 }
+                engine_transpose(
+                    block, outputs.count, canonical + (outputs.lowerBound * inputChannels + inputs.lowerBound) * taps,
+                    inputChannels * taps, inputs.count * taps, outputs.count)
             }
         }
     }

@@ -28,6 +28,7 @@ package enum ConvolutionKernel: Hashable {
         }
     }
 
+    /// Floats of the weights as `forward` takes them.
     package var weightFloats: Int {
         switch self {
         case .direct(let kernel): kernel.weightFloats
@@ -35,6 +36,7 @@ package enum ConvolutionKernel: Hashable {
         }
     }
 
+    /// Floats of the weights as `backward` takes them.
     package var gradientWeightFloats: Int {
         switch self {
         case .direct(let kernel): kernel.gradientWeightFloats
@@ -42,6 +44,7 @@ package enum ConvolutionKernel: Hashable {
         }
     }
 
+    /// Floats of scratch one thread needs.
     package var scratchFloats: Int {
         switch self {
         case .direct(let kernel): kernel.scratchFloats
@@ -49,6 +52,7 @@ package enum ConvolutionKernel: Hashable {
         }
     }
 
+    /// Floats of memory for the parts of the weight gradient.
     package var partFloats: Int {
         switch self {
         case .direct(let kernel): kernel.partFloats
@@ -56,6 +60,7 @@ package enum ConvolutionKernel: Hashable {
         }
     }
 
+    /// The weights are prepared in items that do not depend on each other.
     package var prepareItems: Int {
         switch self {
         case .direct(let kernel): kernel.layout.prepareItems

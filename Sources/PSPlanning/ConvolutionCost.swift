@@ -20,6 +20,9 @@ package enum ConvolutionCost {
     /// Products with a transposed left matrix are slower.
     private static let transposedProduct = 1.08
 
+    /// What one direction of a convolution costs on one core, in multiply-adds of a matrix product.
+    ///
+    /// - Parameter algorithm: one of the shape's `candidates`.
     package static func estimate(
         _ shape: ConvolutionShape, _ algorithm: ConvolutionAlgorithm, _ direction: Direction
     ) -> Double {

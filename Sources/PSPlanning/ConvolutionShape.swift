@@ -2,6 +2,7 @@
 
 /// Everything that decides how a convolution is computed.
 package struct ConvolutionShape: Sendable, Hashable {
+    /// Images.
     package let batch: Int
     package let window: SlidingWindow
     package let inputChannels: Int

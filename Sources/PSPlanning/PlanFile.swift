@@ -8,6 +8,7 @@ import PSParameters
 package struct PlanFile: Sendable, Hashable {
     /// The algorithms of one convolution.
     package struct Layer: Sendable, Hashable, Decodable {
+        /// The node's in the model.
         package var name: String
         package var forward: ConvolutionAlgorithm
         package var backward: ConvolutionAlgorithm
@@ -16,6 +17,7 @@ package struct PlanFile: Sendable, Hashable {
     /// Version of the file's form.
     package static let format = 1
 
+    /// The model's name, `model.name`.
     package let model: String
     /// What the choices were made for; they hold for any size and batch that has a form of them.
     package let imageSize: Int
