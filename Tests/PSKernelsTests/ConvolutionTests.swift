@@ -329,6 +329,32 @@ private func check(
         }
     }
 
+    /// A NaN reaches every sum it is a term of, and no other: read as it is and through a norm, by im2col and by 1x1.
+    @Test(arguments: [1, 3], [false, true]) func aNotANumberIsNotHidden(kernel: Int, normed: Bool) {
+        let shape = convolution(
+            batch: 1, input: (5, 6), inputChannels: 37, outputChannels: 20, kernel: (kernel, kernel),
+            padding: (kernel / 2, kernel / 2))
+        var generator = Generator("convolution not a number")
+        let weights = generator.values(shape.outputChannels * shape.depth)
+        let norm = normed ? generator.values(2 * 37) : nil
+        var input = generator.values(shape.inputPixels * 37)
+        var outputGradient = generator.values(shape.outputPixels * 20)
+        // In channels of whole vectors and in those that are left.
+        for channel in [3, 35] { input[8 * 37 + channel] = .nan }
+        for channel in [7, 18] { outputGradient[21 * 20 + channel] = .nan }
+        let engine = EngineConvolution(
+            shape, weights: weights, input: input, norm: norm, outputGradient: outputGradient, gap: 0,
+            accumulate: false, threads: 1)
+        let plain = PlainConvolution(shape: shape)
+        let read = normalised(input, norm, channels: 37)
+        let output = plain.sums(into: outputGradient.count) { ($2, Double(read[$0]) * Double(weights[$1])) }
+        let inputGradient = plain.sums(into: input.count) { ($0, Double(outputGradient[$2]) * Double(weights[$1])) }
+        let weightGradient = plain.sums(into: weights.count) { ($1, Double(outputGradient[$2]) * Double(read[$0])) }
+        #expect(engine.output.map(\.isNaN) == output.map(\.value.isNaN))
+        #expect(engine.inputGradient.map(\.isNaN) == inputGradient.map(\.value.isNaN))
+        #expect(engine.weightGradient.map(\.isNaN) == weightGradient.map(\.value.isNaN))
+    }
+
     @Test func finishSeesEveryPixelOnce() {
         let shape = convolution(
             batch: 3, input: (30, 20), inputChannels: 2, outputChannels: 2, kernel: (3, 3), padding: (1, 1))
