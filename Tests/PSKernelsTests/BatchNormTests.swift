@@ -173,10 +173,27 @@ private final class EngineBatchNorm {
         }
     }
 
+    /// In channels of every kind of loop: their sums run over 64, 32 and 16 channels at a time and single ones.
     @Test func aNotANumberIsNotHidden() {
-        let layer = EngineBatchNorm(
-            values: [1, 2, .nan, 4], outputGradient: [1, 1, 1, 1], pixels: 4, channels: 1, gamma: [1], beta: [0])
-        #expect(layer.y.values.allSatisfy { $0.isNaN } && layer.mean[0].isNaN && layer.variance[0].isNaN)
+        let (pixels, channels) = (4, 2 * (64 + 16 + 13))
+        let numbers = (0..<pixels * channels).map { Float($0 / channels) }
+        let poisoned = numbers.indices.map { $0 / channels == 2 && $0 % 3 == 0 ? Float.nan : numbers[$0] }
+        let isPoisoned = (0..<channels).map { (2 * channels + $0) % 3 == 0 }
+        func layer(_ values: [Float], gradient: [Float]) -> EngineBatchNorm {
+            // All ReLUs are open.
+            EngineBatchNorm(
+                values: values, outputGradient: gradient, pixels: pixels, channels: channels,
+                gamma: [Float](repeating: 1, count: channels), beta: [Float](repeating: 9, count: channels))
+        }
+        let everyPixel = (0..<pixels).flatMap { _ in isPoisoned }
+        let forward = layer(poisoned, gradient: numbers)
+        #expect(forward.mean.map(\.isNaN) == isPoisoned && forward.variance.map(\.isNaN) == isPoisoned)
+        #expect(forward.y.values.map(\.isNaN) == everyPixel)
+        #expect(forward.gammaGradient.map(\.isNaN) == isPoisoned)
+        #expect(forward.gradient.values.map(\.isNaN) == everyPixel)
+        let backward = layer(numbers, gradient: poisoned)
+        #expect(backward.gammaGradient.map(\.isNaN) == isPoisoned && backward.betaGradient.map(\.isNaN) == isPoisoned)
+        #expect(backward.gradient.values.map(\.isNaN) == everyPixel)
     }
 
     @Test func runningStatistics() {

@@ -67,6 +67,8 @@ private struct EngineConvolution {
     var inputGradient: [Float] = []
     var weightGradient: [Float] = []
     var gapsAreIntact = true
+    /// Of scratch and parts.
+    var guardsAreIntact = true
 
     init(
         _ shape: ConvolutionShape, weights: [Float], input: [Float], norm: [Float]? = nil, outputGradient: [Float],
@@ -75,7 +77,10 @@ private struct EngineConvolution {
         let kernel = DirectConvolution(shape)
         let group = PointwiseGroup(
             pixels: shape.outputPixels, inputChannels: shape.inputChannels, outputChannels: [shape.outputChannels])
-        let test = TestContext(threads: threads, scratchFloats: max(kernel.scratchFloats, group.scratchFloats))
+        let isPointwise = shape.window.isPointwise
+        let test = TestContext(
+            threads: threads, scratchFloats: isPointwise ? group.scratchFloats : kernel.scratchFloats)
+        let parts = GuardedMemory(floats: isPointwise ? group.partFloats : kernel.partFloats)
         func map(_ size: Size, _ channels: Int) -> OwnedMap {
             OwnedMap(batch: shape.batch, height: size.height, width: size.width, channels: channels, gap: gap)
         }
@@ -95,10 +100,9 @@ private struct EngineConvolution {
         let canonical = UnsafeMutablePointer<Float>.allocate(capacity: count)
         defer { for memory in [forward, backward, canonical] { memory.deallocate() } }
         canonical.initialize(repeating: .nan, count: count)
-        var parts = [Float](repeating: .nan, count: max(kernel.partFloats, group.partFloats))
         withNorm(norm, channels: shape.inputChannels) { norm in
             let read = InputMap(x.map, norm: norm)
-            if shape.window.isPointwise {
+            if isPointwise {
                 for item in (0..<group.prepareItems(member: 0)).reversed() {
                     group.prepare(
                         member: 0, item: item, canonical: weights, weights: forward, gradientWeights: backward)
@@ -106,7 +110,7 @@ private struct EngineConvolution {
                 group.forward(input: read, weights: [UnsafePointer(forward)], outputs: [y.map], context: test.context)
                 group.backward(
                     input: read, outputGradients: [GradientMap(dy.map)], gradientWeights: backward,
-                    inputGradient: dx.map, accumulate: accumulate, parts: &parts, canonical: [canonical],
+                    inputGradient: dx.map, accumulate: accumulate, parts: parts.base, canonical: [canonical],
                     context: test.context)
             } else {
                 for item in (0..<kernel.layout.prepareItems).reversed() {
@@ -115,7 +119,7 @@ private struct EngineConvolution {
                 kernel.forward(input: read, weights: forward, output: y.map, context: test.context)
                 kernel.backward(
                     input: read, outputGradient: GradientMap(dy.map), gradientWeights: backward,
-                    inputGradient: dx.map, accumulate: accumulate, parts: &parts, canonical: canonical,
+                    inputGradient: dx.map, accumulate: accumulate, parts: parts.base, canonical: canonical,
                     context: test.context)
             }
         }
@@ -123,6 +127,8 @@ private struct EngineConvolution {
         output = y.values
         inputGradient = dx.values
         gapsAreIntact = y.gapsAreIntact && dx.gapsAreIntact
+        guardsAreIntact = test.scratch.guardsAreIntact && parts.guardsAreIntact
+        withExtendedLifetime((test, x, dy)) {}
     }
 }
 
@@ -162,7 +168,7 @@ private func check(
     #expect(agree(alone.output, output, bound: 1e-6), "forward \(shape)")
     #expect(agree(alone.inputGradient, start(inputGradient), bound: 1e-6), "data gradient \(shape)")
     #expect(agree(alone.weightGradient, weightGradient, bound: 1e-6), "weight gradient \(shape)")
-    #expect(alone.gapsAreIntact, "\(shape)")
+    #expect(alone.gapsAreIntact && alone.guardsAreIntact, "\(shape)")
 
     let shared = engine(threads: 3)
     #expect(sameBits(alone.output, shared.output))
@@ -199,7 +205,7 @@ private func check(
     }
 
     @Test(
-        "Cuts that small shapes do not reach: many work items, several depth pieces and panels",
+        "Cuts that small shapes do not reach: many work items, several parts, depth pieces and panels",
         arguments: [
             convolution(batch: 2, input: (33, 31), inputChannels: 3, outputChannels: 16, kernel: (3, 3)),
             convolution(batch: 1, input: (9, 9), inputChannels: 300, outputChannels: 130, kernel: (1, 1)),
@@ -209,7 +215,12 @@ private func check(
             convolution(
                 batch: 1, input: (9, 9), inputChannels: 70, outputChannels: 270, kernel: (3, 3), stride: (2, 2)),
             convolution(
-                batch: 1, input: (70, 70), inputChannels: 2, outputChannels: 3, kernel: (5, 5), padding: (2, 2)),
+                batch: 2, input: (70, 70), inputChannels: 2, outputChannels: 3, kernel: (5, 5), padding: (2, 2)),
+            // Rows of scratch are padded.
+            convolution(batch: 1, input: (5, 5), inputChannels: 256, outputChannels: 256, kernel: (1, 1)),
+            // Forward needs the most scratch.
+            convolution(
+                batch: 2, input: (65, 65), inputChannels: 15, outputChannels: 8, kernel: (3, 3), stride: (2, 2)),
         ])
     func largerShapes(shape: ConvolutionShape) {
         var generator = Generator("larger \(shape.depth)")
@@ -247,15 +258,18 @@ private func check(
                     gradientWeights: backward)
             }
         }
-        var parts = [Float](repeating: .nan, count: group.partFloats)
+        let parts = GuardedMemory(floats: group.partFloats)
         withNorm(norm, channels: channels) { norm in
             let read = InputMap(x.map, norm: norm)
             group.forward(
                 input: read, weights: forward.map { UnsafePointer($0) }, outputs: y.map(\.map), context: test.context)
             group.backward(
                 input: read, outputGradients: dy.map { GradientMap($0.map) }, gradientWeights: backward,
-                inputGradient: dx.map, accumulate: false, parts: &parts, canonical: canonical, context: test.context)
+                inputGradient: dx.map, accumulate: false, parts: parts.base, canonical: canonical,
+                context: test.context)
         }
+        #expect(test.scratch.guardsAreIntact && parts.guardsAreIntact)
+        withExtendedLifetime((x, dy)) {}
         var inputGradient = Sums(repeating: (0, 0), count: pixels * channels)
         for (member, count) in outputs.enumerated() {
             var output = Sums(repeating: (0, 0), count: pixels * count)
@@ -315,6 +329,32 @@ private func check(
         }
     }
 
+    /// A NaN reaches every sum it is a term of, and no other: read as it is and through a norm, by im2col and by 1x1.
+    @Test(arguments: [1, 3], [false, true]) func aNotANumberIsNotHidden(kernel: Int, normed: Bool) {
+        let shape = convolution(
+            batch: 1, input: (5, 6), inputChannels: 37, outputChannels: 20, kernel: (kernel, kernel),
+            padding: (kernel / 2, kernel / 2))
+        var generator = Generator("convolution not a number")
+        let weights = generator.values(shape.outputChannels * shape.depth)
+        let norm = normed ? generator.values(2 * 37) : nil
+        var input = generator.values(shape.inputPixels * 37)
+        var outputGradient = generator.values(shape.outputPixels * 20)
+        // In channels of whole vectors and in those that are left.
+        for channel in [3, 35] { input[8 * 37 + channel] = .nan }
+        for channel in [7, 18] { outputGradient[21 * 20 + channel] = .nan }
+        let engine = EngineConvolution(
+            shape, weights: weights, input: input, norm: norm, outputGradient: outputGradient, gap: 0,
+            accumulate: false, threads: 1)
+        let plain = PlainConvolution(shape: shape)
+        let read = normalised(input, norm, channels: 37)
+        let output = plain.sums(into: outputGradient.count) { ($2, Double(read[$0]) * Double(weights[$1])) }
+        let inputGradient = plain.sums(into: input.count) { ($0, Double(outputGradient[$2]) * Double(weights[$1])) }
+        let weightGradient = plain.sums(into: weights.count) { ($1, Double(outputGradient[$2]) * Double(read[$0])) }
+        #expect(engine.output.map(\.isNaN) == output.map(\.value.isNaN))
+        #expect(engine.inputGradient.map(\.isNaN) == inputGradient.map(\.value.isNaN))
+        #expect(engine.weightGradient.map(\.isNaN) == weightGradient.map(\.value.isNaN))
+    }
+
     @Test func finishSeesEveryPixelOnce() {
         let shape = convolution(
             batch: 3, input: (30, 20), inputChannels: 2, outputChannels: 2, kernel: (3, 3), padding: (1, 1))
@@ -331,6 +371,7 @@ private func check(
             #expect(kernel.pixels(ofItem: item) == pixels)
             for pixel in pixels { seen[pixel] += 1 }
         }
+        withExtendedLifetime((test, x, y)) {}
         #expect(seen.allSatisfy { $0 == 1 })
     }
 }

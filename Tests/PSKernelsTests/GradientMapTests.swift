@@ -61,7 +61,7 @@ import Testing
         let written = run(GradientMap(test.written.map))
         let scale = written.map { abs($0) }.max()!
         #expect(zip(through, written).allSatisfy { abs($0 - $1) < 1e-5 * scale })
-        withExtendedLifetime(input) {}
+        withExtendedLifetime((test, context, input)) {}
     }
 
     private func weights(_ count: Int) -> [Float] {

@@ -19,6 +19,7 @@ import Testing
         let wrong = SoftmaxCrossEntropy.compute(
             logits: logits.map, labels: [4], smoothing: 0, weight: 1, gradient: nil)
         #expect(wrong.correct == 0)
+        withExtendedLifetime(logits) {}
     }
 
     @Test func finiteDifferences() {
@@ -43,6 +44,7 @@ import Testing
             let slope = 0.4 * (loss(up) - loss(down)) / Double(up[index] - down[index])
             #expect(abs(slope - Double(gradient.values[index])) < 1e-5)
         }
+        withExtendedLifetime(logits) {}
     }
 
     @Test func bias() {

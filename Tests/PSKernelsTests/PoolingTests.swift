@@ -148,16 +148,28 @@ private func maps(_ pool: PlainPool, gap: Int) -> (x: OwnedMap, y: OwnedMap, dx:
         }
     }
 
-    @Test func aNotANumberWins() {
+    /// In channels taken sixteen at a time and in those that are left, at every place of the window; and nowhere else.
+    @Test(arguments: [false, true]) func aNotANumberWins(normed: Bool) {
+        let channels = 37
         let pool = PlainPool(
-            batch: 1, channels: 1, input: (1, 3), output: (1, 1), kernel: (1, 3), stride: (1, 1), padding: (0, 0))
+            batch: 1, channels: channels, input: (1, 3), output: (1, 1), kernel: (1, 3), stride: (1, 1),
+            padding: (0, 0))
         let (x, y, _, _) = maps(pool, gap: 0)
         let test = TestContext(threads: 1, scratchFloats: 1)
-        for position in 0..<3 {
-            x.values = (0..<3).map { $0 == position ? .nan : Float($0) }
-            pool.shape.maxForward(InputMap(x.map), to: y.map, taps: nil, context: test.context)
-            #expect(y.values[0].isNaN)
+        // The fourth of each four channels has none.
+        x.values = (0..<3 * channels).map { $0 / channels == $0 % channels % 4 ? .nan : Float($0 / channels) }
+        let expected = (0..<channels).map { $0 % 4 < 3 }
+        var taps = [UInt8](repeating: 255, count: channels)
+        let norm = normed ? [Float](repeating: 0.5, count: 2 * channels) : nil
+        withNorm(norm, channels: channels) { norm in
+            pool.shape.maxForward(InputMap(x.map, norm: norm), to: y.map, taps: &taps, context: test.context)
+            #expect(y.values.map(\.isNaN) == expected)
+            #expect(taps == (0..<channels).map { UInt8(min($0 % 4, 2)) })
+            pool.shape.averageForward(
+                InputMap(x.map, norm: norm), to: y.map, countBorder: false, context: test.context)
+            #expect(y.values.map(\.isNaN) == expected)
         }
+        withExtendedLifetime(x) {}
     }
 
     @Test func globalAverage() {

@@ -70,18 +70,40 @@ final class OwnedMap {
     }
 }
 
-/// Threads and scratch for a test.
-final class TestContext {
-    let context: KernelContext
-    private let scratch: UnsafeMutablePointer<Float>
+/// Memory for a kernel to work in, in pieces: NaN at first, and behind each a guard that must never change.
+final class GuardedMemory {
+    let base: UnsafeMutablePointer<Float>
+    /// Floats from one piece to the next.
+    let stride: Int
+    private let pieces: Int
+    private let floats: Int
 
-    init(threads: Int, scratchFloats: Int) {
-        scratch = .allocate(capacity: threads * max(scratchFloats, 1))
-        scratch.initialize(repeating: .nan, count: threads * max(scratchFloats, 1))
-        context = try! KernelContext(threads: threads, scratch: scratch, scratchFloats: scratchFloats)
+    init(floats: Int, pieces: Int = 1) {
+        (self.floats, self.pieces) = (floats, pieces)
+        stride = floats + 100_000
+        base = .allocate(capacity: pieces * stride)
+        base.initialize(repeating: OwnedMap.sentinel, count: pieces * stride)
+        for piece in 0..<pieces { (base + piece * stride).update(repeating: .nan, count: floats) }
     }
 
-    deinit { scratch.deallocate() }
+    deinit { base.deallocate() }
+
+    var guardsAreIntact: Bool {
+        (0..<pieces).allSatisfy { piece in
+            (floats..<stride).allSatisfy { base[piece * stride + $0] == OwnedMap.sentinel }
+        }
+    }
+}
+
+/// Threads for a test, and scratch with a guard for each of them.
+final class TestContext {
+    let context: KernelContext
+    let scratch: GuardedMemory
+
+    init(threads: Int, scratchFloats: Int) {
+        scratch = GuardedMemory(floats: scratchFloats, pieces: threads)
+        context = try! KernelContext(threads: threads, scratch: scratch.base, scratchFloats: scratch.stride)
+    }
 }
 
 /// Whether every value is within `bound` times its scale of what a plain loop found in double precision.

@@ -136,6 +136,8 @@ struct WinogradRun {
     var weightGradientAlone: [Float] = []
     var dataShare = 0.0
     var gapsAreIntact = true
+    /// Of scratch and parts.
+    var guardsAreIntact = true
 
     init(_ test: WinogradCase, _ plan: WinogradConvolution, gap: Int, accumulate: Bool, threads: Int) {
         let shape = test.shape
@@ -173,10 +175,10 @@ struct WinogradRun {
         for item in (0..<plan.prepareItems).reversed() {
             plan.prepare(item: item, canonical: test.weights, weights: &weights, gradientWeights: &gradientWeights)
         }
-        var parts = [Float](repeating: .nan, count: plan.partFloats)
+        let parts = GuardedMemory(floats: plan.partFloats)
         weightGradient = [Float](repeating: .nan, count: test.weights.count)
         weightGradientAlone = weightGradient
-        withExtendedLifetime((x, y, dx, dy, before)) {
+        withExtendedLifetime((context, x, y, dx, dy, before)) {
             withOptional(test.scale) { scale in
                 withOptional(test.shift) { shift in
                     let norm = scale.flatMap { scale in shift.map { InputMap.Norm(scale: scale, shift: $0) } }
@@ -187,15 +189,17 @@ struct WinogradRun {
                     }
                     dataShare = plan.backward(
                         input: input, outputGradient: gradient, gradientWeights: gradientWeights,
-                        inputGradient: dx.map, accumulate: accumulate, parts: &parts, canonical: &weightGradient,
+                        inputGradient: dx.map, accumulate: accumulate, parts: parts.base, canonical: &weightGradient,
                         context: context.context)
                     plan.backward(
                         input: input, outputGradient: gradient, gradientWeights: nil, inputGradient: nil,
-                        accumulate: false, parts: &parts, canonical: &weightGradientAlone, context: context.context)
+                        accumulate: false, parts: parts.base, canonical: &weightGradientAlone,
+                        context: context.context)
                 }
             }
             output = y.values
             inputGradient = dx.values
+            guardsAreIntact = context.scratch.guardsAreIntact && parts.guardsAreIntact
             gapsAreIntact = x.gapsAreIntact && y.gapsAreIntact && dx.gapsAreIntact && dy.gapsAreIntact
         }
     }

@@ -74,7 +74,9 @@ private struct GoldenRun {
     }
 }
 
-/// How far a plan may be from float64, relatively.
+/// How far a plan may be from float64, relatively: three to four times the largest found with OpenBLAS's kernels for
+/// SkylakeX, Haswell, Sandybridge and Nehalem (`OPENBLAS_CORETYPE`). What stands on ReLUs that switch, above all the
+/// losses of the later steps, differs between these by a factor of ten.
 struct GoldenBounds: Sendable, CustomTestStringConvertible {
     let convolution: PlanSettings.Convolution
     /// With nearly all ReLUs open: logits, auxiliary logits, the median gradient, the largest.
@@ -86,11 +88,11 @@ struct GoldenBounds: Sendable, CustomTestStringConvertible {
 
     static let all = [
         GoldenBounds(
-            convolution: .direct, smooth: [1e-5, 1e-4, 1e-4, 2e-2], ordinary: [5e-4, 1e-3, 6e-2, 1.5e-1],
-            losses: [5e-5, 5e-3, 5e-2]),
+            convolution: .direct, smooth: [1.2e-6, 1.5e-5, 1e-4, 1.2e-2], ordinary: [1.2e-4, 2.5e-4, 4e-2, 1.2e-1],
+            losses: [3e-6, 1.5e-3, 6e-3]),
         GoldenBounds(
-            convolution: .auto, smooth: [1e-4, 1e-3, 1e-3, 3e-2], ordinary: [2e-3, 4e-3, 2e-1, 4e-1],
-            losses: [1e-4, 1e-2, 5e-2]),
+            convolution: .auto, smooth: [2e-6, 2.5e-5, 2e-4, 2.5e-2], ordinary: [8e-4, 1.5e-3, 1.5e-1, 4e-1],
+            losses: [9e-6, 3e-3, 2.5e-2]),
     ]
 
     var testDescription: String { "\(convolution)" }
@@ -119,7 +121,9 @@ struct GoldenBounds: Sendable, CustomTestStringConvertible {
     @Test(arguments: GoldenBounds.all) func smoothStep(bounds: GoldenBounds) throws {
         var run = try GoldenRun("golden-smooth", bounds.settings)
         let result = try run.step()
-        #expect(abs(result.loss / run.golden.steps[0].loss - 1) < bounds.losses[0])
+        let error = abs(result.loss / run.golden.steps[0].loss - 1)
+        print("golden: loss", error)
+        #expect(error < bounds.losses[0])
         try check(run, bounds.smooth)
     }
 

@@ -5,22 +5,52 @@ import PSNetwork
 import PSParameters
 import PSPlanning
 
+/// Which algorithms the convolutions of a small network go by.
+enum SmallPlan: Sendable {
+    case direct
+    /// Winograd wherever there is a form of it.
+    case winograd
+    case auto
+    /// Every algorithm a layer has, forward and backward in all their pairs as layers go by: im2col beside Winograd, and
+    /// layers that prepare their weights for two different kernels.
+    case mixed
+
+    func plan(_ description: ModelDescription, batch: Int) -> EnginePlan {
+        var settings = PlanSettings()
+        switch self {
+        case .direct: settings.convolution = .direct
+        case .winograd: settings.convolution = .winograd
+        case .auto: settings.convolution = .auto
+        case .mixed:
+            var plan = EnginePlan.direct
+            for (index, convolution) in description.plannedConvolutions(batch: batch).enumerated() {
+                let algorithms = convolution.shape.candidates.map(\.algorithm)
+                plan.layers[convolution.name] = ConvolutionChoice(
+                    forward: algorithms[index % algorithms.count],
+                    backward: algorithms[index / algorithms.count % algorithms.count])
+            }
+            return plan
+        }
+        return EnginePlan(description: description, batch: batch, settings: settings)
+    }
+}
+
 /// A small network with seeded weights and a seeded batch.
 struct SmallRun {
     let network: TrainingNetwork
     let plan: EnginePlan
     var weights: [Float]
     var gradients: [Float]
-    let images: [Float]
+    var images: [Float]
     let labels: [Int32]
     var options = StepOptions()
     var random = CounterRandom(seed: 5, name: "dropout")
 
     /// - Parameters:
     ///   - biasShift: added to every batch norm's beta; 4 opens nearly all ReLUs, so that the loss is smooth.
-    ///   - convolution: Winograd wherever there is a form of it, unless a test is about something else.
+    ///   - image: the images' extent, where they are not square.
     init(
-        batch: Int, threads: Int, biasShift: Float = 0, convolution: PlanSettings.Convolution = .winograd,
+        batch: Int, threads: Int, biasShift: Float = 0, plan: SmallPlan = .winograd, image: Extent? = nil,
         _ change: (inout ModelSettings) -> Void = { _ in }
     ) throws {
         var settings = ModelSettings()
@@ -29,12 +59,10 @@ struct SmallRun {
         settings.width = 0.2
         settings.classes = 12
         change(&settings)
-        var wanted = PlanSettings()
-        wanted.convolution = convolution
-        let description = try ModelDescription(settings)
-        plan = EnginePlan(description: description, batch: batch, settings: wanted)
+        let description = try ModelDescription(settings, image: image)
+        self.plan = plan.plan(description, batch: batch)
         network = try TrainingNetwork(
-            description: description, batch: batch, threads: threads, plan: plan)
+            description: description, batch: batch, threads: threads, plan: self.plan)
         weights = [Float](repeating: 0, count: network.layout.count)
         gradients = [Float](repeating: .nan, count: network.layout.count)
         for (index, tensor) in network.layout.tensors.enumerated() where tensor.kind == .weight {
