@@ -60,7 +60,7 @@ let package = Package(
         target("PSPlanning", ["PSModel", "PSParameters"]),
 
         // The engine.
-        target("PSKernels", ["COpenBLAS", "CKernels", "PSPlanning"]),
+        target("PSKernels", ["COpenBLAS", "CKernels", "PSModel", "PSPlanning"]),
         target("PSNetwork", ["PSKernels", "PSModel", "PSParameters", "PSPlanning"]),
         target("PSData", ["CZlib", "PSParameters"]),
 
@@ -105,7 +105,7 @@ let package = Package(
         // Tests.
         tests("PSParametersTests", ["PSParameters"]),
         tests("PSModelTests", ["PSModel"], resources: [.copy("Fixtures")]),
-        tests("PSKernelsTests", ["PSKernels", "CKernels", "PSParameters", "PSPlanning"]),
+        tests("PSKernelsTests", ["PSKernels", "CKernels", "PSModel", "PSParameters", "PSPlanning"]),
         tests("PSNetworkTests", ["PSNetwork", "PSOptimization"], resources: [.copy("Fixtures")]),
         tests("PSDataTests", ["PSData", "CZlib"]),
         tests("PSOptimizationTests", ["PSOptimization"]),

@@ -16,7 +16,7 @@ package struct ErrorBenchmark: Encodable {
         package let errors: RoundingErrors
     }
 
-    /// The convolutions of one shape. Extents are rows and columns.
+    /// The convolutions of one shape. Sizes are rows and columns.
     package struct Shape: Encodable, Sendable, Hashable {
         /// "35 x 35, 3 x 3, 64 -> 96".
         package let shape: String
@@ -31,7 +31,7 @@ package struct ErrorBenchmark: Encodable {
         package let algorithms: [Algorithm]
 
         init(_ shape: ConvolutionShape, layers: [String], algorithms: [Algorithm]) {
-            func extents(_ size: Size) -> [Int] { [size.height, size.width] }
+            func extents(_ size: Extent) -> [Int] { [size.height, size.width] }
             self.shape = shape.text
             self.layers = layers
             (input, kernel) = (extents(shape.window.input), extents(shape.window.kernel))

@@ -198,7 +198,7 @@ package struct PlanBenchmark: Encodable {
 extension ConvolutionShape {
     /// "35 x 35, 3 x 3, 64 -> 96", with the stride where it is not 1.
     var text: String {
-        let size = { (size: Size) in "\(size.height) x \(size.width)" }
+        let size = { (size: Extent) in "\(size.height) x \(size.width)" }
         let stride = window.stride.area == 1 ? "" : " / \(window.stride.height)"
         return "\(size(window.input)), \(size(window.kernel))\(stride), \(inputChannels) -> \(outputChannels)"
     }

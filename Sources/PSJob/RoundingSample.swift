@@ -3,6 +3,7 @@
 
 import Foundation
 import PSKernels
+import PSModel
 import PSNetwork
 import PSParameters
 import PSPlanning
@@ -69,7 +70,7 @@ final class RoundingSample {
                     item: item, canonical: weights.base, weights: prepared.base,
                     gradientWeights: preparedForGradient.base)
             }
-            func map(_ memory: FloatMemory, _ size: Size, _ channels: Int) -> FeatureMap {
+            func map(_ memory: FloatMemory, _ size: Extent, _ channels: Int) -> FeatureMap {
                 FeatureMap(
                     base: memory.base, batch: shape.batch, height: size.height, width: size.width, channels: channels)
             }

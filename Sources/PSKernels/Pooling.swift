@@ -1,6 +1,7 @@
 // Max and average pooling, and the mean over a whole map.
 
 import CKernels
+import PSModel
 import PSPlanning
 
 /// The sizes of one pooling layer.
@@ -20,7 +21,7 @@ package struct PoolShape: Sendable, Hashable {
     }
 
     /// The window that covers a whole map, whose mean is the global average.
-    package static func global(batch: Int, map: Size, channels: Int) -> PoolShape {
+    package static func global(batch: Int, map: Extent, channels: Int) -> PoolShape {
         PoolShape(batch: batch, channels: channels, window: SlidingWindow(input: map, kernel: map))
     }
 

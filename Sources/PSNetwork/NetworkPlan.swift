@@ -308,7 +308,7 @@ struct NetworkPlan {
         case .globalAveragePool:
             let map = nodes[node.inputs[0]].node.shape
             let shape = PoolShape.global(
-                batch: batch, map: Size(map.height, map.width), channels: map.channels)
+                batch: batch, map: Extent(map.height, map.width), channels: map.channels)
             nodes[index].kernel = .averagePool(shape, countBorder: false)
         case .dropout(let probability):
             nodes[index].kernel = .dropout(probability: probability)

@@ -1,5 +1,7 @@
 // The catalogue of Winograd's algorithms: which tiles exist for which kernels.
 
+import PSModel
+
 /// One pair of one-dimensional schemes, vertical and horizontal, that computes a convolution tile by tile.
 package struct WinogradScheme: Sendable, Hashable {
     /// What one axis of a tile is made of. An axis without taps to save is left as it is: one of everything.
@@ -42,10 +44,10 @@ package struct WinogradScheme: Sendable, Hashable {
             return []
         }
         switch (window.stride, window.kernel) {
-        case (Size(2, 2), Size(3, 3)): return [3, 2]
-        case (Size(1, 1), Size(3, 3)), (Size(1, 1), Size(1, 3)), (Size(1, 1), Size(3, 1)): return [6, 4]
-        case (Size(1, 1), Size(5, 5)): return [4, 2]
-        case (Size(1, 1), Size(1, 7)), (Size(1, 1), Size(7, 1)): return [6, 4]
+        case (Extent(2, 2), Extent(3, 3)): return [3, 2]
+        case (Extent(1, 1), Extent(3, 3)), (Extent(1, 1), Extent(1, 3)), (Extent(1, 1), Extent(3, 1)): return [6, 4]
+        case (Extent(1, 1), Extent(5, 5)): return [4, 2]
+        case (Extent(1, 1), Extent(1, 7)), (Extent(1, 1), Extent(7, 1)): return [6, 4]
         default: return []
         }
     }

@@ -1,6 +1,7 @@
 // Batch norm with ReLU against plain loops and finite differences.
 
 import PSKernels
+import PSModel
 import PSPlanning
 import Testing
 
@@ -77,7 +78,7 @@ private final class EngineBatchNorm {
             if let gamma { gamma.withUnsafeBufferPointer { finish($0.baseAddress) } } else { finish(nil) }
             // A window of one pixel shows what readers see.
             PoolShape(
-                batch: 1, channels: channels, window: SlidingWindow(input: Size(1, pixels), kernel: Size(1, 1))
+                batch: 1, channels: channels, window: SlidingWindow(input: Extent(1, pixels), kernel: Extent(1, 1))
             ).maxForward(
                 InputMap(x.map, norm: InputMap.Norm(scale: state.scale, shift: state.shift)), to: y.map, taps: nil,
                 context: test.context)

@@ -1,6 +1,7 @@
 // Convolutions in all three directions against plain loops in double precision, over seeded random shapes.
 
 import PSKernels
+import PSModel
 import PSPlanning
 import Testing
 
@@ -12,8 +13,8 @@ private func convolution(
     stride: (Int, Int) = (1, 1), padding: (Int, Int) = (0, 0)
 ) -> ConvolutionShape {
     let window = SlidingWindow(
-        input: Size(input.0, input.1), kernel: Size(kernel.0, kernel.1), stride: Size(stride.0, stride.1),
-        padding: Size(padding.0, padding.1))
+        input: Extent(input.0, input.1), kernel: Extent(kernel.0, kernel.1), stride: Extent(stride.0, stride.1),
+        padding: Extent(padding.0, padding.1))
     return ConvolutionShape(
         batch: batch, window: window, inputChannels: inputChannels, outputChannels: outputChannels)
 }
@@ -81,7 +82,7 @@ private struct EngineConvolution {
         let test = TestContext(
             threads: threads, scratchFloats: isPointwise ? group.scratchFloats : kernel.scratchFloats)
         let parts = GuardedMemory(floats: isPointwise ? group.partFloats : kernel.partFloats)
-        func map(_ size: Size, _ channels: Int) -> OwnedMap {
+        func map(_ size: Extent, _ channels: Int) -> OwnedMap {
             OwnedMap(batch: shape.batch, height: size.height, width: size.width, channels: channels, gap: gap)
         }
         let x = map(shape.window.input, shape.inputChannels)

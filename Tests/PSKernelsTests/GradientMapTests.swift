@@ -1,15 +1,16 @@
 // Gradients read through batch norm and ReLU against the same gradients written out first.
 
 import PSKernels
+import PSModel
 import PSPlanning
 import Testing
 
 @Suite struct GradientMapTests {
     private static let shape = ConvolutionShape(
-        batch: 3, window: SlidingWindow(input: Size(9, 11), kernel: Size(3, 3), padding: Size(1, 1)),
+        batch: 3, window: SlidingWindow(input: Extent(9, 11), kernel: Extent(3, 3), padding: Extent(1, 1)),
         inputChannels: 20, outputChannels: 37)
     private static let pointwise = ConvolutionShape(
-        batch: 3, window: SlidingWindow(input: Size(9, 11), kernel: Size(1, 1)), inputChannels: 20,
+        batch: 3, window: SlidingWindow(input: Extent(9, 11), kernel: Extent(1, 1)), inputChannels: 20,
         outputChannels: 37)
 
     /// Maps and the vectors of a batch norm, seeded.

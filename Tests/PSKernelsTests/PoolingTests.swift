@@ -1,6 +1,7 @@
 // Pools against plain loops, both roundings and both border rules.
 
 import PSKernels
+import PSModel
 import PSPlanning
 import Testing
 
@@ -18,8 +19,8 @@ private struct PlainPool {
         PoolShape(
             batch: batch, channels: channels,
             window: SlidingWindow(
-                input: Size(input.0, input.1), kernel: Size(kernel.0, kernel.1), stride: Size(stride.0, stride.1),
-                padding: Size(padding.0, padding.1), output: Size(output.0, output.1)))
+                input: Extent(input.0, input.1), kernel: Extent(kernel.0, kernel.1), stride: Extent(stride.0, stride.1),
+                padding: Extent(padding.0, padding.1), output: Extent(output.0, output.1)))
     }
 
     /// Elements of the input (dense NHWC) under each output element, in row order, and PyTorch's divisor.
@@ -173,7 +174,7 @@ private func maps(_ pool: PlainPool, gap: Int) -> (x: OwnedMap, y: OwnedMap, dx:
     }
 
     @Test func globalAverage() {
-        let shape = PoolShape.global(batch: 2, map: Size(3, 5), channels: 70)
+        let shape = PoolShape.global(batch: 2, map: Extent(3, 5), channels: 70)
         let x = OwnedMap(batch: 2, height: 3, width: 5, channels: 70)
         let y = OwnedMap(batch: 2, height: 1, width: 1, channels: 70)
         var generator = Generator("global")

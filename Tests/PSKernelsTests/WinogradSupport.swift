@@ -1,6 +1,7 @@
 // A convolution's three directions as plain loops in double precision, and the same by Winograd.
 
 import PSKernels
+import PSModel
 import PSPlanning
 
 /// One convolution's operands. `raw` is what lies in memory; with a norm, `input` is what the convolution sees of it.
@@ -142,7 +143,7 @@ struct WinogradRun {
     init(_ test: WinogradCase, _ plan: WinogradConvolution, gap: Int, accumulate: Bool, threads: Int) {
         let shape = test.shape
         let context = TestContext(threads: threads, scratchFloats: plan.scratchFloats)
-        func map(_ size: Size, _ channels: Int) -> OwnedMap {
+        func map(_ size: Extent, _ channels: Int) -> OwnedMap {
             OwnedMap(batch: shape.batch, height: size.height, width: size.width, channels: channels, gap: gap)
         }
         let x = map(shape.window.input, shape.inputChannels)

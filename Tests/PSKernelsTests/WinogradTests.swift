@@ -1,13 +1,14 @@
 // Winograd convolutions in all three directions against plain loops in double precision, over seeded random shapes.
 
 import PSKernels
+import PSModel
 import PSPlanning
 import Testing
 
 /// One entry of the catalogue, and how far from the plain sums it may be: the largest distance of any element relative
 /// to the largest sum of absolute terms of its map. Measured over these shapes, times about three.
 struct WinogradEntry: Sendable, CustomTestStringConvertible {
-    let kernel: Size
+    let kernel: Extent
     let stride: Int
     let tile: Int
     let bound: Double
@@ -15,30 +16,30 @@ struct WinogradEntry: Sendable, CustomTestStringConvertible {
     var testDescription: String { "\(kernel.height)x\(kernel.width)/\(stride), tile \(tile)" }
 
     static let all: [WinogradEntry] = [
-        WinogradEntry(kernel: Size(3, 3), stride: 1, tile: 6, bound: 1.5e-5),
-        WinogradEntry(kernel: Size(3, 3), stride: 1, tile: 4, bound: 5e-6),
-        WinogradEntry(kernel: Size(5, 5), stride: 1, tile: 4, bound: 2e-5),
-        WinogradEntry(kernel: Size(5, 5), stride: 1, tile: 2, bound: 1.5e-5),
-        WinogradEntry(kernel: Size(1, 7), stride: 1, tile: 6, bound: 6e-5),
-        WinogradEntry(kernel: Size(1, 7), stride: 1, tile: 4, bound: 1.5e-5),
-        WinogradEntry(kernel: Size(7, 1), stride: 1, tile: 6, bound: 6e-5),
-        WinogradEntry(kernel: Size(7, 1), stride: 1, tile: 4, bound: 1.5e-5),
-        WinogradEntry(kernel: Size(1, 3), stride: 1, tile: 6, bound: 3e-6),
-        WinogradEntry(kernel: Size(1, 3), stride: 1, tile: 4, bound: 2e-6),
-        WinogradEntry(kernel: Size(3, 1), stride: 1, tile: 6, bound: 3e-6),
-        WinogradEntry(kernel: Size(3, 1), stride: 1, tile: 4, bound: 2e-6),
-        WinogradEntry(kernel: Size(3, 3), stride: 2, tile: 3, bound: 1e-6),
-        WinogradEntry(kernel: Size(3, 3), stride: 2, tile: 2, bound: 1.5e-6),
+        WinogradEntry(kernel: Extent(3, 3), stride: 1, tile: 6, bound: 1.5e-5),
+        WinogradEntry(kernel: Extent(3, 3), stride: 1, tile: 4, bound: 5e-6),
+        WinogradEntry(kernel: Extent(5, 5), stride: 1, tile: 4, bound: 2e-5),
+        WinogradEntry(kernel: Extent(5, 5), stride: 1, tile: 2, bound: 1.5e-5),
+        WinogradEntry(kernel: Extent(1, 7), stride: 1, tile: 6, bound: 6e-5),
+        WinogradEntry(kernel: Extent(1, 7), stride: 1, tile: 4, bound: 1.5e-5),
+        WinogradEntry(kernel: Extent(7, 1), stride: 1, tile: 6, bound: 6e-5),
+        WinogradEntry(kernel: Extent(7, 1), stride: 1, tile: 4, bound: 1.5e-5),
+        WinogradEntry(kernel: Extent(1, 3), stride: 1, tile: 6, bound: 3e-6),
+        WinogradEntry(kernel: Extent(1, 3), stride: 1, tile: 4, bound: 2e-6),
+        WinogradEntry(kernel: Extent(3, 1), stride: 1, tile: 6, bound: 3e-6),
+        WinogradEntry(kernel: Extent(3, 1), stride: 1, tile: 4, bound: 2e-6),
+        WinogradEntry(kernel: Extent(3, 3), stride: 2, tile: 3, bound: 1e-6),
+        WinogradEntry(kernel: Extent(3, 3), stride: 2, tile: 2, bound: 1.5e-6),
     ]
 
     func shape(
-        batch: Int, input: Size, padding: Size, inputChannels: Int, outputChannels: Int
+        batch: Int, input: Extent, padding: Extent, inputChannels: Int, outputChannels: Int
     ) -> ConvolutionShape? {
         guard input.height + 2 * padding.height >= kernel.height && input.width + 2 * padding.width >= kernel.width
         else { return nil }
         return ConvolutionShape(
             batch: batch,
-            window: SlidingWindow(input: input, kernel: kernel, stride: Size(stride, stride), padding: padding),
+            window: SlidingWindow(input: input, kernel: kernel, stride: Extent(stride, stride), padding: padding),
             inputChannels: inputChannels, outputChannels: outputChannels)
     }
 }
@@ -71,8 +72,8 @@ struct WinogradEntry: Sendable, CustomTestStringConvertible {
         var generator = Generator("winograd \(entry.testDescription)")
         var tried = 0
         while tried < 16 {
-            let input = Size(generator.integer(1...40), generator.integer(1...40))
-            let padding = Size(
+            let input = Extent(generator.integer(1...40), generator.integer(1...40))
+            let padding = Extent(
                 generator.integer(0...entry.kernel.height - 1), generator.integer(0...entry.kernel.width - 1))
             let shape = entry.shape(
                 batch: generator.integer(1...5), input: input, padding: padding,
@@ -88,16 +89,16 @@ struct WinogradEntry: Sendable, CustomTestStringConvertible {
     @Test(
         "Cuts that small shapes do not reach: many blocks, panels, groups and chunks",
         arguments: [
-            (0, 2, Size(70, 65), 3, 5), (0, 1, Size(13, 12), 70, 150), (1, 9, Size(8, 8), 130, 200),
-            (1, 1, Size(4, 4), 530, 70), (4, 20, Size(5, 17), 20, 33), (6, 5, Size(17, 17), 140, 70),
-            (13, 12, Size(17, 16), 70, 130), (12, 1, Size(60, 60), 16, 3),
+            (0, 2, Extent(70, 65), 3, 5), (0, 1, Extent(13, 12), 70, 150), (1, 9, Extent(8, 8), 130, 200),
+            (1, 1, Extent(4, 4), 530, 70), (4, 20, Extent(5, 17), 20, 33), (6, 5, Extent(17, 17), 140, 70),
+            (13, 12, Extent(17, 16), 70, 130), (12, 1, Extent(60, 60), 16, 3),
         ])
-    func largerShapes(index: Int, batch: Int, input: Size, inputChannels: Int, outputChannels: Int) throws {
+    func largerShapes(index: Int, batch: Int, input: Extent, inputChannels: Int, outputChannels: Int) throws {
         let entry = WinogradEntry.all[index]
         var generator = Generator("larger winograd \(index) \(batch)")
         let shape = try #require(
             entry.shape(
-                batch: batch, input: input, padding: Size(entry.kernel.height / 2, entry.kernel.width / 2),
+                batch: batch, input: input, padding: Extent(entry.kernel.height / 2, entry.kernel.width / 2),
                 inputChannels: inputChannels, outputChannels: outputChannels))
         try check(WinogradCase(shape, norm: true, bias: false, &generator), entry, gap: 0, accumulate: false)
     }
@@ -105,7 +106,7 @@ struct WinogradEntry: Sendable, CustomTestStringConvertible {
     @Test func finishSeesEveryElementOnce() throws {
         let shape = try #require(
             WinogradEntry.all[1].shape(
-                batch: 5, input: Size(9, 7), padding: Size(1, 1), inputChannels: 3, outputChannels: 200))
+                batch: 5, input: Extent(9, 7), padding: Extent(1, 1), inputChannels: 3, outputChannels: 200))
         let plan = try #require(WinogradConvolution(shape, tile: 4))
         let test = TestContext(threads: 1, scratchFloats: plan.scratchFloats)
         let x = OwnedMap(batch: 5, height: 9, width: 7, channels: 3)
@@ -135,12 +136,12 @@ struct WinogradEntry: Sendable, CustomTestStringConvertible {
         let entry = WinogradEntry.all[index]
         let shape = try #require(
             entry.shape(
-                batch: batch, input: Size(size, size), padding: Size(1, 1), inputChannels: inputChannels,
+                batch: batch, input: Extent(size, size), padding: Extent(1, 1), inputChannels: inputChannels,
                 outputChannels: outputChannels))
         let plan = try #require(WinogradConvolution(shape, tile: entry.tile))
         let test = TestContext(threads: 1, scratchFloats: plan.scratchFloats)
         let parts = GuardedMemory(floats: plan.partFloats)
-        func map(_ size: Size, _ channels: Int) -> OwnedMap {
+        func map(_ size: Extent, _ channels: Int) -> OwnedMap {
             let map = OwnedMap(batch: batch, height: size.height, width: size.width, channels: channels)
             map.fill(1)
             return map
@@ -164,7 +165,7 @@ struct WinogradEntry: Sendable, CustomTestStringConvertible {
         var generator = Generator("winograd not a number")
         let shape = try #require(
             WinogradEntry.all[0].shape(
-                batch: 1, input: Size(6, 6), padding: Size(1, 1), inputChannels: 20, outputChannels: 20))
+                batch: 1, input: Extent(6, 6), padding: Extent(1, 1), inputChannels: 20, outputChannels: 20))
         let plan = try #require(WinogradConvolution(shape, tile: 6))
         var test = WinogradCase(shape, norm: true, bias: true, &generator)
         test.shift![channel] = .nan
@@ -173,11 +174,11 @@ struct WinogradEntry: Sendable, CustomTestStringConvertible {
 
     @Test func noSchemeForOtherKernels() {
         for (kernel, stride, padding) in [
-            (Size(1, 1), 1, Size(0, 0)), (Size(7, 7), 1, Size(3, 3)), (Size(5, 5), 2, Size(0, 0)),
-            (Size(3, 3), 1, Size(3, 1)),
+            (Extent(1, 1), 1, Extent(0, 0)), (Extent(7, 7), 1, Extent(3, 3)), (Extent(5, 5), 2, Extent(0, 0)),
+            (Extent(3, 3), 1, Extent(3, 1)),
         ] {
             let window = SlidingWindow(
-                input: Size(20, 20), kernel: kernel, stride: Size(stride, stride), padding: padding)
+                input: Extent(20, 20), kernel: kernel, stride: Extent(stride, stride), padding: padding)
             let shape = ConvolutionShape(batch: 1, window: window, inputChannels: 4, outputChannels: 4)
             #expect(WinogradScheme.tiles(for: shape).isEmpty)
             #expect(WinogradConvolution(shape, tile: 4) == nil)

@@ -4,6 +4,7 @@
 
 import CKernels
 import PSKernels
+import PSModel
 import PSPlanning
 import Testing
 
@@ -21,8 +22,8 @@ private struct TransformCase {
         let kernel = entry.kernel
         func extent(_ taps: Int) -> Int { taps == 1 ? 3 : 2 * entry.tile * entry.stride + taps }
         window = SlidingWindow(
-            input: Size(extent(kernel.height), extent(kernel.width)), kernel: kernel,
-            stride: Size(entry.stride, entry.stride), padding: Size(kernel.height / 2, kernel.width / 2))
+            input: Extent(extent(kernel.height), extent(kernel.width)), kernel: kernel,
+            stride: Extent(entry.stride, entry.stride), padding: Extent(kernel.height / 2, kernel.width / 2))
         let shape = ConvolutionShape(batch: 2, window: window, inputChannels: 16, outputChannels: 16)
         scheme = try #require(WinogradScheme(shape, tile: entry.tile))
         let (vertical, horizontal) = (scheme.vertical, scheme.horizontal)

@@ -249,8 +249,8 @@ import Testing
     @Test func theProbeIsStable() throws {
         // Every algorithm of every kind of window, in both directions.
         struct Use: Hashable {
-            let kernel: Size
-            let stride: Size
+            let kernel: Extent
+            let stride: Extent
             let algorithm: ConvolutionAlgorithm
         }
         let plan = try KernelProbe.plan

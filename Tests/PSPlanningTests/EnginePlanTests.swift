@@ -92,7 +92,7 @@ import Testing
     /// A map one row beyond a whole number of tiles pays for a row of tiles.
     @Test func tilesOutsideTheMapCost() {
         func shape(_ size: Int) -> ConvolutionShape {
-            let window = SlidingWindow(input: Size(size, size), kernel: Size(3, 3), padding: Size(1, 1))
+            let window = SlidingWindow(input: Extent(size, size), kernel: Extent(3, 3), padding: Extent(1, 1))
             return ConvolutionShape(batch: 32, window: window, inputChannels: 96, outputChannels: 96)
         }
         for direction in ConvolutionCost.Direction.allCases {

@@ -46,10 +46,10 @@ import Testing
             uniqueKeysWithValues: description.plannedConvolutions(batch: 4).map { ($0.name, $0.shape) })
         let first = try #require(convolutions["Conv2d_1a_3x3"])
         #expect(first.inputChannels == 3 && first.outputChannels == 16 && first.batch == 4)
-        #expect(first.window.input == Size(299, 299) && first.window.output == Size(149, 149))
-        #expect(first.window.stride == Size(2, 2) && first.window.padding == Size(0, 0))
+        #expect(first.window.input == Extent(299, 299) && first.window.output == Extent(149, 149))
+        #expect(first.window.stride == Extent(2, 2) && first.window.padding == Extent(0, 0))
         let wide = try #require(convolutions["Mixed_6b.branch7x7_2"])
-        #expect(wide.window.kernel == Size(1, 7) && wide.window.padding == Size(0, 3))
+        #expect(wide.window.kernel == Extent(1, 7) && wide.window.padding == Extent(0, 3))
     }
 
     @Test func identityFollowsTheChoicesAlone() {
