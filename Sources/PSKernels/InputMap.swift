@@ -27,14 +27,17 @@ package struct InputMap {
         self.norm = norm
     }
 
-    /// Some pixels as a matrix: the map itself, or normalised into `scratch`, `stride` floats from one pixel to the next.
+    /// Some pixels as a matrix, all their channels or some: the map itself, or normalised into `scratch`, `stride` floats
+    /// from one pixel to the next.
     func read(
-        _ pixels: Range<Int>, into scratch: UnsafeMutablePointer<Float>, stride: Int
+        _ pixels: Range<Int>, channels wanted: Range<Int>? = nil, into scratch: UnsafeMutablePointer<Float>, stride: Int
     ) -> (left: UnsafePointer<Float>, stride: Int) {
-        let from = map.pixel(pixels.lowerBound)
+        let channels = wanted ?? 0..<map.channels
+        let from = map.pixel(pixels.lowerBound) + channels.lowerBound
         guard let norm else { return (UnsafePointer(from), map.pixelStride) }
         engine_scale_relu(
-            from, map.pixelStride, scratch, stride, pixels.count, map.channels, norm.scale, norm.shift)
+            from, map.pixelStride, scratch, stride, pixels.count, channels.count, norm.scale + channels.lowerBound,
+            norm.shift + channels.lowerBound)
         return (UnsafePointer(scratch), stride)
     }
 }

@@ -24,10 +24,15 @@ package struct PointwiseGroup: Sendable, Hashable {
     private let gradientRows: Int
     private let inputDepth: EvenCut
     private let outputDepth: EvenCut
-    /// The work items of `backward`: pixels. Each adds up weight gradients of its own.
+    /// The work items of `backward`: pairs of some pixels, which add up weight gradients of their own, and some input
+    /// channels, panels of `backwardPanels`.
     private let gradientChunks: EvenCut
+    private let gradientGroups: EvenCut
     /// Pixels whose inputs and gradients are held in a core's cache at a time, backward.
     private let gradientTile: Int
+    /// Between rows of a tile of gradients, and of a group's inputs.
+    private let gradientStride: Int
+    private let groupStride: Int
 
     /// - Parameter outputChannels: of each member.
     package init(pixels: Int, inputChannels: Int, outputChannels: [Int]) {
@@ -48,32 +53,32 @@ package struct PointwiseGroup: Sendable, Hashable {
         let cached = max(2 * forwardRows, min(240, PointwiseGroup.cachedFloats / inputChannels))
         chunks = BlockCut(pixels, size: max(forwardRows, min(most, cached) / forwardRows * forwardRows))
         gradientRows = tileRows(columns: WeightPanels.widest, depth: outputDepth.longest)
-        // Few where the weights are large or the pixels few, for each costs a copy of the weights to be written, read and
-        // added; powers of two where there are many pixels, which threads share evenly.
-        let copies = PointwiseGroup.mostPartFloats / (inputChannels * outputs)
-        let wanted = [16, 8].first { $0 <= copies && $0 * 256 <= pixels } ?? min(4, max(1, pixels / 48))
-        gradientChunks = EvenCut(pixels, pieces: wanted)
-        let tile = max(96, min(240, PointwiseGroup.cachedFloats / (inputChannels + outputs)))
+        gradientChunks = EvenCut(
+            pixels,
+            pieces: PSKernels.gradientChunks(
+                copy: inputChannels * outputs, read: pixels * outputs, most: pixels / 48))
+        gradientGroups = EvenCut(
+            backwardPanels.panelCount, pieces: (fewestItems - 1) / gradientChunks.pieces + 1)
+        let channels = backwardPanels.widest(of: gradientGroups)
+        gradientStride = PointwiseGroup.rowStride(gradientPanels.columns)
+        groupStride = PointwiseGroup.rowStride(channels)
+        let tile = max(96, min(240, PointwiseGroup.cachedFloats / (channels + outputs)))
         gradientTile = EvenCut(gradientChunks.longest, atMost: tile).longest
     }
-
-    /// Floats that the parts of the weight gradient may take together.
-    private static let mostPartFloats = 24 << 20
 
     /// Floats of a core's second-level cache that a tile may take: 700 KB of the 1 MB that is common.
     private static let cachedFloats = 175_000
 
     /// Floats of scratch one thread needs.
     package var scratchFloats: Int {
-        max(chunks.size * rowStride(inputChannels), gradientTile * (rowStride(inputChannels) + gradientStride))
+        max(chunks.size * PointwiseGroup.rowStride(inputChannels), gradientTile * (groupStride + gradientStride))
     }
 
     /// Floats of memory for the chunks' weight gradients.
     package var partFloats: Int { gradientChunks.pieces * gradientPanels.elementCount }
 
     /// Rows of tiles; those 1 KB apart would share cache sets.
-    private func rowStride(_ channels: Int) -> Int { channels % 256 == 0 ? channels + 16 : channels }
-    private var gradientStride: Int { rowStride(gradientPanels.columns) }
+    private static func rowStride(_ channels: Int) -> Int { channels % 256 == 0 ? channels + 16 : channels }
 
     // MARK: weights
 
@@ -124,23 +129,24 @@ package struct PointwiseGroup: Sendable, Hashable {
         context.pool.run(chunks.pieces) { chunk, thread in
             let tile = chunks[chunk]
             let (left, leftStride) = input.read(
-                tile, into: context.scratch(thread), stride: rowStride(inputChannels))
+                tile, into: context.scratch(thread), stride: PointwiseGroup.rowStride(inputChannels))
             for (member, panels) in forwardPanels.enumerated() {
                 multiplyTile(
-                    tile.count, forwardRows, left, leftStride, inputDepth, panels, weights[member],
-                    outputs[member].pixel(tile.lowerBound), outputs[member].pixelStride, accumulate: false)
+                    tile.count, forwardRows, left, leftStride, inputDepth, panels, 0..<panels.panelCount,
+                    weights[member], outputs[member].pixel(tile.lowerBound), outputs[member].pixelStride,
+                    accumulate: false)
             }
             finish(chunk, tile)
         }
     }
 
-    /// output (tile x all columns) = left * weights, panel by panel, `rows` rows a product.
+    /// output (tile x columns) = left * weights, for some panels one after the other, `rows` rows a product.
     private func multiplyTile(
         _ tile: Int, _ rows: Int, _ left: UnsafePointer<Float>, _ leftStride: Int, _ depthCut: EvenCut,
-        _ panels: WeightPanels, _ weights: UnsafePointer<Float>, _ output: UnsafeMutablePointer<Float>,
-        _ outputStride: Int, accumulate: Bool
+        _ panels: WeightPanels, _ wanted: Range<Int>, _ weights: UnsafePointer<Float>,
+        _ output: UnsafeMutablePointer<Float>, _ outputStride: Int, accumulate: Bool
     ) {
-        for panel in 0..<panels.panelCount {
+        for panel in wanted {
             let columns = panels.columns(ofPanel: panel)
             for piece in 0..<depthCut.pieces {
                 let depth = depthCut[piece]
@@ -172,11 +178,14 @@ package struct PointwiseGroup: Sendable, Hashable {
         canonical: [UnsafeMutablePointer<Float>], context: KernelContext
     ) -> Double {
         let clock = ShareClock(threads: context.pool.threadCount)
-        context.pool.run(gradientChunks.pieces) { chunk, thread in
-            let part = parts + chunk * gradientPanels.elementCount
-            let tiles = EvenCut(gradientChunks[chunk].count, atMost: gradientTile)
+        context.pool.run(gradientChunks.pieces * gradientGroups.pieces) { item, thread in
+            let pixels = gradientChunks[item / gradientGroups.pieces]
+            let group = gradientGroups[item % gradientGroups.pieces]
+            let channels = backwardPanels.columns(ofPanels: group)
+            let part = parts + item / gradientGroups.pieces * gradientPanels.elementCount
+            let tiles = EvenCut(pixels.count, atMost: gradientTile)
             for piece in 0..<tiles.pieces {
-                let tile = tiles[piece].offset(by: gradientChunks[chunk].lowerBound)
+                let tile = tiles[piece].offset(by: pixels.lowerBound)
                 let gradients = context.scratch(thread)
                 let inputs = gradients + gradientTile * gradientStride
                 let start = clock.now
@@ -188,12 +197,12 @@ package struct PointwiseGroup: Sendable, Hashable {
                 if let gradientWeights, let inputGradient {
                     multiplyTile(
                         tile.count, gradientRows, gradients, gradientStride, outputDepth, backwardPanels,
-                        gradientWeights, inputGradient.pixel(tile.lowerBound), inputGradient.pixelStride,
+                        group, gradientWeights, inputGradient.pixel(tile.lowerBound), inputGradient.pixelStride,
                         accumulate: accumulate)
                 }
                 let middle = clock.now
-                let (left, leftStride) = input.read(tile, into: inputs, stride: rowStride(inputChannels))
-                addWeightGradients(tile.count, left, leftStride, gradients, part, accumulate: piece > 0)
+                let (left, leftStride) = input.read(tile, channels: channels, into: inputs, stride: groupStride)
+                addWeightGradients(tile.count, channels, left, leftStride, gradients, part, accumulate: piece > 0)
                 clock.add(first: middle - start, second: clock.now - middle, thread: thread)
             }
         }
@@ -201,20 +210,21 @@ package struct PointwiseGroup: Sendable, Hashable {
         return inputGradient == nil ? 0 : clock.share
     }
 
-    /// part += left^T * gradients.
+    /// part += left^T * gradients, the rows of some input channels.
     private func addWeightGradients(
-        _ tile: Int, _ left: UnsafePointer<Float>, _ leftStride: Int, _ gradients: UnsafePointer<Float>,
-        _ part: UnsafeMutablePointer<Float>, accumulate: Bool
+        _ tile: Int, _ channels: Range<Int>, _ left: UnsafePointer<Float>, _ leftStride: Int,
+        _ gradients: UnsafePointer<Float>, _ part: UnsafeMutablePointer<Float>, accumulate: Bool
     ) {
         let rows = max(16, min(256, smallProduct / (gradientPanels.panelWidth * tile)) / 16 * 16)
-        let cut = EvenCut(inputChannels, atMost: rows)
+        let cut = EvenCut(channels.count, atMost: rows)
         for block in 0..<cut.pieces {
             for panel in 0..<gradientPanels.panelCount {
                 let columns = gradientPanels.columns(ofPanel: panel)
                 multiplyTransposed(
                     rows: cut[block].count, columns: columns.count, depth: tile, left + cut[block].lowerBound,
                     leftStride, gradients + columns.lowerBound, gradientStride, accumulate: accumulate,
-                    part + gradientPanels.offset(panel: panel, row: cut[block].lowerBound), columns.count)
+                    part + gradientPanels.offset(panel: panel, row: channels.lowerBound + cut[block].lowerBound),
+                    columns.count)
             }
         }
     }

@@ -28,6 +28,14 @@ package struct WeightPanels: Sendable, Hashable {
         panel * panelWidth..<min((panel + 1) * panelWidth, columns)
     }
 
+    /// The columns of neighbouring panels.
+    package func columns(ofPanels panels: Range<Int>) -> Range<Int> {
+        columns(ofPanel: panels.lowerBound).lowerBound..<columns(ofPanel: panels.upperBound - 1).upperBound
+    }
+
+    /// The most columns of a group of panels.
+    func widest(of groups: EvenCut) -> Int { (0..<groups.pieces).map { columns(ofPanels: groups[$0]).count }.max()! }
+
     /// Where `row` of a panel starts.
     package func offset(panel: Int, row: Int) -> Int {
         let columns = columns(ofPanel: panel)

@@ -70,7 +70,7 @@ private struct BackwardItem {
         if let inputGradient, !accumulate { clearUncovered(inputGradient) }
     }
 
-    private var channels: Range<Int> { plan.channels(of: group, in: plan.gradientPanels) }
+    private var channels: Range<Int> { plan.gradientPanels.columns(ofPanels: group) }
 
     private func add(
         lines: Range<Int>, isFirst: Bool, inputs: TileMatrices, outputs: TileMatrices, _ clock: ShareClock,

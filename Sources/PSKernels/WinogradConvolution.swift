@@ -45,23 +45,19 @@ package struct WinogradConvolution: Sendable, Hashable {
         blockTiles = min(96, max(weightFloats > 1 << 20 ? 64 : 32, 200_000 / rowFloats))
         forwardBlocks = TileBlocks(batch: shape.batch, lines: lines, columns: columns, tiles: blockTiles)
         forwardGroups = EvenCut(
-            panels.panelCount, pieces: (WinogradConvolution.fewestItems - 1) / forwardBlocks.count + 1)
+            panels.panelCount, pieces: (fewestItems - 1) / forwardBlocks.count + 1)
 
-        // Each chunk costs a copy of the weights, to be written, read and added: sixteen megabytes of them at most, or
-        // three times that where channels would have to be cut instead; and each wants enough tiles for products of some
-        // depth. Powers of two, which threads share evenly.
         let tiles = shape.batch * lines * columns
-        let wanted = [16, 8, 4, 2].first {
-            $0 * weightFloats <= ($0 > WinogradConvolution.fewestItems ? 4 : 12) << 20 && $0 * 64 <= tiles
-        }
-        chunks = EvenCut(shape.batch, pieces: wanted ?? 1)
+        let transformed = scheme.vertical.outputs * scheme.horizontal.outputs + scheme.products
+        // More chunks than are needed are worth their copies only where these are small.
+        let most = max(fewestItems, (4 << 20) / weightFloats)
+        chunks = EvenCut(
+            shape.batch,
+            pieces: gradientChunks(
+                copy: weightFloats, read: tiles * transformed * shape.outputChannels, most: min(tiles / 64, most)))
         backwardGroups = EvenCut(
-            gradientPanels.panelCount, pieces: (WinogradConvolution.fewestItems - 1) / chunks.pieces + 1)
+            gradientPanels.panelCount, pieces: (fewestItems - 1) / chunks.pieces + 1)
     }
-
-    /// Where tiles alone give fewer work items than this, channels are cut as well, though each group of them then
-    /// transforms the same map again.
-    private static let fewestItems = 4
 
     /// Floats of the weights prepared for the forward product.
     package var weightFloats: Int { scheme.weights * panels.elementCount }
@@ -74,11 +70,11 @@ package struct WinogradConvolution: Sendable, Hashable {
     package var scratchFloats: Int {
         let forward =
             tileMatrices(forwardBlocks, shape.inputChannels).floats
-            + tileMatrices(forwardBlocks, widest(panels, forwardGroups)).floats
+            + tileMatrices(forwardBlocks, panels.widest(of: forwardGroups)).floats
         // The longest chunk need not have the longest block.
         let backward = [chunks.longest, max(1, chunks.longest - 1)].map { images in
             let blocks = backwardBlocks(images: images)
-            return tileMatrices(blocks, widest(gradientPanels, backwardGroups)).floats
+            return tileMatrices(blocks, gradientPanels.widest(of: backwardGroups)).floats
                 + tileMatrices(blocks, shape.outputChannels).floats
         }
         return max(forward, backward.max()!)
@@ -92,15 +88,6 @@ package struct WinogradConvolution: Sendable, Hashable {
     /// V or M of a block.
     func tileMatrices(_ blocks: TileBlocks, _ channels: Int) -> TileMatrices {
         TileMatrices(products: scheme.products, tiles: blocks.longest * columns, channels: channels)
-    }
-
-    private func widest(_ panels: WeightPanels, _ groups: EvenCut) -> Int {
-        (0..<groups.pieces).map { channels(of: groups[$0], in: panels).count }.max() ?? 0
-    }
-
-    /// The columns of neighbouring panels.
-    func channels(of group: Range<Int>, in panels: WeightPanels) -> Range<Int> {
-        panels.columns(ofPanel: group.lowerBound).lowerBound..<panels.columns(ofPanel: group.upperBound - 1).upperBound
     }
 
     var transforms: winograd_transforms {

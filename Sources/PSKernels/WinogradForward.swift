@@ -20,7 +20,7 @@ extension WinogradConvolution {
 
     /// The output channels of one work item.
     package func channels(ofItem item: Int) -> Range<Int> {
-        channels(of: forwardGroups[item % forwardGroups.pieces], in: panels)
+        panels.columns(ofPanels: forwardGroups[item % forwardGroups.pieces])
     }
 
     /// output = input * weights.
