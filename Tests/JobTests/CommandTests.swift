@@ -35,6 +35,10 @@ import Testing
                 ["bench", "step", "--max-error", "0"], 64,
                 "psctl: error: --max-error is 0.0, allowed is above 0, at most 1"
             ),
+            (
+                ["bench", "plan", "--out", "/nonexistent/plan.json"], 1,
+                "psctl: error: cannot create /nonexistent/plan.json.tmp: No such file or directory"
+            ),
             (["bench", "step", "--plan-file", "/nonexistent"], 1, "psctl: error: cannot read the plan /nonexistent"),
             (["bench", "inference", "--convolution", "fft"], 64, "psctl: error: The value 'fft' is invalid"),
             (["doctor", "--config", "/nonexistent.yaml"], 64, "psctl: error: cannot read the configuration"),
