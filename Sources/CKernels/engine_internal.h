@@ -2,8 +2,8 @@
 #pragma once
 #include "engine.h"
 
-// One copy of a function for each x86 level, chosen when the program starts. The loops keep one lane per channel and
-// contraction is off unless the including file says otherwise, so all copies give the same bits.
+// One copy of a function for each x86 level, chosen when the program starts. The loops keep one lane per channel, so all
+// copies give the same bits, but in files that allow contraction, where those with a fused multiply-add round otherwise.
 #if defined(__x86_64__)
 #define ENGINE_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else

@@ -153,9 +153,7 @@ package struct PlanBenchmark: Encodable {
             if let known = classes.firstIndex(where: { $0.shape == convolution.shape }) {
                 classes[known].layers.append(convolution.name)
             } else {
-                let allowed = algorithms(convolution.shape).filter {
-                    $0.algorithm == .direct || $0.error <= maximumError
-                }
+                let allowed = algorithms(convolution.shape).filter { $0.isExactEnough(maximumError) }
                 classes.append(
                     ShapeClass(shape: convolution.shape, layers: [convolution.name], algorithms: allowed))
             }

@@ -27,24 +27,6 @@ package final class KernelContext {
 /// equal bits.
 package func blasCoreName() -> String { String(cString: openblas_get_corename()) }
 
-/// Loops are cut into at least this many items where their shapes allow it, so that as many threads can share them. More
-/// would cost more: items of one tile read and transform the same numbers.
-let fewestItems = 8
-
-/// In how many chunks of pixels the items of a weight gradient are cut, the rest being groups of input channels.
-///
-/// A chunk costs a copy of the weights, to be written, read and added; a group reads the output's gradient again. Their
-/// product being given, the sum is least where they are as the two costs; of powers of two, which threads share evenly,
-/// this takes the nearest.
-///
-/// - Parameters:
-///   - copy: floats of a copy of the weights.
-///   - read: floats that reading the output's gradient reads and writes.
-///   - most: chunks for which there are pixels or memory enough.
-func gradientChunks(copy: Int, read: Int, most: Int) -> Int {
-    [16, 8, 4, 2].first { $0 <= most && $0 * $0 * copy <= 2 * fewestItems * read } ?? 1
-}
-
 /// Product sizes up to this many multiply-adds take OpenBLAS's small-matrix path: no packing, no lock, 110 of the
 /// 117 GF/s a Zen 4 core has, where larger ones drop to 90. Every product the engine asks for is cut to fit.
 let smallProduct = 1_000_000

@@ -55,7 +55,7 @@ package struct PointwiseGroup: Sendable, Hashable {
         gradientRows = tileRows(columns: WeightPanels.widest, depth: outputDepth.longest)
         gradientChunks = EvenCut(
             pixels,
-            pieces: PSKernels.gradientChunks(
+            pieces: chunkCount(
                 copy: inputChannels * outputs, read: pixels * outputs, most: pixels / 48))
         gradientGroups = EvenCut(
             backwardPanels.panelCount, pieces: (fewestItems - 1) / gradientChunks.pieces + 1)

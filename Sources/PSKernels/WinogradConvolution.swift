@@ -53,7 +53,7 @@ package struct WinogradConvolution: Sendable, Hashable {
         let most = max(fewestItems, (4 << 20) / weightFloats)
         chunks = EvenCut(
             shape.batch,
-            pieces: gradientChunks(
+            pieces: chunkCount(
                 copy: weightFloats, read: tiles * transformed * shape.outputChannels, most: min(tiles / 64, most)))
         backwardGroups = EvenCut(
             gradientPanels.panelCount, pieces: (fewestItems - 1) / chunks.pieces + 1)

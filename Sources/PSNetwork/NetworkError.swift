@@ -18,7 +18,7 @@ package enum NetworkError: Error, Equatable, CustomStringConvertible {
             "the batch norm of \(layer) would see a single value per channel (batch \(batch), map 1 x 1); "
                 + "use a batch of at least 2 or larger images"
         case .outOfMemory(let bytes, let reason):
-            "the network needs \(bytes >> 20) MiB, which the system refused (\(reason)); use a smaller batch"
+            "\(bytes >> 20) MiB are needed, which the system refused (\(reason)); use a smaller batch"
         case .kernel(let error): error.description
         }
     }

@@ -54,7 +54,7 @@ package struct EnginePlan: Sendable, Hashable {
         if settings.convolution == .direct { return }
         for convolution in description.plannedConvolutions(batch: batch) {
             let shape = convolution.shape
-            var candidates = shape.candidates.filter { $0.algorithm == .direct || $0.error <= settings.maximumError }
+            var candidates = shape.candidates.filter { $0.isExactEnough(settings.maximumError) }
             if settings.convolution == .winograd && candidates.count > 1 {
                 candidates.removeAll { $0.algorithm == .direct }
             }

@@ -39,6 +39,9 @@ package struct ConvolutionCandidate: Sendable, Hashable {
         self.algorithm = algorithm
         self.error = error
     }
+
+    /// Direct always is.
+    package func isExactEnough(_ maximumError: Double) -> Bool { algorithm == .direct || error <= maximumError }
 }
 
 extension ConvolutionShape {
