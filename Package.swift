@@ -66,40 +66,60 @@ let package = Package(
 
         // The service.
         target("PSOptimization", ["PSParameters", "CKernels"]),
-        target("PSCheckpoint", ["PSParameters", "CCrypto", "CZlib"]),
+        target("PSFiles", ["CCrypto"]),
+        target("PSCheckpoint", ["PSFiles", "PSParameters"]),
         target("PSConfiguration", ["PSModel", "PSOptimization", "PSData", "PSPlanning", yams]),
         target("PSMessages", ["CMessages", "PSParameters"]),
         target("PSTransport", ["CZeroMQ"]),
         target("PSNode", ["PSTransport", "PSMessages", logging]),
         target("PSProtocol", ["PSMessages", "PSParameters"]),
-        target("PSServer", ["PSNode", "PSProtocol", "PSOptimization", "PSCheckpoint", "PSConfiguration"]),
+        target("PSRun", ["PSProtocol", "PSCheckpoint", "PSFiles", "PSMessages", "PSParameters", "CZlib"]),
+        target(
+            "PSServer",
+            ["PSNode", "PSProtocol", "PSOptimization", "PSCheckpoint", "PSRun", "PSFiles", "PSConfiguration"]),
         target(
             "PSWorker",
             [
-                "PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSCheckpoint", "PSConfiguration",
-                "PSPlanning",
+                "PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSCheckpoint", "PSRun",
+                "PSConfiguration", "PSPlanning",
             ]),
         target(
             "PSCoordinator",
-            ["PSNode", "PSProtocol", "PSOptimization", "PSData", "PSCheckpoint", "PSConfiguration", "PSPlanning"]),
+            [
+                "PSNode", "PSProtocol", "PSOptimization", "PSData", "PSCheckpoint", "PSRun", "PSFiles",
+                "PSConfiguration", "PSPlanning",
+            ]),
+
+        // What a person asks for: reports, evaluation, jobs on this machine, benchmarks.
+        target("PSReport", ["PSFiles", "CCrypto", "COpenBLAS", "CProtobufC", "CZeroMQ", "CZlib"]),
+        target(
+            "PSEvaluation",
+            [
+                "PSReport", "PSCheckpoint", "PSFiles", "PSConfiguration", "PSData", "PSModel", "PSNetwork",
+                "PSParameters", "PSPlanning",
+            ]),
         target(
             "PSJob",
             [
-                "PSConfiguration", "PSCheckpoint", "PSCoordinator", "PSData", "PSNetwork", "PSNode", "PSOptimization",
-                "PSKernels", "PSMessages", "PSModel", "PSPlanning", "PSProtocol", "PSTransport", "PSWorker", "CKernels",
-                "CCrypto", "COpenBLAS", "CProtobufC", "CZeroMQ", "CZlib",
+                "PSReport", "PSEvaluation", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSCoordinator",
+                "PSData", "PSMessages", "PSModel", "PSNetwork", "PSNode", "PSProtocol", "PSTransport",
+            ]),
+        target(
+            "PSBenchmarks",
+            [
+                "PSJob", "PSReport", "PSRun", "PSCheckpoint", "PSConfiguration", "PSKernels", "PSModel", "PSNetwork",
+                "PSOptimization", "PSParameters", "PSPlanning", "PSProtocol", "PSWorker", "CKernels",
             ]),
 
         // What a person and the job start.
         executable("ps-server", ["PSServer", "PSNode", argumentParser]),
         executable("ps-worker", ["PSWorker", "PSNode", argumentParser]),
-        executable(
-            "ps-coordinator", ["PSCoordinator", "PSCheckpoint", "PSConfiguration", "PSNode", argumentParser]),
+        executable("ps-coordinator", ["PSCoordinator", "PSRun", "PSConfiguration", "PSNode", argumentParser]),
         executable(
             "psctl",
             [
-                "PSJob", "PSCheckpoint", "PSConfiguration", "PSMessages", "PSNode", "PSPlanning", "PSProtocol",
-                argumentParser,
+                "PSJob", "PSBenchmarks", "PSEvaluation", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
+                "PSConfiguration", "PSMessages", "PSModel", "PSNode", "PSPlanning", "PSProtocol", argumentParser,
             ]),
 
         // Tests.
@@ -109,14 +129,18 @@ let package = Package(
         tests("PSNetworkTests", ["PSNetwork", "PSOptimization"], resources: [.copy("Fixtures")]),
         tests("PSDataTests", ["PSData", "CZlib"]),
         tests("PSOptimizationTests", ["PSOptimization"]),
-        tests("PSCheckpointTests", ["PSCheckpoint"]),
+        tests("PSCheckpointTests", ["PSCheckpoint", "PSFiles"]),
+        tests("PSRunTests", ["PSRun", "PSFiles", "PSProtocol"]),
         tests("PSPlanningTests", ["PSPlanning", "PSModel"]),
         tests("PSConfigurationTests", ["PSConfiguration", "PSPlanning"]),
         tests("PSMessagesTests", ["PSMessages", "PSTransport"]),
         tests("PSProtocolTests", ["PSProtocol"]),
         tests(
             "JobTests",
-            ["PSJob", "PSCheckpoint", "PSConfiguration", "PSModel", "PSNetwork", "PSParameters", "PSPlanning"],
+            [
+                "PSJob", "PSBenchmarks", "PSEvaluation", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
+                "PSConfiguration", "PSModel", "PSNetwork", "PSParameters", "PSPlanning",
+            ],
             resources: [.copy("Torchvision")]),
     ]
 )

@@ -1,5 +1,7 @@
 // The checkpoints of a run: where they lie, how one becomes complete, which are kept.
 
+import Glibc
+import PSFiles
 import PSParameters
 
 /// The directory `checkpoints` of a run: `step-N` holds a complete checkpoint, `step-N.part-G` one being written.
@@ -12,9 +14,15 @@ package struct CheckpointStore: Sendable {
 
     package static let indexFileName = "model.safetensors.index.json"
 
+    private let runDirectory: String
     package let directory: String
+    private let files: any FileSystem
 
-    package init(runDirectory: String) { directory = "\(runDirectory)/checkpoints" }
+    package init(runDirectory: String, in files: any FileSystem = LocalFileSystem()) {
+        self.runDirectory = runDirectory
+        directory = "\(runDirectory)/checkpoints"
+        self.files = files
+    }
 
     /// Where the checkpoint of `step` lies once complete.
     package func path(step: Int) -> String { "\(directory)/step-\(step)" }
@@ -22,10 +30,13 @@ package struct CheckpointStore: Sendable {
     /// Where the servers of `generation` write the checkpoint of `step`.
     package func partDirectory(step: Int, generation: Int) -> String { "\(path(step: step)).part-\(generation)" }
 
-    /// Creates a part directory, unless another server has.
-    package func createPartDirectory(step: Int, generation: Int) throws(CheckpointError) -> String {
+    /// Creates a part directory, unless another server has. A run directory that has been moved away is not made anew.
+    package func createPartDirectory(step: Int, generation: Int) throws(StorageError) -> String {
         let path = partDirectory(step: step, generation: generation)
-        try FileSystem.createDirectory(path)
+        guard files.isDirectory(runDirectory) else {
+            throw .system(operation: "write below", path: runDirectory, code: ENOENT)
+        }
+        try files.createDirectory(path)
         return path
     }
 
@@ -33,60 +44,65 @@ package struct CheckpointStore: Sendable {
     /// Hugging Face index and last the manifest, renames the directory. Returns its new path.
     ///
     /// A checkpoint of the same step, left from a history that was rolled back, is replaced.
-    package func complete(_ manifest: Manifest, layout: ParameterLayout) throws(CheckpointError) -> String {
+    @discardableResult
+    package func complete(_ manifest: Manifest, layout: ParameterLayout) throws(StorageError) -> String {
         let part = partDirectory(step: manifest.step, generation: manifest.generation)
-        let reader = try CheckpointReader(directory: part, manifest: manifest)
+        // A manifest that could not be read later must not get as far as being one.
+        try manifest.check(path: "\(part)/\(Manifest.fileName)")
+        let reader = try CheckpointReader(directory: part, manifest: manifest, in: files, verifying: .structure)
         try reader.check(layout: layout)
-        try AtomicFile.write("\(part)/\(CheckpointStore.indexFileName)", encodeJSON(ShardIndex(reader, layout: layout)))
-        try manifest.write(to: part)
+        try AtomicFile.write(
+            "\(part)/\(CheckpointStore.indexFileName)", JSON.pretty(ShardIndex(reader, layout: layout)), in: files)
+        try manifest.write(to: part, in: files)
         let final = path(step: manifest.step)
-        if FileSystem.exists(final) {
+        if files.exists(final) {
             let replaced = "\(final).part-replaced"
-            if FileSystem.exists(replaced) { try FileSystem.removeDirectory(replaced) }
-            try FileSystem.rename(final, to: replaced)
-            try FileSystem.rename(part, to: final)
-            try FileSystem.removeDirectory(replaced)
+            if files.exists(replaced) { try files.removeDirectory(replaced) }
+            try files.renameDurably(final, to: replaced)
+            try files.renameDurably(part, to: final)
+            try files.removeDirectory(replaced)
         } else {
-            try FileSystem.rename(part, to: final)
+            try files.renameDurably(part, to: final)
         }
         return final
     }
 
-    /// Complete checkpoints, oldest step first.
-    package func list() throws(CheckpointError) -> [Entry] {
-        guard FileSystem.exists(directory) else { return [] }
-        return try FileSystem.list(directory)
+    /// Complete checkpoints, oldest step first, of whatever history: what counts is what the journal names.
+    package func list() throws(StorageError) -> [Entry] {
+        guard files.exists(directory) else { return [] }
+        return try files.list(directory)
             .compactMap { name -> Entry? in
                 guard name.hasPrefix("step-"), let step = Int(name.dropFirst(5)), step >= 0,
-                    FileSystem.exists("\(directory)/\(name)/\(Manifest.fileName)")
+                    files.exists("\(directory)/\(name)/\(Manifest.fileName)")
                 else { return nil }
                 return Entry(step: step, path: "\(directory)/\(name)")
             }
             .sorted { $0.step < $1.step }
     }
 
-    package func latest() throws(CheckpointError) -> Entry? { try list().last }
-
-    /// Removes complete checkpoints but the `count` newest and those of the steps in `kept`, say one being loaded.
+    /// Removes complete checkpoints but those of the steps in `kept`.
+    ///
+    /// One whose step is above all of them is of a history that was abandoned; it stays until the history that counts has
+    /// come as far, since going back may have been a mistake.
     @discardableResult
-    package func prune(keeping count: Int, except kept: Set<Int> = []) throws(CheckpointError) -> [Int] {
-        precondition(count > 0, "pruning every checkpoint would lose the job")
-        let removed = try list().dropLast(count).filter { !kept.contains($0.step) }
+    package func prune(keeping kept: Set<Int>) throws(StorageError) -> [Int] {
+        guard let newest = kept.max() else { return [] }
+        let removed = try list().filter { $0.step < newest && !kept.contains($0.step) }
         for entry in removed {
             // Renamed first: a checkpoint under its own name is always whole.
             let doomed = "\(entry.path).part-pruned"
-            if FileSystem.exists(doomed) { try FileSystem.removeDirectory(doomed) }
-            try FileSystem.rename(entry.path, to: doomed)
-            try FileSystem.removeDirectory(doomed)
+            if files.exists(doomed) { try files.removeDirectory(doomed) }
+            try files.renameDurably(entry.path, to: doomed)
+            try files.removeDirectory(doomed)
         }
         return removed.map(\.step)
     }
 
     /// Removes what interrupted writers left behind. Call it only while no server writes.
-    package func removeStaleParts() throws(CheckpointError) {
-        guard FileSystem.exists(directory) else { return }
-        for name in try FileSystem.list(directory) where name.hasPrefix("step-") && name.contains(".part-") {
-            try FileSystem.removeDirectory("\(directory)/\(name)")
+    package func removeStaleParts() throws(StorageError) {
+        guard files.exists(directory) else { return }
+        for name in try files.list(directory) where name.hasPrefix("step-") && name.contains(".part-") {
+            try files.removeDirectory("\(directory)/\(name)")
         }
     }
 }

@@ -1,12 +1,13 @@
 // Hashes of a job's state, by which two runs are compared bit for bit.
 
+import PSFiles
 import PSParameters
 
 package enum Fingerprint {
     /// SHA-256 over the learnable parameters in state_dict order, torchvision's layout, little-endian float32.
     package static func weightsSHA256(
         _ checkpoint: CheckpointReader, layout: ParameterLayout
-    ) throws(CheckpointError) -> String {
+    ) throws(StorageError) -> String {
         var hash = SHA256()
         try add(.current, of: .weight, checkpoint, layout, to: &hash)
         return hash.hexadecimal()
@@ -24,7 +25,7 @@ package enum Fingerprint {
     /// weights, averages of the statistics, mean squares (RMSProp only), momenta.
     package static func stateSHA256(
         _ checkpoint: CheckpointReader, layout: ParameterLayout
-    ) throws(CheckpointError) -> String {
+    ) throws(StorageError) -> String {
         var hash = SHA256()
         for value in [StoredValue.current, .average] {
             try add(value, of: .weight, checkpoint, layout, to: &hash)
@@ -39,7 +40,7 @@ package enum Fingerprint {
     private static func add(
         _ value: StoredValue, of kind: TensorKind, _ checkpoint: CheckpointReader, _ layout: ParameterLayout,
         to hash: inout SHA256
-    ) throws(CheckpointError) {
+    ) throws(StorageError) {
         for tensor in layout.tensors where tensor.kind == kind {
             try checkpoint.withBytes(value, tensor: tensor.name) { hash.update($0) }
         }

@@ -1,6 +1,6 @@
 // The manifest of a checkpoint: written last, so that a checkpoint with a manifest is whole.
 
-import FoundationEssentials
+import PSFiles
 
 /// What a checkpoint holds. In JSON the keys are in snake_case.
 package struct Manifest: Codable, Sendable, Hashable {
@@ -69,24 +69,32 @@ package struct Manifest: Codable, Sendable, Hashable {
     }
 
     /// Writes the manifest durably into a checkpoint's directory.
-    package func write(to directory: String) throws(CheckpointError) {
-        try AtomicFile.write("\(directory)/\(Manifest.fileName)", encodeJSON(self))
+    package func write(to directory: String, in files: any FileSystem = LocalFileSystem()) throws(StorageError) {
+        try AtomicFile.write("\(directory)/\(Manifest.fileName)", JSON.pretty(self), in: files)
     }
 
     /// Reads the manifest of a checkpoint and checks that it can be meant.
-    package static func read(from directory: String) throws(CheckpointError) -> Manifest {
+    package static func read(
+        from directory: String, in files: any FileSystem = LocalFileSystem()
+    ) throws(StorageError) -> Manifest {
         let path = "\(directory)/\(fileName)"
-        let bytes = try FileSystem.read(path)
+        if try files.entry(path) == nil, try files.entry(directory) == .directory {
+            throw .damaged(path: directory, problem: "has no \(fileName): it is no complete checkpoint")
+        }
+        let bytes = try files.read(path)
         let manifest: Manifest
         do {
-            let decoder = JSONDecoder()
-            decoder.keyDecodingStrategy = .convertFromSnakeCase
-            manifest = try decoder.decode(Manifest.self, from: Data(bytes))
+            manifest = try JSON.decode(Manifest.self, from: bytes, snakeCase: true)
         } catch {
-            throw .damaged(path: path, problem: "not a checkpoint's manifest: \(explain(error))")
+            throw .damaged(path: path, problem: "not a checkpoint's manifest: \(JSON.explain(error))")
         }
-        if let problem = manifest.problem { throw .damaged(path: path, problem: problem) }
+        try manifest.check(path: path)
         return manifest
+    }
+
+    /// Throws unless it can be meant.
+    func check(path: String) throws(StorageError) {
+        if let problem { throw .damaged(path: path, problem: problem) }
     }
 
     private var problem: String? {
@@ -100,7 +108,7 @@ package struct Manifest: Codable, Sendable, Hashable {
         if UInt64(layoutDigest, radix: 16) == nil { return "layout_digest \"\(layoutDigest)\" is not hexadecimal" }
         if Set(files.map(\.path)).count != files.count { return "lists a file twice" }
         for file in files {
-            if file.path.isEmpty || file.path.hasPrefix(".") || file.path.contains("/") {
+            if !Paths.isPlainName(file.path) {
                 return "lists \"\(file.path)\", which is not the name of a file in its directory"
             }
             if file.bytes < 0 || !(0..<serverCount).contains(file.server) {
@@ -108,31 +116,5 @@ package struct Manifest: Codable, Sendable, Hashable {
             }
         }
         return nil
-    }
-}
-
-/// JSON with sorted snake_case keys, for people and for `diff`.
-func encodeJSON(_ value: some Encodable) -> [UInt8] {
-    let encoder = JSONEncoder()
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    do {
-        return try [UInt8](encoder.encode(value)) + [0x0A]
-    } catch {
-        preconditionFailure("a value of strings and integers always encodes: \(error)")
-    }
-}
-
-private func explain(_ error: any Error) -> String {
-    func place(_ path: [any CodingKey]) -> String {
-        path.isEmpty ? "" : " at \(path.map(\.stringValue).joined(separator: "."))"
-    }
-    switch error {
-    case DecodingError.keyNotFound(let key, let context):
-        return "the key \"\(key.stringValue)\" is missing\(place(context.codingPath))"
-    case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
-        DecodingError.dataCorrupted(let context):
-        return context.debugDescription + place(context.codingPath)
-    default: return "\(error)"
     }
 }

@@ -1,52 +1,48 @@
-// A safetensors file open for reading: checked as a whole when opened, its bytes mapped into memory.
+// A safetensors file open for reading: checked as a whole when opened, its values read when asked for.
 
-import Glibc
+import PSFiles
 
 /// A safetensors file. Source of the format: https://huggingface.co/docs/safetensors.
 ///
 /// Everything the header says is checked against the file when it is opened; the values of the tensors are not looked
-/// at. The file must not be truncated while it is open (ours never are: they are replaced by renaming).
-//
-// Unchecked because of the pointer; the mapping is read-only and lives as long as the object.
-package final class SafetensorsFile: @unchecked Sendable {
+/// at. Read with system calls: a disk that fails, or a file that is cut while it is open, is an error.
+package final class SafetensorsFile: Sendable {
     package static let largestHeader = 100 << 20
 
-    package let path: String
+    package var path: String { file.path }
     package let metadata: [String: String]
     /// In the order of their data.
     package let tensors: [SafetensorsTensor]
     private let indexOfName: [String: Int]
-    private let mapping: Mapping
+    private let file: any ReadableFile
     /// First byte of the data within the file.
     private let dataStart: Int
 
-    package init(_ path: String) throws(CheckpointError) {
-        self.path = path
-        mapping = try Mapping(path)
-        let file = mapping.bytes
-        guard file.count >= 8 else {
+    package init(_ path: String, in files: any FileSystem = LocalFileSystem()) throws(StorageError) {
+        file = try files.open(path)
+        guard file.byteCount >= 8 else {
             throw .damaged(
                 path: path,
-                problem: "not a safetensors file: \(file.count) bytes, fewer than the 8 of its header's length")
+                problem: "not a safetensors file: \(file.byteCount) bytes, fewer than the 8 of its header's length")
         }
-        let headerLength = UInt64(littleEndian: file.loadUnaligned(as: UInt64.self))
+        let headerLength = try file.bytes(0..<8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         guard headerLength <= Self.largestHeader else {
             throw .damaged(
                 path: path,
                 problem:
                     "not a safetensors file: it declares a header of \(headerLength) bytes, above the limit of 100 MiB")
         }
-        guard Int(headerLength) <= file.count - 8 else {
+        guard Int(headerLength) <= file.byteCount - 8 else {
             throw .damaged(
                 path: path,
                 problem:
-                    "truncated or not a safetensors file: its header needs \(headerLength) bytes, \(file.count - 8) follow"
+                    "truncated or not a safetensors file: its header needs \(headerLength) bytes, \(file.byteCount - 8) follow"
             )
         }
         dataStart = 8 + Int(headerLength)
-        let header = try SafetensorsHeaderParser(
-            path: path, bytes: UnsafeRawBufferPointer(rebasing: file[8..<dataStart]).assumingMemoryBound(to: UInt8.self)
-        )
+        let header = try file.bytes(8..<dataStart).withUnsafeBufferPointer { (bytes) throws(StorageError) in
+            try SafetensorsHeaderParser(path: path, bytes: bytes)
+        }
         metadata = header.metadata
         tensors = header.tensors.sorted {
             ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
@@ -65,7 +61,7 @@ package final class SafetensorsFile: @unchecked Sendable {
             }
             end = tensor.range.upperBound
         }
-        let dataCount = file.count - dataStart
+        let dataCount = file.byteCount - dataStart
         if end > dataCount {
             throw .damaged(
                 path: path,
@@ -80,46 +76,50 @@ package final class SafetensorsFile: @unchecked Sendable {
 
     package func tensor(named name: String) -> SafetensorsTensor? { indexOfName[name].map { tensors[$0] } }
 
-    /// Calls `body` with a tensor's bytes: little-endian elements in row-major order, perhaps unaligned.
-    package func withBytes<Result, Failure: Error>(
-        of tensor: SafetensorsTensor, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
-    ) throws(Failure) -> Result {
-        let range = dataStart + tensor.range.lowerBound..<dataStart + tensor.range.upperBound
-        precondition(range.upperBound <= mapping.bytes.count, "a tensor of another file")
-        defer { withExtendedLifetime(mapping) {} }
-        return try body(UnsafeRawBufferPointer(rebasing: mapping.bytes[range]))
+    /// Reads part of a tensor: little-endian elements in row-major order.
+    /// - Parameter offset: bytes from the tensor's first.
+    package func read(
+        _ tensor: SafetensorsTensor, from offset: Int = 0, into bytes: UnsafeMutableRawBufferPointer
+    ) throws(StorageError) {
+        precondition(offset >= 0 && offset + bytes.count <= tensor.range.count, "more than the tensor has")
+        try file.read(at: dataStart + tensor.range.lowerBound + offset, into: bytes)
+    }
+
+    /// Calls `body` with a tensor's bytes: little-endian elements in row-major order.
+    package func withBytes<Result>(
+        of tensor: SafetensorsTensor, _ body: (UnsafeRawBufferPointer) throws(StorageError) -> Result
+    ) throws(StorageError) -> Result {
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: tensor.range.count, alignment: 64)
+        defer { bytes.deallocate() }
+        try read(tensor, into: bytes)
+        return try body(UnsafeRawBufferPointer(bytes))
     }
 
     /// The SHA-256 of the whole file.
-    package func sha256() -> String {
-        defer { withExtendedLifetime(mapping) {} }
+    package func sha256() throws(StorageError) -> String {
+        let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: min(1 << 20, file.byteCount), alignment: 64)
+        defer { piece.deallocate() }
         var hash = SHA256()
-        hash.update(mapping.bytes)
+        var position = 0
+        while position < file.byteCount {
+            let part = UnsafeMutableRawBufferPointer(
+                rebasing: piece[..<min(piece.count, file.byteCount - position)])
+            try file.read(at: position, into: part)
+            hash.update(UnsafeRawBufferPointer(part))
+            position += part.count
+        }
         return hash.hexadecimal()
     }
 }
 
-/// A file's bytes in memory for as long as the object lives.
-private final class Mapping {
-    let bytes: UnsafeRawBufferPointer
-
-    init(_ path: String) throws(CheckpointError) {
-        // Without O_NONBLOCK the opening of a pipe would wait for its writer.
-        let descriptor = try Descriptor("open", path, flags: O_RDONLY | O_NONBLOCK)
-        var status = stat()
-        try systemCall("look at", path) { fstat(descriptor.number, &status) }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw .damaged(path: path, problem: "not a regular file") }
-        let count = Int(status.st_size)
-        if count == 0 {
-            bytes = UnsafeRawBufferPointer(start: nil, count: 0)
-            return
+extension ReadableFile {
+    fileprivate func bytes(_ range: Range<Int>) throws(StorageError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: range.count)
+        var failure: StorageError?
+        bytes.withUnsafeMutableBytes { buffer in
+            do throws(StorageError) { try read(at: range.lowerBound, into: buffer) } catch { failure = error }
         }
-        let address = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor.number, 0)
-        guard let address, address != MAP_FAILED else { throw .system(operation: "map", path: path, code: errno) }
-        bytes = UnsafeRawBufferPointer(start: address, count: count)
-    }
-
-    deinit {
-        if let address = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: address), bytes.count) }
+        if let failure { throw failure }
+        return bytes
     }
 }

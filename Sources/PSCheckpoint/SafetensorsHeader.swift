@@ -3,6 +3,8 @@
 // A parser of its own because a general one keeps the last of two equal names, reads 1e3 as an integer, and may recurse
 // as deep as a hostile file wants.
 
+import PSFiles
+
 /// An element type of the safetensors format.
 package enum SafetensorsDataType: String, Sendable, Hashable {
     case bool = "BOOL"
@@ -58,14 +60,14 @@ struct SafetensorsHeaderParser {
     private let bytes: UnsafeBufferPointer<UInt8>
     private var position = 0
 
-    init(path: String, bytes: UnsafeBufferPointer<UInt8>) throws(CheckpointError) {
+    init(path: String, bytes: UnsafeBufferPointer<UInt8>) throws(StorageError) {
         self.path = path
         self.bytes = bytes
         var names: Set<String> = []
-        try object { (parser, name) throws(CheckpointError) in
+        try object { (parser, name) throws(StorageError) in
             if !names.insert(name).inserted { throw parser.failure("two entries are called \"\(name)\"") }
             if name == "__metadata__" {
-                try parser.object { (parser, key) throws(CheckpointError) in
+                try parser.object { (parser, key) throws(StorageError) in
                     parser.metadata[key] = try parser.string()
                 }
             } else {
@@ -76,11 +78,11 @@ struct SafetensorsHeaderParser {
         if position != bytes.count { throw failure("something follows the header's closing brace") }
     }
 
-    private mutating func tensor(_ name: String) throws(CheckpointError) -> SafetensorsTensor {
+    private mutating func tensor(_ name: String) throws(StorageError) -> SafetensorsTensor {
         var typeName: String?
         var shape: [Int]?
         var offsets: [Int]?
-        try object { (parser, key) throws(CheckpointError) in
+        try object { (parser, key) throws(StorageError) in
             switch key {
             case "dtype" where typeName == nil: typeName = try parser.string()
             case "shape" where shape == nil: shape = try parser.integers()
@@ -112,8 +114,8 @@ struct SafetensorsHeaderParser {
     // MARK: JSON
 
     private mutating func object(
-        _ member: (inout Self, String) throws(CheckpointError) -> Void
-    ) throws(CheckpointError) {
+        _ member: (inout Self, String) throws(StorageError) -> Void
+    ) throws(StorageError) {
         try expect("{")
         if accept("}") { return }
         repeat {
@@ -124,7 +126,7 @@ struct SafetensorsHeaderParser {
         try expect("}")
     }
 
-    private mutating func integers() throws(CheckpointError) -> [Int] {
+    private mutating func integers() throws(StorageError) -> [Int] {
         try expect("[")
         var values: [Int] = []
         if accept("]") { return values }
@@ -134,7 +136,7 @@ struct SafetensorsHeaderParser {
     }
 
     /// A number of digits only: the format has no others.
-    private mutating func integer() throws(CheckpointError) -> Int {
+    private mutating func integer() throws(StorageError) -> Int {
         skipSpace()
         let start = position
         var value = 0
@@ -152,7 +154,7 @@ struct SafetensorsHeaderParser {
         return value
     }
 
-    private mutating func string() throws(CheckpointError) -> String {
+    private mutating func string() throws(StorageError) -> String {
         try expect("\"")
         var content: [UInt8] = []
         while position < bytes.count {
@@ -173,7 +175,7 @@ struct SafetensorsHeaderParser {
     }
 
     /// The UTF-8 of the escape after a backslash.
-    private mutating func escape() throws(CheckpointError) -> [UInt8] {
+    private mutating func escape() throws(StorageError) -> [UInt8] {
         guard position < bytes.count else { throw failure("a string does not end") }
         let byte = bytes[position]
         position += 1
@@ -200,7 +202,7 @@ struct SafetensorsHeaderParser {
         }
     }
 
-    private mutating func codeUnit() throws(CheckpointError) -> UInt16 {
+    private mutating func codeUnit() throws(StorageError) -> UInt16 {
         guard position + 4 <= bytes.count else { throw failure("a string does not end") }
         var value: UInt16 = 0
         for _ in 0..<4 {
@@ -224,11 +226,11 @@ struct SafetensorsHeaderParser {
         return true
     }
 
-    private mutating func expect(_ character: Character) throws(CheckpointError) {
+    private mutating func expect(_ character: Character) throws(StorageError) {
         if !accept(character) { throw failure("expected \(character)") }
     }
 
-    private func failure(_ problem: String) -> CheckpointError {
+    private func failure(_ problem: String) -> StorageError {
         .damaged(path: path, problem: "not a sound safetensors header: \(problem) (header byte \(position))")
     }
 }

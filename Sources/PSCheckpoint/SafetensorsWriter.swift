@@ -1,18 +1,20 @@
 // Writing safetensors files from memory that need not be contiguous.
 
+import PSFiles
+
 /// Receives the next bytes of a tensor.
-package typealias EmitBytes = (UnsafeRawBufferPointer) throws(CheckpointError) -> Void
+package typealias EmitBytes = (UnsafeRawBufferPointer) throws(StorageError) -> Void
 
 /// One tensor to write: its description, and a closure that hands over its bytes in order, in any number of pieces.
 package struct OutgoingTensor {
     package let name: String
     package let dataType: SafetensorsDataType
     package let shape: [Int]
-    package let emitAll: (EmitBytes) throws(CheckpointError) -> Void
+    package let emitAll: (EmitBytes) throws(StorageError) -> Void
 
     package init(
         name: String, dataType: SafetensorsDataType = .float32, shape: [Int],
-        emitAll: @escaping (EmitBytes) throws(CheckpointError) -> Void
+        emitAll: @escaping (EmitBytes) throws(StorageError) -> Void
     ) {
         self.name = name
         self.dataType = dataType
@@ -30,8 +32,9 @@ package enum SafetensorsWriter {
     ///   wants them aligned.
     @discardableResult
     package static func write(
-        path: String, metadata: [String: String], tensors: [OutgoingTensor]
-    ) throws(CheckpointError) -> WrittenFile {
+        path: String, metadata: [String: String], tensors: [OutgoingTensor],
+        in files: any FileSystem = LocalFileSystem()
+    ) throws(StorageError) -> WrittenFile {
         var end = 0
         let described = tensors.map { tensor in
             defer { end += tensor.byteCount }
@@ -39,11 +42,11 @@ package enum SafetensorsWriter {
                 name: tensor.name, dataType: tensor.dataType, shape: tensor.shape, range: end..<end + tensor.byteCount)
         }
         precondition(Set(described.map(\.name)).count == described.count, "two tensors of one name")
-        return try AtomicFile.write(path) { (writer) throws(CheckpointError) in
+        return try AtomicFile.write(path, in: files) { (writer) throws(StorageError) in
             try writer.write(safetensorsHeader(metadata: metadata, tensors: described))
             for tensor in tensors {
                 var written = 0
-                try tensor.emitAll { (bytes) throws(CheckpointError) in
+                try tensor.emitAll { (bytes) throws(StorageError) in
                     try writer.write(bytes)
                     written += bytes.count
                 }

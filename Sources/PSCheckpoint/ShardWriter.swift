@@ -1,5 +1,6 @@
 // A server's part of a checkpoint: up to three safetensors files.
 
+import PSFiles
 import PSParameters
 
 /// One of the values a job keeps for each element of a tensor.
@@ -35,6 +36,7 @@ package struct ShardWriter {
     private let serverCount: Int
     private let layout: ParameterLayout
     private let values: [StoredValue]
+    private let files: any FileSystem
 
     /// - Parameters:
     ///   - directory: the checkpoint's part directory.
@@ -42,7 +44,7 @@ package struct ShardWriter {
     ///   - values: what the optimizer keeps; momentum has no mean square.
     package init(
         directory: String, server: Int, serverCount: Int, layout: ParameterLayout,
-        values: [StoredValue] = StoredValue.allCases
+        values: [StoredValue] = StoredValue.allCases, in files: any FileSystem = LocalFileSystem()
     ) {
         precondition((0..<serverCount).contains(server))
         self.directory = directory
@@ -50,6 +52,7 @@ package struct ShardWriter {
         self.serverCount = serverCount
         self.layout = layout
         self.values = values
+        self.files = files
     }
 
     /// Writes the files, durably, and describes them for the manifest. A role without tensors gets no file.
@@ -60,9 +63,9 @@ package struct ShardWriter {
     ///     piece or several (a server's slices, for example); nothing is copied.
     package func write(
         tensors: [Int],
-        source: @escaping (StoredValue, Int, EmitBytes) throws(CheckpointError) -> Void
-    ) throws(CheckpointError) -> [Manifest.File] {
-        var files: [Manifest.File] = []
+        source: @escaping (StoredValue, Int, EmitBytes) throws(StorageError) -> Void
+    ) throws(StorageError) -> [Manifest.File] {
+        var written: [Manifest.File] = []
         for role in Manifest.Role.allCases {
             var outgoing: [OutgoingTensor] = []
             for tensor in tensors.sorted() {
@@ -71,20 +74,20 @@ package struct ShardWriter {
                 where value.role == role && (value.coversStatistics || specification.kind == .weight) {
                     outgoing.append(
                         OutgoingTensor(name: value.name(of: specification.name), shape: specification.shape) {
-                            (emit) throws(CheckpointError) in try source(value, tensor, emit)
+                            (emit) throws(StorageError) in try source(value, tensor, emit)
                         })
                 }
             }
             if outgoing.isEmpty { continue }
             let name = shardFileName(role, server: server, of: serverCount)
             // "format" is what the transformers library insists on.
-            let written = try SafetensorsWriter.write(
-                path: "\(directory)/\(name)", metadata: ["format": "pt"], tensors: outgoing)
-            files.append(
+            let file = try SafetensorsWriter.write(
+                path: "\(directory)/\(name)", metadata: ["format": "pt"], tensors: outgoing, in: files)
+            written.append(
                 Manifest.File(
-                    path: name, bytes: written.byteCount, sha256: written.sha256, role: role, server: server))
+                    path: name, bytes: file.byteCount, sha256: file.sha256, role: role, server: server))
         }
-        return files
+        return written
     }
 }
 

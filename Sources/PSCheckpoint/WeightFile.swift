@@ -1,5 +1,6 @@
 // Weights in one safetensors file under torchvision's names: reading any such file, writing one from a checkpoint.
 
+import PSFiles
 import PSParameters
 
 package enum WeightFile {
@@ -15,7 +16,7 @@ package enum WeightFile {
     ///   them: the auxiliary head, say, where only the main one is computed.
     package static func load(
         _ path: String, layout: ParameterLayout, ignoredPrefix: String? = nil
-    ) throws(CheckpointError) -> [Float] {
+    ) throws(StorageError) -> [Float] {
         let file = try SafetensorsFile(path)
         var problems: [String] = []
         for tensor in layout.tensors {
@@ -34,15 +35,20 @@ package enum WeightFile {
         }
         if !problems.isEmpty { throw .mismatch(path: path, problems: problems) }
 
-        return [Float](unsafeUninitializedCapacity: layout.count) { values, count in
-            for (index, tensor) in layout.tensors.enumerated() {
-                let start = UnsafeMutableRawPointer(values.baseAddress! + layout.offsets[index])
-                file.withBytes(of: file.tensor(named: tensor.name)!) { bytes in
-                    start.copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
+        var values = [Float](repeating: 0, count: layout.count)
+        var failure: StorageError?
+        values.withUnsafeMutableBufferPointer { values in
+            do throws(StorageError) {
+                for (index, tensor) in layout.tensors.enumerated() {
+                    let range = layout.range(ofTensor: index)
+                    try file.read(
+                        file.tensor(named: tensor.name)!,
+                        into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: values[range])))
                 }
-            }
-            count = layout.count
+            } catch { failure = error }
         }
+        if let failure { throw failure }
+        return values
     }
 
     /// Writes a checkpoint's weights (`.current`) or their running averages (`.average`), with their statistics, as one
@@ -51,7 +57,7 @@ package enum WeightFile {
     @discardableResult
     package static func export(
         _ checkpoint: CheckpointReader, value: StoredValue, layout: ParameterLayout, to path: String
-    ) throws(CheckpointError) -> WrittenFile {
+    ) throws(StorageError) -> WrittenFile {
         precondition(value.coversStatistics, "optimizer slots are not weights")
         try checkpoint.check(layout: layout)
         let step = Int64(checkpoint.manifest.step).littleEndian
@@ -60,16 +66,16 @@ package enum WeightFile {
         var tensors = layout.tensors.filter { $0.name.hasSuffix(runningMean) }.map { tensor in
             OutgoingTensor(
                 name: tensor.name.dropLast(runningMean.count) + batchCounter, dataType: .int64, shape: []
-            ) { (emit) throws(CheckpointError) in
-                try withUnsafePointer(to: step) { (pointer) throws(CheckpointError) in
+            ) { (emit) throws(StorageError) in
+                try withUnsafePointer(to: step) { (pointer) throws(StorageError) in
                     try emit(UnsafeRawBufferPointer(start: pointer, count: MemoryLayout<Int64>.size))
                 }
             }
         }
         for tensor in layout.tensors {
             tensors.append(
-                OutgoingTensor(name: tensor.name, shape: tensor.shape) { (emit) throws(CheckpointError) in
-                    try checkpoint.withBytes(value, tensor: tensor.name) { (bytes) throws(CheckpointError) in
+                OutgoingTensor(name: tensor.name, shape: tensor.shape) { (emit) throws(StorageError) in
+                    try checkpoint.withBytes(value, tensor: tensor.name) { (bytes) throws(StorageError) in
                         try emit(bytes)
                     }
                 })

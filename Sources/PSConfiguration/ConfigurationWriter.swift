@@ -59,11 +59,11 @@ extension SettingsTable {
     /// The README's table: key, default, allowed values, meaning.
     package static func markdown() -> String {
         let defaults = JobConfiguration()
-        var lines = ["| setting | default | allowed | meaning |", "|---|---|---|---|"]
+        var lines = ["| setting | default | allowed | on resume | meaning |", "|---|---|---|---|---|"]
         for setting in all {
             lines.append(
                 "| `\(setting.key)` | `\(setting.yamlValue(in: defaults))` | \(setting.kind.range) "
-                    + "| \(setting.documentation) |")
+                    + "| \(setting.onResume) | \(setting.documentation) |")
         }
         return lines.joined(separator: "\n") + "\n"
     }

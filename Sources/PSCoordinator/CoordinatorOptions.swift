@@ -1,16 +1,27 @@
 // What a coordinator is started with.
 
-import PSCheckpoint
 import PSConfiguration
 import PSProtocol
+import PSRun
 
 package struct CoordinatorOptions: Sendable {
+    /// What to go on from.
+    package enum Resume: Sendable, Hashable {
+        /// The state in the run directory's journal.
+        case last
+        /// A checkpoint's directory.
+        case checkpoint(String)
+
+        /// - Parameter text: `last` or a path, as a person gives it.
+        package init(_ text: String) { self = text == "last" ? .last : .checkpoint(text) }
+    }
+
     package var configuration: JobConfiguration
     package var runDirectory: RunDirectory
     /// tcp://HOST:PORT; a port of `*` takes the one the job had before, else a free one.
     package var bind: String
-    /// A checkpoint to start from instead of the job's last state.
-    package var resumeFrom: String?
+    /// Nil: begin, or take up what another start left, a stop that was asked for included.
+    package var resume: Resume?
     /// Standard input is a pipe from who started this process; its end means that they are gone.
     package var lifeline = false
     package var timing = Timing()
@@ -20,10 +31,4 @@ package struct CoordinatorOptions: Sendable {
         self.runDirectory = runDirectory
         self.bind = bind
     }
-}
-
-/// A start that cannot be, said so that a person can act.
-package struct CoordinatorError: Error, CustomStringConvertible {
-    package let description: String
-    init(_ description: String) { self.description = description }
 }

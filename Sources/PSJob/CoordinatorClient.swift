@@ -7,6 +7,7 @@ import PSMessages
 import PSNode
 import PSParameters
 import PSProtocol
+import PSRun
 import PSTransport
 
 package struct CoordinatorClient {
@@ -29,10 +30,9 @@ package struct CoordinatorClient {
 
     /// The coordinator of the run, if its files name one.
     package init?(run: RunDirectory) {
-        guard let bytes = try? run.read(run.endpoints),
-            let endpoints = try? JSONDecoder().decode(Endpoints.self, from: Data(bytes)),
-            let client = try? CoordinatorClient(endpoints)
-        else { return nil }
+        guard let endpoints = Endpoints.read(from: run), let client = try? CoordinatorClient(endpoints) else {
+            return nil
+        }
         self = client
     }
 
@@ -57,7 +57,7 @@ package struct CoordinatorClient {
 
     package func status(milliseconds: Int) throws(TransportError) -> JobStatus? {
         guard case .status(let json)? = try ask(.statusRequest, milliseconds: milliseconds) else { return nil }
-        return try? JSONDecoder().decode(JobStatus.self, from: Data(json.utf8))
+        return try? JSON.decode(JobStatus.self, from: json.utf8)
     }
 }
 

@@ -5,6 +5,7 @@ import PSConfiguration
 import PSData
 import PSModel
 import PSNetwork
+import PSReport
 
 /// What an examination of this machine found.
 package struct Doctor: Encodable {

@@ -2,9 +2,9 @@
 
 package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
     case noRunDirectory(path: String, isDefault: Bool)
-    case noCheckpoint(runDirectory: String, step: Int?, available: [Int])
-    /// A file of images and labels that is not what it should be.
-    case unusableBatch(path: String, problem: String)
+    case noCheckpoint(runDirectory: String, step: Int?, available: [UInt64])
+    /// The newest checkpoint cannot be used; the text names it and what else there is.
+    case damagedCheckpoint(String)
     /// A run whose coordinator has not written its first status.
     case notStarted(runDirectory: String)
     case cannotStart(program: String, reason: String)
@@ -16,7 +16,6 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
     case requestDeclined(String)
     /// The job failed; the text says why.
     case jobFailed(String)
-    case tooFewClasses(model: Int, data: Int)
 
     package var description: String {
         switch self {
@@ -31,7 +30,6 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
             } else {
                 "\(runDirectory) has no complete checkpoint"
             }
-        case .unusableBatch(let path, let problem): "\(path): \(problem)"
         case .notStarted(let path): "\(path): the job has not started yet; look at its logs directory if it does not"
         case .cannotStart(let program, let reason):
             "cannot start \(program): \(reason)"
@@ -41,9 +39,7 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
                 : "\(path) is not empty and holds no job that --resume could go on with: choose another --run-dir"
         case .nothingToResume(let path): "\(path) holds no job to resume; start one without --resume"
         case .noAnswer(let path): "the coordinator of \(path) does not answer: psctl status --run-dir \(path) says more"
-        case .requestDeclined(let text), .jobFailed(let text): text
-        case .tooFewClasses(let model, let data):
-            "model.classes is \(model), but the data set has \(data) classes; set model.classes to \(data) or more"
+        case .requestDeclined(let text), .jobFailed(let text), .damagedCheckpoint(let text): text
         }
     }
 }

@@ -5,6 +5,7 @@ import Glibc
 import PSCheckpoint
 import PSMessages
 import PSProtocol
+import PSRun
 
 /// How a process ended.
 enum ProcessEnd: Sendable, Hashable {

@@ -3,8 +3,10 @@
 import Foundation
 import PSCheckpoint
 import PSCoordinator
+import PSFiles
 import PSMessages
 import PSProtocol
+import PSRun
 
 package enum LocalStatus {
     /// The status of a run within a second, whether its coordinator runs or not.
@@ -38,7 +40,7 @@ package enum LocalStatus {
             return
         }
         status.processes[index].state = .down
-        if let supervision = Supervision.read(run), Processes.isAlive(supervision.pid, program: "psctl") {
+        if let supervision = Supervision.read(from: run), Processes.isAlive(supervision.pid, program: "psctl") {
             status.text = "the coordinator has ended; it is being started again"
         } else {
             status.state = .failed
@@ -47,10 +49,7 @@ package enum LocalStatus {
     }
 
     private static func lastWritten(_ run: RunDirectory) throws -> JobStatus {
-        guard let bytes = try? run.read(run.status) else { throw JobError.notStarted(runDirectory: run.path) }
-        guard let status = try? JSONDecoder().decode(JobStatus.self, from: Data(bytes)) else {
-            throw CheckpointError.damaged(path: run.status, problem: "is not a status of this release")
-        }
+        guard let status = try JobStatus.read(from: run) else { throw JobError.notStarted(runDirectory: run.path) }
         return status
     }
 
@@ -73,21 +72,5 @@ package enum Processes {
         if let program, text[text.index(after: open)..<close] != program.prefix(15) { return false }
         let state = text[text.index(after: close)...].drop { $0 == " " }.first
         return state != "Z" && state != "X"
-    }
-}
-
-/// `supervisor.json`: who looks after the local processes of a run.
-struct Supervision: Codable {
-    var pid: Int
-
-    private static func path(_ run: RunDirectory) -> String { "\(run.path)/supervisor.json" }
-
-    static func read(_ run: RunDirectory) -> Supervision? {
-        guard let bytes = try? run.read(path(run)) else { return nil }
-        return try? JSONDecoder().decode(Supervision.self, from: Data(bytes))
-    }
-
-    func write(_ run: RunDirectory) throws(CheckpointError) {
-        try run.replaceQuickly(Supervision.path(run), with: jsonBytes(self))
     }
 }

@@ -3,6 +3,7 @@
 import Foundation
 import PSNode
 import PSProtocol
+import PSReport
 
 package final class Progress {
     private let isTerminal: Bool

@@ -2,6 +2,7 @@
 
 import Foundation
 import PSProtocol
+import PSReport
 
 package enum StatusText {
     package static func table(_ status: JobStatus, run: String) -> String {

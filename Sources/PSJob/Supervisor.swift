@@ -8,6 +8,7 @@ import PSCoordinator
 import PSMessages
 import PSNode
 import PSProtocol
+import PSRun
 
 /// Runs one coordinator and the configured numbers of servers and workers on this machine until the job ends.
 package final class Supervisor {

@@ -4,9 +4,12 @@ import Foundation
 import PSCheckpoint
 import PSConfiguration
 import PSCoordinator
+import PSEvaluation
 import PSModel
 import PSNode
 import PSProtocol
+import PSReport
+import PSRun
 
 /// What to go on from.
 package enum Resume: Sendable, Hashable {

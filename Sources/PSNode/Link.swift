@@ -14,31 +14,20 @@ package struct Payload: Sendable {
         self.range = range
     }
 
-    func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+    package func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
         buffer.withBytes(range, body)
     }
 }
 
-package struct Received {
-    /// The sender, on a router.
-    package let peer: RoutingID?
-    package let envelope: Result<Envelope, MessageError>
-    /// The values of a push or publish.
-    package let values: Frame?
-}
-
-package final class Link {
+package final class Link: Wire {
     package let socket: Socket
     package private(set) var bytesSent: UInt64 = 0
     package private(set) var bytesReceived: UInt64 = 0
 
     package init(_ socket: Socket) { self.socket = socket }
 
-    /// - Returns: whether the peer exists. A message to a peer that is gone is dropped: requests are repeated.
     @discardableResult
-    package func send(_ envelope: Envelope, to peer: RoutingID? = nil, values: Payload? = nil) throws(TransportError)
-        -> Bool
-    {
+    package func send(_ envelope: Envelope, to peer: RoutingID?, values: Payload?) throws(TransportError) -> Bool {
         let head = values?.withBytes { envelope.encoded(values: $0) } ?? envelope.encoded()
         var frames = [Frame(head)]
         if let values, !values.range.isEmpty { frames.append(Frame(sharing: values.buffer, range: values.range)) }
@@ -46,6 +35,10 @@ package final class Link {
         bytesSent += UInt64(head.count + (values?.range.count ?? 0))
         return true
     }
+
+    package var isClosed: Bool { socket.isClosed }
+
+    package func close(lingerMilliseconds: Int) { socket.close(lingerMilliseconds: lingerMilliseconds) }
 
     package func receive() throws(TransportError) -> Received? {
         guard let (peer, frames) = try socket.receive() else { return nil }
@@ -70,10 +63,3 @@ package final class Link {
 
 /// The largest frame of a slice, its head included: one row of a tensor may be larger than a slice's usual limit.
 package let largestSliceMessage = 32 << 20
-
-extension Received {
-    /// What is wrong with a message that is none.
-    package var problem: String {
-        if case .failure(let error) = envelope { error.description } else { "nothing" }
-    }
-}

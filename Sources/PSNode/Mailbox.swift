@@ -71,7 +71,7 @@ package final class Mailbox<Event: Sendable>: @unchecked Sendable {
 
 /// A thread that runs jobs in the order they come, so that the socket thread never computes and never waits for a
 /// disk. How many jobs can wait is bounded by who hands them over: a node holds finitely many slices and frames.
-package final class SerialThread: @unchecked Sendable {
+package final class SerialThread: WorkQueue, @unchecked Sendable {
     // Sendable: `jobs` is only touched under `condition`.
 
     private let condition = NSCondition()

@@ -16,7 +16,7 @@ package final class NodeInput<Event: Sendable> {
     /// - Parameter lifeline: whether standard input is a pipe whose end means that the starter is gone.
     package init(lifeline: Bool) {
         self.lifeline = lifeline
-        Signals.install()
+        Signals.install(secondEnds: !lifeline)
         if lifeline { _ = fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK) }
     }
 

@@ -4,15 +4,25 @@ import Glibc
 import Synchronization
 
 package enum Signals {
-    /// Number of stop signals so far; the low byte of `last` is the latest.
-    private static let count = Atomic<Int>(0)
-    private static let last = Atomic<Int32>(0)
+    /// The first stop signal.
+    private static let first = Atomic<Int32>(0)
+    /// When it came, milliseconds.
+    private static let firstTime = Atomic<Int>(0)
+    private static let secondEnds = Atomic<Bool>(true)
     package static let bell = Bell()
 
-    /// Stop signals ring `bell` from now on; a second one ends the process at once, as a person expects.
-    package static func install() {
+    /// One wish may arrive several times: from a scheduler that signals every process, from a terminal that signals the
+    /// whole group, and from who started this process. Within so many milliseconds it is one.
+    private static let moment = 250
+
+    /// Stop signals ring `bell` from now on.
+    ///
+    /// - Parameter secondEnds: whether another one, a person's second press, ends the process at once. Who is looked after
+    ///   by another process leaves that to it.
+    package static func install(secondEnds: Bool = true) {
         _ = bell
         signal(SIGPIPE, SIG_IGN)
+        Signals.secondEnds.store(secondEnds, ordering: .sequentiallyConsistent)
         // Who starts this process may have them blocked, and a child inherits that.
         var stops = sigset_t()
         sigemptyset(&stops)
@@ -24,10 +34,18 @@ package enum Signals {
                 // The call that this interrupts must find its own error.
                 let interrupted = errno
                 defer { errno = interrupted }
-                if Signals.count.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue > 1 {
-                    _exit(128 + number)
+                var time = timespec()
+                clock_gettime(CLOCK_BOOTTIME, &time)
+                let now = time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+                if Signals.first.load(ordering: .sequentiallyConsistent) != 0 {
+                    let since = now - Signals.firstTime.load(ordering: .sequentiallyConsistent)
+                    if Signals.secondEnds.load(ordering: .sequentiallyConsistent), since > Signals.moment {
+                        _exit(128 + number)
+                    }
+                    return
                 }
-                Signals.last.store(number, ordering: .sequentiallyConsistent)
+                Signals.firstTime.store(now, ordering: .sequentiallyConsistent)
+                Signals.first.store(number, ordering: .sequentiallyConsistent)
                 Signals.bell.ring()
             }
         }
@@ -40,7 +58,7 @@ package enum Signals {
 
     /// The first stop signal received, if any.
     package static var received: Int32? {
-        let number = last.load(ordering: .sequentiallyConsistent)
+        let number = first.load(ordering: .sequentiallyConsistent)
         return number == 0 ? nil : number
     }
 }

@@ -28,6 +28,21 @@ extension TensorSpecification {
     }
 }
 
+extension ParameterLayout {
+    /// The flat vector a job with this seed starts from.
+    package func initialValues(seed: UInt64) -> [Float] {
+        var values = [Float](repeating: 0, count: count)
+        values.withUnsafeMutableBufferPointer { values in
+            for (index, tensor) in tensors.enumerated() {
+                tensor.initialize(
+                    seed: seed, elements: 0..<tensor.elementCount,
+                    into: UnsafeMutableBufferPointer(rebasing: values[range(ofTensor: index)]))
+            }
+        }
+        return values
+    }
+}
+
 extension CounterRandom {
     /// A normal draw with mean 0, repeated until its absolute value is at most `cut`.
     fileprivate func truncatedNormal(_ counter: UInt64, standardDeviation: Float, cut: Float) -> Float {

@@ -40,9 +40,8 @@ package struct Unit: Sendable, Hashable {
 
 /// The layout of a model's flat vector: all weights in state_dict order, then all statistics in state_dict order.
 package struct ParameterLayout: Sendable {
-    /// Slices aim at `smallestSlice` bytes or more and are never larger than `largestSlice`.
-    package static let smallestSlice = 1 << 20
-    package static let largestSlice = 4 << 20
+    /// Bytes of a slice: it aims at the lower bound or more and is never above the upper one.
+    package static let sliceBytes = 1 << 20...4 << 20
 
     /// All tensors in state_dict order.
     package let tensors: [TensorSpecification]
@@ -59,8 +58,10 @@ package struct ParameterLayout: Sendable {
     /// Elements in the flat vector.
     package var count: Int { weightCount + statisticCount }
 
-    /// - Parameter tensors: in state_dict order, names unique.
-    package init(tensors: [TensorSpecification]) {
+    /// - Parameters:
+    ///   - tensors: in state_dict order, names unique.
+    ///   - sliceBytes: other than a job's for tests only, which want many slices of few values.
+    package init(tensors: [TensorSpecification], sliceBytes: ClosedRange<Int> = ParameterLayout.sliceBytes) {
         precondition(!tensors.isEmpty, "a layout needs at least one tensor")
         self.tensors = tensors
         indexOfName = Dictionary(uniqueKeysWithValues: tensors.enumerated().map { ($1.name, $0) })
@@ -77,7 +78,7 @@ package struct ParameterLayout: Sendable {
         weightCount = tensors.lazy.filter { $0.kind == .weight }.map(\.elementCount).reduce(0, +)
         statisticCount = end - weightCount
 
-        var cutter = Cutter(tensors: tensors, offsets: offsets)
+        var cutter = Cutter(tensors: tensors, offsets: offsets, sliceBytes: sliceBytes)
         for kind in [TensorKind.weight, .statistic] {
             for (index, tensor) in tensors.enumerated() where tensor.kind == kind { cutter.add(index) }
             cutter.closeGroup()
@@ -106,26 +107,28 @@ package struct ParameterLayout: Sendable {
 private struct Cutter {
     let tensors: [TensorSpecification]
     let offsets: [Int]
+    let sliceBytes: ClosedRange<Int>
     private(set) var slices: [Slice] = []
     private(set) var units: [Unit] = []
     /// Small tensors waiting to share a slice.
     private var group: [Int] = []
     private var groupBytes = 0
 
-    init(tensors: [TensorSpecification], offsets: [Int]) {
+    init(tensors: [TensorSpecification], offsets: [Int], sliceBytes: ClosedRange<Int>) {
         self.tensors = tensors
         self.offsets = offsets
+        self.sliceBytes = sliceBytes
     }
 
     mutating func add(_ index: Int) {
         let bytes = tensors[index].elementCount * MemoryLayout<Float>.stride
-        if groupBytes + bytes > ParameterLayout.largestSlice { closeGroup() }
-        if bytes > ParameterLayout.largestSlice {
+        if groupBytes + bytes > sliceBytes.upperBound { closeGroup() }
+        if bytes > sliceBytes.upperBound {
             addLarge(index, bytes: bytes)
         } else {
             group.append(index)
             groupBytes += bytes
-            if groupBytes >= ParameterLayout.smallestSlice { closeGroup() }
+            if groupBytes >= sliceBytes.lowerBound { closeGroup() }
         }
     }
 
@@ -144,7 +147,7 @@ private struct Cutter {
         let rowElements = tensors[index].elementCount / rows
         let rowBytes = rowElements * MemoryLayout<Float>.stride
         // A single row above the limit stays whole: cutting inside a row would cut inside a kernel.
-        let rowsPerSlice = max(1, ParameterLayout.largestSlice / rowBytes)
+        let rowsPerSlice = max(1, sliceBytes.upperBound / rowBytes)
         let pieces = (rows + rowsPerSlice - 1) / rowsPerSlice
         let ranges = (0..<pieces).map { piece in
             let start = offsets[index] + rows * piece / pieces * rowElements

@@ -3,16 +3,18 @@
 
 import PSCheckpoint
 import PSConfiguration
+import PSFiles
 import PSMessages
 import PSOptimization
 import PSParameters
+import PSRun
 import PSTransport
 
 /// The slices of one server. Used by the server's compute thread only.
 ///
 /// Buffers are reference-counted and never written while anybody else holds them: an update writes the next version of
 /// the weights to a spare buffer while sends of the former one go on, and copies a slot that a snapshot still reads.
-final class SliceStore: @unchecked Sendable {
+package final class SliceStore: @unchecked Sendable {
     // Sendable: handed to the compute thread once, used only there.
 
     private final class StoredSlice {
@@ -51,13 +53,13 @@ final class SliceStore: @unchecked Sendable {
         let values: [StoredValue: [Int: SharedBuffer]]
     }
 
-    private let layout: ParameterLayout
+    package let layout: ParameterLayout
     private let configuration: JobConfiguration
     private let seed: UInt64
     /// By slice index.
     private var slices: [Int: StoredSlice] = [:]
 
-    init(layout: ParameterLayout, configuration: JobConfiguration) {
+    package init(layout: ParameterLayout, configuration: JobConfiguration) {
         self.layout = layout
         self.configuration = configuration
         seed = configuration.seed
@@ -65,14 +67,13 @@ final class SliceStore: @unchecked Sendable {
 
     // MARK: Loading
 
-    /// Fills the slices from a checkpoint, or with the values of step 0, and gives what is to be published.
-    func load(_ owned: [Int], checkpoint: String) throws(CheckpointError) -> [Int: SharedBuffer] {
-        let reader: CheckpointReader?
-        if checkpoint.isEmpty {
-            reader = nil
-        } else {
-            reader = try CheckpointReader(checkpoint)
-            try reader!.check(layout: layout)
+    /// Fills the slices from a checkpoint, or with the values of step 0, and gives what is to be published. The files
+    /// that hold them are compared with the manifest's hashes first.
+    func load(_ owned: [Int], from reader: CheckpointReader?) throws(StorageError) -> [Int: SharedBuffer] {
+        if let reader {
+            try reader.check(layout: layout)
+            let tensors = owned.flatMap { layout.slices[$0].pieces.map { layout.tensors[$0.tensor].name } }
+            try reader.verify(tensors: Set(tensors))
         }
         slices = [:]
         for index in owned {
@@ -108,7 +109,7 @@ final class SliceStore: @unchecked Sendable {
 
     private func fill(
         _ stored: StoredSlice, from reader: CheckpointReader, tensor: String, _ elements: Range<Int>, at offset: Int
-    ) throws(CheckpointError) {
+    ) throws(StorageError) {
         try reader.read(.current, tensor: tensor, elements: elements, into: stored.weights.floats + offset)
         try reader.read(.average, tensor: tensor, elements: elements, into: stored.average.floats + offset)
         if let momentum = stored.momentum {
@@ -220,15 +221,16 @@ final class SliceStore: @unchecked Sendable {
 extension SliceStore.Snapshot {
     /// Writes the snapshot as this server's part of a checkpoint.
     func write(
-        runDirectory: String, version: UInt64, generation: UInt32, server: Int, serverCount: Int,
+        to run: RunDirectory, version: Version, generation: UInt32, server: Int, serverCount: Int,
         layout: ParameterLayout
-    ) throws(CheckpointError) -> [SavedFile] {
-        let directory = try CheckpointStore(runDirectory: runDirectory)
-            .createPartDirectory(step: Int(version), generation: Int(generation))
+    ) throws(StorageError) -> [SavedFile] {
+        let directory = try run.checkpoints.createPartDirectory(
+            step: Int(clamping: version.number), generation: Int(generation))
         let stored = StoredValue.allCases.filter { values[$0] != nil }
         let writer = ShardWriter(
-            directory: directory, server: server, serverCount: serverCount, layout: layout, values: stored)
-        let files = try writer.write(tensors: tensors) { (value, tensor, emit) throws(CheckpointError) in
+            directory: directory, server: server, serverCount: serverCount, layout: layout, values: stored,
+            in: run.files)
+        let files = try writer.write(tensors: tensors) { (value, tensor, emit) throws(StorageError) in
             let range = layout.range(ofTensor: tensor)
             for slice in layout.slices where slice.range.overlaps(range) {
                 guard let buffer = values[value]?[slice.index] else { continue }

@@ -17,6 +17,8 @@ package final class TransportContext: @unchecked Sendable {
 /// A peer of a ROUTER socket, as ZeroMQ names it.
 package struct RoutingID: Hashable, Sendable {
     package let bytes: [UInt8]
+
+    package init(bytes: [UInt8]) { self.bytes = bytes }
 }
 
 package final class Socket {
@@ -30,7 +32,7 @@ package final class Socket {
 
     let handle: UnsafeMutableRawPointer
     private let context: TransportContext
-    private var isClosed = false
+    package private(set) var isClosed = false
     package let kind: Kind
 
     /// - Parameter largestMessage: a peer that sends a larger frame is disconnected.

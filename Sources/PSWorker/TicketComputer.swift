@@ -11,7 +11,7 @@ import PSPlanning
 import PSTransport
 
 /// What a worker does with tickets. Used by its compute thread only, but for `fixedGradients`.
-protocol TicketWork: AnyObject, Sendable {
+package protocol TicketWork: AnyObject, Sendable {
     var layout: ParameterLayout { get }
     /// Takes the values of one slice, as a server published them.
     func load(slice: Int, values: Frame)

@@ -1,8 +1,7 @@
-// The worker process: sockets and the compute thread around `WorkerState`. Performs its effects; decides nothing.
+// The worker process: sockets and the compute thread around `WorkerPerformer`, and the loop that waits for all of them.
 
 import Foundation
 import Logging
-import PSCheckpoint
 import PSConfiguration
 import PSMessages
 import PSNetwork
@@ -10,6 +9,7 @@ import PSNode
 import PSParameters
 import PSPlanning
 import PSProtocol
+import PSRun
 import PSTransport
 
 package struct WorkerOptions: Sendable {
@@ -26,207 +26,103 @@ package struct WorkerOptions: Sendable {
 }
 
 package final class WorkerNode {
-    /// What other threads tell the loop.
-    private enum Internal: Sendable {
-        case event(WorkerState.Event)
-        case built(any TicketWork)
-    }
-
-    private let logger: Logger
     private var complaints: Complaints
-    private let context = TransportContext()
     private let control: Link
-    private let input: NodeInput<Internal>
-    private let compute = SerialThread(name: "compute")
-    private var state: WorkerState
-    private var work: (any TicketWork)?
-    private let isExchangeBenchmark: Bool
-
-    /// In rank order.
-    private var servers: [Link] = []
-    /// Counters of links that are closed.
-    private var closedBytes: (sent: UInt64, received: UInt64) = (0, 0)
-    private var arriving: Frame?
-    /// The contribution being computed or sent.
-    private var gradients = SharedBuffer(byteCount: 0)
+    private let input: NodeInput<WorkerPerformer.Internal>
+    private let performer: WorkerPerformer
 
     package init(_ options: WorkerOptions, logger: Logger) throws(TransportError) {
-        self.logger = logger
         complaints = Complaints(logger)
-        isExchangeBenchmark = options.isExchangeBenchmark
         input = NodeInput(lifeline: options.lifeline)
         let identity = ProcessIdentity(role: .worker)
+        let context = TransportContext()
         control = Link(try Socket(.dealer, context: context, largestMessage: 8 << 20))
         try control.socket.connect(options.coordinator)
         var hello = Hello(role: .worker, host: identity.host, pid: identity.pid, rank: options.rank)
         (hello.kernelCore, hello.kernelHash) = KernelProbe.identity()
-        state = WorkerState(hello: hello, incarnation: identity.incarnation, timing: options.timing, at: input.now)
+        let isExchangeBenchmark = options.isExchangeBenchmark
+        performer = WorkerPerformer(
+            WorkerState(hello: hello, incarnation: identity.incarnation, timing: options.timing, at: input.now),
+            control: control, compute: SerialThread(name: "compute"), logger: logger,
+            connect: { (endpoint) throws(TransportError) in
+                let socket = try Socket(.dealer, context: context, largestMessage: largestSliceMessage)
+                try socket.connect(endpoint)
+                return Link(socket)
+            },
+            build: { try WorkerNode.build($0, isExchangeBenchmark: isExchangeBenchmark, logger: logger) },
+            post: { [mailbox = input.mailbox] in mailbox.post($0) })
         logger.info(
             "worker is up", metadata: ["coordinator": "\(options.coordinator)", "core": "\(hello.kernelCore)"])
+    }
+
+    private static func build(
+        _ welcome: Welcome, isExchangeBenchmark: Bool, logger: Logger
+    ) throws -> any TicketWork {
+        let configuration = try JobConfiguration(yaml: welcome.configuration, path: "the coordinator's configuration")
+        try RunDirectory(welcome.runDirectory).check(nonce: welcome.nonce)
+        if isExchangeBenchmark {
+            return try ExchangeWork(configuration: configuration, runDirectory: welcome.runDirectory)
+        }
+        let plan = try PlanFile(text: welcome.plan, path: "the coordinator's plan")
+        logger.info("building the network", metadata: ["plan": "\(plan.summary)"])
+        return try TicketComputer(configuration: configuration, plan: plan)
     }
 
     /// Runs until the job is over for this process.
     package func run() throws(TransportError) -> ExitStatus {
         var nextTick = input.now
         while true {
+            let servers = performer.servers.compactMap { $0 as? Link }
             try input.wait([control] + servers, until: nextTick)
             for event in input.mailbox.takeAll() {
-                if let status = try take(event) { return leave(status) }
+                if let status = try performer.take(event, at: input.now) { return leave(status) }
             }
             for _ in 0..<64 {
                 guard let received = try control.receive() else { break }
-                guard case .success(let envelope) = received.envelope else {
-                    complaints.warn("a frame from the coordinator's address: \(received.problem)", at: input.now)
-                    if case .failure(let error) = received.envelope, case .protocolVersion = error,
-                        let status = try perform(state.receive(.otherVersion(error.description), at: input.now))
-                    {
-                        return leave(status)
-                    }
-                    continue
-                }
-                if let status = try perform(state.receive(.coordinatorSaid(envelope), at: input.now)) {
-                    return leave(status)
-                }
+                if let status = try takeFromCoordinator(received) { return leave(status) }
             }
-            for link in servers {
+            for link in servers where !link.isClosed {
                 for _ in 0..<64 {
-                    guard let received = try link.receive() else { break }
-                    guard case .success(let envelope) = received.envelope else {
-                        complaints.warn("a frame from a server's address: \(received.problem)", at: input.now)
-                        continue
-                    }
-                    guard hasItsValues(envelope, received.values) else {
-                        complaints.warn("a slice from a server's address with more or fewer values", at: input.now)
-                        continue
-                    }
-                    arriving = received.values
-                    defer { arriving = nil }
-                    if let status = try perform(state.receive(.serverSaid(envelope), at: input.now)) {
-                        return leave(status)
-                    }
+                    guard !link.isClosed, let received = try link.receive() else { break }
+                    if let status = try takeFromServer(received) { return leave(status) }
                 }
             }
-            if input.takeStop() != nil, let status = try perform(state.receive(.stopSignal, at: input.now)) {
+            if input.takeStop() != nil, let status = try performer.handle(.stopSignal, at: input.now) {
                 return leave(status)
             }
-            if input.takeParentGone() { _ = try perform(state.receive(.parentGone, at: input.now)) }
+            if input.takeParentGone() { _ = try performer.handle(.parentGone, at: input.now) }
             if input.now >= nextTick {
                 nextTick = MonotonicTime(milliseconds: input.now.milliseconds + 100)
-                if let status = try perform(state.receive(.tick, at: input.now)) { return leave(status) }
+                if let status = try performer.handle(.tick, at: input.now) { return leave(status) }
             }
         }
     }
 
-    /// Whether a published slice comes with as many values as it has: the network takes what the frame holds.
-    private func hasItsValues(_ envelope: Envelope, _ values: Frame?) -> Bool {
-        guard case .publish(let header) = envelope.message else { return true }
-        guard let slices = state.layout?.slices, slices.indices.contains(header.index) else { return false }
-        return values?.byteCount == slices[header.index].byteCount
+    private func takeFromCoordinator(_ received: Received) throws(TransportError) -> ExitStatus? {
+        switch received.envelope {
+        case .success(let envelope): return try performer.handle(.coordinatorSaid(envelope), at: input.now)
+        case .failure(let error):
+            complaints.warn("a frame from the coordinator's address: \(received.problem)", at: input.now)
+            guard case .protocolVersion = error else { return nil }
+            return try performer.handle(.otherVersion(error.description), at: input.now)
+        }
+    }
+
+    private func takeFromServer(_ received: Received) throws(TransportError) -> ExitStatus? {
+        guard case .success(let envelope) = received.envelope else {
+            complaints.warn("a frame from a server's address: \(received.problem)", at: input.now)
+            return nil
+        }
+        guard performer.hasItsValues(envelope, received.values) else {
+            complaints.warn("a slice from a server's address with more or fewer values", at: input.now)
+            return nil
+        }
+        return try performer.takeFromServer(envelope, values: received.values, at: input.now)
     }
 
     private func leave(_ status: ExitStatus) -> ExitStatus {
-        control.socket.close(lingerMilliseconds: 500)
-        for link in servers { link.socket.close(lingerMilliseconds: 0) }
+        control.close(lingerMilliseconds: 500)
+        for wire in performer.servers { wire.close(lingerMilliseconds: 0) }
         return status
-    }
-
-    private func take(_ event: Internal) throws(TransportError) -> ExitStatus? {
-        switch event {
-        case .event(let event): return try perform(state.receive(event, at: input.now))
-        case .built(let work):
-            self.work = work
-            return try perform(
-                state.receive(.configured(work.layout), at: input.now))
-        }
-    }
-
-    // MARK: Effects
-
-    private func perform(_ effects: [WorkerState.Effect]) throws(TransportError) -> ExitStatus? {
-        for effect in effects {
-            switch effect {
-            case .sendToCoordinator(let envelope): try control.send(envelope)
-            case .sendToServer(let rank, let envelope): try servers[rank].send(envelope)
-            case .heartbeat(var envelope):
-                if case .heartbeat(var heartbeat) = envelope.message {
-                    heartbeat.bytesSent = servers.reduce(control.bytesSent + closedBytes.sent) { $0 + $1.bytesSent }
-                    heartbeat.bytesReceived =
-                        servers.reduce(control.bytesReceived + closedBytes.received) { $0 + $1.bytesReceived }
-                    envelope.message = .heartbeat(heartbeat)
-                }
-                try control.send(envelope)
-            case .configure(let welcome): configure(welcome)
-            case .connect(let addresses): try connect(addresses)
-            case .load(let slice):
-                guard let work, let arriving else { break }
-                compute.run { work.load(slice: slice, values: arriving) }
-            case .compute(let attempt): compute(attempt)
-            case .push(let server, let envelope, let slice):
-                guard let range = state.layout?.slices[slice].range else { break }
-                let bytes = range.lowerBound * 4..<range.upperBound * 4
-                try servers[server].send(envelope, values: Payload(buffer: gradients, range: bytes))
-            case .exit(let status): return status
-            }
-        }
-        return nil
-    }
-
-    /// Building the network takes memory and time; heartbeats go on meanwhile.
-    private func configure(_ welcome: Welcome) {
-        logger.info("joined", metadata: ["rank": "\(welcome.rank)", "run": "\(welcome.runDirectory)"])
-        compute.run { [mailbox = input.mailbox, logger, isExchangeBenchmark] in
-            do {
-                let configuration = try JobConfiguration(
-                    yaml: welcome.configuration, path: "the coordinator's configuration")
-                try RunDirectory(welcome.runDirectory).check(nonce: welcome.nonce)
-                let work: any TicketWork
-                if isExchangeBenchmark {
-                    work = try ExchangeWork(configuration: configuration, runDirectory: welcome.runDirectory)
-                } else {
-                    let plan = try PlanFile(text: welcome.plan, path: "the coordinator's plan")
-                    logger.info("building the network", metadata: ["plan": "\(plan.summary)"])
-                    work = try TicketComputer(configuration: configuration, plan: plan)
-                }
-                mailbox.post(.built(work))
-            } catch {
-                mailbox.post(.event(.configurationFailed("\(error)")))
-            }
-        }
-    }
-
-    /// A connection to a server that is not a member any more is closed: nothing that was queued for it arrives late.
-    private func connect(_ addresses: [ServerAddress]) throws(TransportError) {
-        for link in servers {
-            closedBytes.sent += link.bytesSent
-            closedBytes.received += link.bytesReceived
-            link.socket.close(lingerMilliseconds: 0)
-        }
-        servers = []
-        for address in addresses {
-            let socket = try Socket(.dealer, context: context, largestMessage: largestSliceMessage)
-            try socket.connect(address.endpoint)
-            servers.append(Link(socket))
-        }
-    }
-
-    private func compute(_ attempt: Attempt) {
-        guard let work else { return }
-        let byteCount = work.layout.count * MemoryLayout<Float>.stride
-        if let fixed = work.fixedGradients(of: attempt) {
-            gradients = fixed
-        } else if gradients.bytes.count < byteCount || !isKnownUniquelyReferenced(&gradients) {
-            // A slice of an earlier contribution may still be on its way out: then this one gets memory of its own.
-            gradients = SharedBuffer(byteCount: byteCount)
-        }
-        compute.run { [mailbox = input.mailbox, gradients] in
-            do {
-                let contribution = try work.compute(attempt, into: gradients) { slice in
-                    mailbox.post(.event(.gradientReady(attempt, slice: slice)))
-                }
-                mailbox.post(.event(.computed(contribution)))
-            } catch {
-                mailbox.post(.event(.computeFailed(attempt, "\(error)")))
-            }
-        }
     }
 }

@@ -5,6 +5,7 @@ import PSCheckpoint
 import PSConfiguration
 import PSCoordinator
 import PSNode
+import PSRun
 
 @main
 struct PSCoordinatorCommand: ParsableCommand {

@@ -1,11 +1,14 @@
 // `psctl bench`: how fast the parts of a job are, each alone.
 
 import ArgumentParser
+import PSBenchmarks
 import PSCheckpoint
 import PSConfiguration
+import PSFiles
 import PSJob
 import PSModel
 import PSPlanning
+import PSReport
 
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,7 +1,9 @@
 // `psctl bench errors`: what each convolution's rounding is, by every algorithm it has.
 
 import ArgumentParser
+import PSBenchmarks
 import PSJob
+import PSReport
 
 struct BenchErrorsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

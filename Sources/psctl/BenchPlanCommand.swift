@@ -1,11 +1,14 @@
 // `psctl bench plan`: the fastest algorithm of each convolution on this machine, and what benchmarks compute.
 
 import ArgumentParser
+import PSBenchmarks
 import PSCheckpoint
 import PSConfiguration
+import PSFiles
 import PSJob
 import PSModel
 import PSPlanning
+import PSReport
 
 /// The network of a benchmark; torchvision's unless told otherwise.
 struct BenchNetworkOptions: ParsableArguments {

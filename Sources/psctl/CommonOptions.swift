@@ -6,6 +6,7 @@ import PSCheckpoint
 import PSConfiguration
 import PSJob
 import PSNode
+import PSRun
 
 /// `--json`.
 struct JSONOption: ParsableArguments {

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import PSJob
+import PSReport
 
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

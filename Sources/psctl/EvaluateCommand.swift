@@ -1,7 +1,9 @@
 // `psctl evaluate`: how well a checkpoint names the test images.
 
 import ArgumentParser
+import PSEvaluation
 import PSJob
+import PSReport
 
 extension WeightChoice: ExpressibleByArgument {}
 

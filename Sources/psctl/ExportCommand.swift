@@ -1,7 +1,9 @@
 // `psctl export`: a checkpoint as one weight file.
 
 import ArgumentParser
+import PSEvaluation
 import PSJob
+import PSReport
 
 struct ExportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

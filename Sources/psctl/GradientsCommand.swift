@@ -1,6 +1,7 @@
 // `psctl gradients`: one batch's loss, logits and gradients, for comparison with any other framework.
 
 import ArgumentParser
+import PSEvaluation
 import PSJob
 
 struct GradientsCommand: ParsableCommand {

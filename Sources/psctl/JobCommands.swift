@@ -5,6 +5,7 @@ import Foundation
 import PSJob
 import PSMessages
 import PSProtocol
+import PSReport
 
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

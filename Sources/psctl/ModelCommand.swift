@@ -2,8 +2,10 @@
 
 import ArgumentParser
 import PSConfiguration
+import PSEvaluation
 import PSJob
 import PSModel
+import PSReport
 
 struct ModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import PSCheckpoint
+import PSEvaluation
 import PSJob
 
 struct PredictCommand: ParsableCommand {

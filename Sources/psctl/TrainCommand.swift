@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import PSConfiguration
 import PSJob
+import PSReport
 
 struct TrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

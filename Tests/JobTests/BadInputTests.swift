@@ -6,6 +6,7 @@ import PSJob
 import PSMessages
 import PSNode
 import PSProtocol
+import PSRun
 import PSTransport
 import Testing
 

@@ -1,5 +1,6 @@
 // The errors `psctl bench errors` finds, against those the catalogue promises.
 
+import PSBenchmarks
 import PSJob
 import PSModel
 import PSPlanning

@@ -3,9 +3,11 @@
 import Foundation
 import PSCheckpoint
 import PSConfiguration
+import PSEvaluation
 import PSJob
 import PSModel
 import PSParameters
+import PSRun
 import Testing
 
 @Suite struct EvaluationTests {

@@ -2,6 +2,8 @@
 
 import Foundation
 import PSCheckpoint
+import PSEvaluation
+import PSFiles
 import PSJob
 import Testing
 
@@ -17,9 +19,9 @@ import Testing
     }
 
     private func labels(_ values: [Int64]) -> OutgoingTensor {
-        OutgoingTensor(name: "labels", dataType: .int64, shape: [values.count]) { (emit) throws(CheckpointError) in
+        OutgoingTensor(name: "labels", dataType: .int64, shape: [values.count]) { (emit) throws(StorageError) in
             for value in values {
-                try withUnsafePointer(to: value.littleEndian) { (pointer) throws(CheckpointError) in
+                try withUnsafePointer(to: value.littleEndian) { (pointer) throws(StorageError) in
                     try emit(UnsafeRawBufferPointer(start: pointer, count: 8))
                 }
             }

@@ -2,6 +2,7 @@
 
 import Foundation
 import FoundationXML
+import PSBenchmarks
 import PSJob
 import PSNetwork
 import Testing

@@ -1,5 +1,6 @@
 // The choice of the fastest algorithms, from timings that are made up.
 
+import PSBenchmarks
 import PSJob
 import PSModel
 import PSNetwork

@@ -7,6 +7,7 @@ import PSCoordinator
 import PSJob
 import PSModel
 import PSPlanning
+import PSRun
 import Testing
 
 @Suite(.serialized)

@@ -4,6 +4,7 @@ import Foundation
 import PSCoordinator
 import PSJob
 import PSProtocol
+import PSRun
 import Testing
 
 /// Twelve steps of three tickets of the default network on Fashion-MNIST.

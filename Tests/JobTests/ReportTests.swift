@@ -1,9 +1,11 @@
 // The forms of what commands print.
 
 import Foundation
+import PSEvaluation
 import PSJob
 import PSModel
 import PSProtocol
+import PSReport
 import Testing
 
 @Suite struct ReportTests {

@@ -3,8 +3,10 @@
 import Foundation
 import PSCheckpoint
 import PSConfiguration
+import PSFiles
 import PSJob
 import PSParameters
+import PSRun
 
 /// A run directory with one complete checkpoint, as one server would have written it.
 func writeRun(
@@ -14,11 +16,11 @@ func writeRun(
     let part = try store.createPartDirectory(step: step, generation: 0)
     let writer = ShardWriter(directory: part, server: 0, serverCount: 1, layout: layout, values: Array(values.keys))
     let files = try writer.write(tensors: Array(layout.tensors.indices)) {
-        (value, tensor, emit) throws(CheckpointError) in
+        (value, tensor, emit) throws(StorageError) in
         let piece = Array(values[value]![layout.range(ofTensor: tensor)])
-        var failure: CheckpointError?
+        var failure: StorageError?
         piece.withUnsafeBytes { bytes in
-            do throws(CheckpointError) { try emit(bytes) } catch { failure = error }
+            do throws(StorageError) { try emit(bytes) } catch { failure = error }
         }
         if let failure { throw failure }
     }

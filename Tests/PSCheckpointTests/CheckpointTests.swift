@@ -1,6 +1,7 @@
 // Whole checkpoints: written by any number of servers, read the same, damage named, never half there.
 
 import PSCheckpoint
+import PSFiles
 import PSParameters
 import Testing
 
@@ -121,16 +122,16 @@ private func stored(_ state: [StoredValue: [Float]], _ layout: ParameterLayout) 
     flipped[sound.count - 1] ^= 1
     writeFile(shard, flipped)
     _ = try CheckpointReader(path)
-    var error = #expect(throws: CheckpointError.self) { try CheckpointReader(path, verify: true) }
+    var error = #expect(throws: StorageError.self) { try CheckpointReader(path, verify: true) }
     #expect(error?.description.contains("\(shard): has SHA-256") == true)
 
     writeFile(shard, Array(sound.dropLast()))
-    error = #expect(throws: CheckpointError.self) { try CheckpointReader(path) }
+    error = #expect(throws: StorageError.self) { try CheckpointReader(path) }
     #expect(error?.description == "\(shard): has \(sound.count - 1) bytes, its manifest says \(sound.count)")
 
     writeFile(shard, sound)
     let other = ParameterLayout(tensors: Array(smallModel.tensors.dropLast()))
-    let mismatch = #expect(throws: CheckpointError.self) { try CheckpointReader(path).check(layout: other) }
+    let mismatch = #expect(throws: StorageError.self) { try CheckpointReader(path).check(layout: other) }
     #expect(mismatch?.description.contains("fc.bias in the weights files is no tensor of the model") == true)
     #expect(mismatch?.description.contains("fc.bias.momentum") == true)
 }
@@ -146,7 +147,7 @@ private func stored(_ state: [StoredValue: [Float]], _ layout: ParameterLayout) 
             ])
         change(&manifest)
         try manifest.write(to: directory.path)
-        do throws(CheckpointError) {
+        do throws(StorageError) {
             let read = try Manifest.read(from: directory.path)
             #expect(read == manifest)
             return ""
@@ -163,7 +164,7 @@ private func stored(_ state: [StoredValue: [Float]], _ layout: ParameterLayout) 
     let sound = readFile("\(directory.path)/manifest.json")
     for length in stride(from: 0, to: sound.count - 2, by: 7) {
         writeFile("\(directory.path)/manifest.json", Array(sound[..<length]))
-        #expect(throws: CheckpointError.self) { try Manifest.read(from: directory.path) }
+        #expect(throws: StorageError.self) { try Manifest.read(from: directory.path) }
     }
 }
 
@@ -182,7 +183,7 @@ private func stored(_ state: [StoredValue: [Float]], _ layout: ParameterLayout) 
     for file in first.files { writeFile("\(part)/\(file.path)", readFile("\(store.path(step: 1))/\(file.path)")) }
     var manifest = first
     manifest.step = 2
-    let error = #expect(throws: CheckpointError.self) { try store.complete(manifest, layout: larger) }
+    let error = #expect(throws: StorageError.self) { try store.complete(manifest, layout: larger) }
     #expect(error?.description.contains("extra is missing") == true)
     #expect(try store.list().map(\.step) == [1])
     try store.removeStaleParts()

@@ -2,14 +2,15 @@
 
 import Glibc
 import PSCheckpoint
+import PSFiles
 import PSParameters
 import Testing
 
 private func outgoing(_ name: String, _ shape: [Int], _ values: [Float]) -> OutgoingTensor {
-    OutgoingTensor(name: name, shape: shape) { (emit) throws(CheckpointError) in
+    OutgoingTensor(name: name, shape: shape) { (emit) throws(StorageError) in
         // In two pieces, so that pieces are tested.
         for part in [values[..<(values.count / 2)], values[(values.count / 2)...]] {
-            try part.withUnsafeBufferPointer { (buffer) throws(CheckpointError) in
+            try part.withUnsafeBufferPointer { (buffer) throws(StorageError) in
                 try emit(UnsafeRawBufferPointer(buffer))
             }
         }
@@ -102,7 +103,7 @@ func refusesALyingFile(bytes: [UInt8], reason: String) {
     let directory = TemporaryDirectory()
     let path = "\(directory.path)/x.safetensors"
     writeFile(path, bytes)
-    let error = #expect(throws: CheckpointError.self) { try SafetensorsFile(path) }
+    let error = #expect(throws: StorageError.self) { try SafetensorsFile(path) }
     #expect(error?.description.contains(reason) == true, "\(error?.description ?? "")")
     #expect(error?.description.hasPrefix(path) == true)
 }
@@ -147,7 +148,7 @@ func refusesALyingFile(bytes: [UInt8], reason: String) {
     let before = readFile(path)
     // The temporary name leads to a device that is always full.
     symlink("/dev/full", "\(path).tmp")
-    let error = #expect(throws: CheckpointError.self) {
+    let error = #expect(throws: StorageError.self) {
         try SafetensorsWriter.write(path: path, metadata: [:], tensors: [outgoing("w", [1], [2])])
     }
     #expect(error == .system(operation: "write", path: "\(path).tmp", code: ENOSPC))
@@ -159,7 +160,7 @@ func refusesALyingFile(bytes: [UInt8], reason: String) {
 /// A rename would replace the device by a plain file.
 @Test func aDeviceIsNotReplaced() {
     #expect(
-        throws: CheckpointError.damaged(
+        throws: StorageError.damaged(
             path: "/dev/null", problem: "is there and is no regular file; choose another path")
     ) {
         try SafetensorsWriter.write(path: "/dev/null", metadata: [:], tensors: [])
@@ -167,11 +168,11 @@ func refusesALyingFile(bytes: [UInt8], reason: String) {
 }
 
 @Test func aMissingDirectoryIsNamed() {
-    let error = #expect(throws: CheckpointError.self) {
+    let error = #expect(throws: StorageError.self) {
         try SafetensorsWriter.write(path: "/nonexistent/x", metadata: [:], tensors: [])
     }
     #expect(error == .system(operation: "create", path: "/nonexistent/x.tmp", code: ENOENT))
-    #expect(throws: CheckpointError.self) { try SafetensorsFile("/tmp") }
+    #expect(throws: StorageError.self) { try SafetensorsFile("/tmp") }
 }
 
 /// FIPS 180-2, appendix B.

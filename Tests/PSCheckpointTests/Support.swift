@@ -3,6 +3,7 @@
 import FoundationEssentials
 import Glibc
 import PSCheckpoint
+import PSFiles
 import PSParameters
 
 /// A new directory, removed with the object.
@@ -70,7 +71,7 @@ func state(_ layout: ParameterLayout, seed: UInt64) -> [StoredValue: [Float]] {
 func writeCheckpoint(
     _ store: CheckpointStore, step: Int, layout: ParameterLayout, state: [StoredValue: [Float]], serverCount: Int,
     values: [StoredValue] = StoredValue.allCases
-) throws(CheckpointError) -> String {
+) throws(StorageError) -> String {
     let map = ShardMap(layout: layout, serverCount: serverCount)
     var files: [Manifest.File] = []
     for server in 0..<serverCount {
@@ -78,11 +79,11 @@ func writeCheckpoint(
         let writer = ShardWriter(
             directory: directory, server: server, serverCount: serverCount, layout: layout, values: values)
         let tensors = layout.units.filter { map.serverOfUnit[$0.index] == server }.flatMap(\.tensors)
-        files += try writer.write(tensors: tensors) { (value, tensor, emit) throws(CheckpointError) in
+        files += try writer.write(tensors: tensors) { (value, tensor, emit) throws(StorageError) in
             // Slice by slice, as a server holds them.
             for slice in layout.slices {
                 for piece in slice.pieces where piece.tensor == tensor {
-                    try state[value]![piece.range].withUnsafeBufferPointer { (elements) throws(CheckpointError) in
+                    try state[value]![piece.range].withUnsafeBufferPointer { (elements) throws(StorageError) in
                         try emit(UnsafeRawBufferPointer(elements))
                     }
                 }

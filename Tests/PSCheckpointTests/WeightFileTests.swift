@@ -1,6 +1,7 @@
 // Weight files under torchvision's names: exported ones load again, wrong ones are refused with every reason.
 
 import PSCheckpoint
+import PSFiles
 import PSParameters
 import Testing
 
@@ -8,9 +9,9 @@ private func write(_ path: String, _ tensors: [(String, SafetensorsDataType, [In
     try SafetensorsWriter.write(
         path: path, metadata: [:],
         tensors: tensors.map { name, dataType, shape in
-            OutgoingTensor(name: name, dataType: dataType, shape: shape) { (emit) throws(CheckpointError) in
+            OutgoingTensor(name: name, dataType: dataType, shape: shape) { (emit) throws(StorageError) in
                 let bytes = [UInt8](repeating: 0, count: shape.reduce(dataType.byteCount, *))
-                try bytes.withUnsafeBufferPointer { (buffer) throws(CheckpointError) in
+                try bytes.withUnsafeBufferPointer { (buffer) throws(StorageError) in
                     try emit(UnsafeRawBufferPointer(buffer))
                 }
             }
@@ -50,7 +51,7 @@ private func write(_ path: String, _ tensors: [(String, SafetensorsDataType, [In
             ("fc.weight", .float32, [3, 2]), ("b", .float16, [4]), ("c", .float32, [5]), ("d", .float32, [1]),
             ("bn.num_batches_tracked", .int64, []),
         ])
-    let error = #expect(throws: CheckpointError.self) { try WeightFile.load(path, layout: layout) }
+    let error = #expect(throws: StorageError.self) { try WeightFile.load(path, layout: layout) }
     #expect(
         error
             == .mismatch(

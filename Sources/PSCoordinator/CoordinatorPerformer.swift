@@ -1,0 +1,206 @@
+// Performs what `CoordinatorState` decides: sends, journals, completes checkpoints, writes what people read. The wire, the
+// threads and the disk are handed to it, so that the simulator drives the same code as a process does. Decides nothing.
+
+import Logging
+import PSCheckpoint
+import PSFiles
+import PSMessages
+import PSNode
+import PSParameters
+import PSProtocol
+import PSRun
+import PSTransport
+
+package final class CoordinatorPerformer {
+    /// What a coordinator's files are made from.
+    package struct Files: Sendable {
+        package var run: RunDirectory
+        package var journal: Journal
+        package var metrics: Metrics
+        package var layout: ParameterLayout
+        package var nonce: String
+        /// The manifest of a checkpoint, without its files.
+        package var manifest: @Sendable (_ version: Version, _ generation: UInt32) -> Manifest
+
+        package init(
+            run: RunDirectory, journal: Journal, metrics: Metrics, layout: ParameterLayout, nonce: String,
+            manifest: @escaping @Sendable (Version, UInt32) -> Manifest
+        ) {
+            self.run = run
+            self.journal = journal
+            self.metrics = metrics
+            self.layout = layout
+            self.nonce = nonce
+            self.manifest = manifest
+        }
+    }
+
+    package private(set) var state: CoordinatorState
+    private let wire: any Wire
+    private let files: Files
+    /// Nothing but the journal: a commit waits for no other file.
+    private let journaling: any WorkQueue
+    private let disk: any WorkQueue
+    private let post: @Sendable (CoordinatorState.Event) -> Void
+    private let logger: Logger
+    private var routes: [Incarnation: RoutingID] = [:]
+
+    /// - Parameter post: hands an event from any thread to the one that calls `handle`.
+    package init(
+        _ state: CoordinatorState, wire: any Wire, files: Files, journaling: any WorkQueue, disk: any WorkQueue,
+        logger: Logger, post: @escaping @Sendable (CoordinatorState.Event) -> Void
+    ) {
+        self.state = state
+        self.wire = wire
+        self.files = files
+        self.journaling = journaling
+        self.disk = disk
+        self.logger = logger
+        self.post = post
+    }
+
+    // MARK: Events
+
+    /// - Returns: how the job ends, if it does.
+    package func handle(_ event: CoordinatorState.Event, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
+        try perform(state.receive(event, at: now))
+    }
+
+    /// A message from whoever reached this process.
+    package func take(_ received: Received, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
+        guard let peer = received.peer else { return nil }
+        switch received.envelope {
+        case .failure(let error):
+            try wire.send(state.envelope(.refusal(Refusal(of: error)), to: 0), to: peer)
+            return nil
+        case .success(let envelope):
+            switch envelope.message {
+            case .statusRequest, .control:
+                // Another job may have listened at this port before: who asks names the process that is meant.
+                guard envelope.destination == state.incarnation else {
+                    let refusal = Refusal(.incarnation, "another process than the one that is meant listens here")
+                    try wire.send(state.envelope(.refusal(refusal), to: envelope.source), to: peer)
+                    return nil
+                }
+            default: break
+            }
+            routes[envelope.source] = peer
+            if case .statusRequest = envelope.message {
+                let json = String(decoding: JSON.pretty(status(at: now)), as: UTF8.self)
+                try wire.send(state.envelope(.status(json: json), to: envelope.source), to: peer)
+                return nil
+            }
+            let status = try handle(.said(envelope), at: now)
+            // Who is no member got its answer and is forgotten, so that questions leave nothing behind.
+            if !state.isKnown(envelope.source) { routes[envelope.source] = nil }
+            return status
+        }
+    }
+
+    package func status(at now: MonotonicTime) -> JobStatus {
+        state.status(at: now, bytesSent: wire.bytesSent, bytesReceived: wire.bytesReceived)
+    }
+
+    // MARK: Effects
+
+    private func perform(_ effects: [CoordinatorState.Effect]) throws(TransportError) -> ExitStatus? {
+        for effect in effects {
+            switch effect {
+            case .send(let envelope), .heartbeat(let envelope):
+                if let route = routes[envelope.destination], try !wire.send(envelope, to: route) {
+                    routes[envelope.destination] = nil
+                }
+            case .journal(let record, let sync): append(record, sync: sync)
+            case .completeCheckpoint(let version, let generation, let files): complete(version, generation, files)
+            case .prune(let kept): prune(kept)
+            case .examine(let reference): examine(reference)
+            case .stepDone(let report): note { metrics throws(StorageError) in try metrics.append(report) }
+            case .warn(let text): logger.warning("\(text)")
+            case .exit(let status): return status
+            }
+        }
+        return nil
+    }
+
+    private func append(_ record: JournalRecord, sync: Bool) {
+        journaling.run { [journal = files.journal, post, logger] in
+            do throws(StorageError) {
+                try journal.append(record, sync: sync)
+            } catch {
+                return post(.journalFailed("\(error)"))
+            }
+            if sync { post(.durable(record)) }
+            guard case .checkpoint = record else { return }
+            do throws(StorageError) {
+                try journal.beginAnew()
+            } catch {
+                logger.warning("the journal cannot begin anew and grows on: \(error)")
+            }
+        }
+        if case .rollback(_, let base) = record {
+            note { metrics throws(StorageError) in try metrics.rollBack(to: base?.version ?? 0) }
+        }
+    }
+
+    private func note(_ write: @escaping @Sendable (Metrics) throws(StorageError) -> Void) {
+        disk.run { [metrics = files.metrics, logger] in
+            do throws(StorageError) {
+                try write(metrics)
+            } catch {
+                logger.warning("the metrics lack a step: \(error)")
+            }
+        }
+    }
+
+    private func complete(_ version: Version, _ generation: UInt32, _ saved: [Int: [SavedFile]]) {
+        var manifest = files.manifest(version, generation)
+        manifest.files = saved.sorted { $0.key < $1.key }.flatMap { server, files in
+            files.compactMap { file in
+                Manifest.Role(rawValue: file.content).map {
+                    Manifest.File(
+                        path: file.name, bytes: Int(clamping: file.bytes), sha256: file.sha256, role: $0,
+                        server: server)
+                }
+            }
+        }
+        disk.run { [manifest, files, post, logger] in
+            let store = files.run.checkpoints
+            do throws(StorageError) {
+                try store.complete(manifest, layout: files.layout)
+            } catch {
+                return post(.checkpointFailed("the checkpoint of step \(version) cannot be completed: \(error)"))
+            }
+            do throws(StorageError) {
+                // Every server is done with this snapshot and the next is not ordered before the word below, so any
+                // part that is still there was given up.
+                try store.removeStaleParts()
+            } catch {
+                logger.warning("parts of checkpoints that were given up cannot be removed: \(error)")
+            }
+            post(.checkpointCompleted(CheckpointReference(version: version, generation: generation)))
+        }
+    }
+
+    private func prune(_ kept: Set<Version>) {
+        disk.run { [store = files.run.checkpoints, logger] in
+            do throws(StorageError) {
+                try store.prune(keeping: Set(kept.map { Int(clamping: $0.number) }))
+            } catch {
+                logger.warning("old checkpoints cannot be removed: \(error)")
+            }
+        }
+    }
+
+    /// Looks with this process's own eyes at a checkpoint that a server finds damaged.
+    private func examine(_ reference: CheckpointReference) {
+        disk.run { [files, post] in
+            do throws(StorageError) {
+                let reader = try files.run.open(reference, nonce: files.nonce, verifying: .everything)
+                try reader.check(layout: files.layout)
+                post(.examined(reference, .sound))
+            } catch {
+                post(.examined(reference, error.isDamage ? .damaged("\(error)") : .unavailable("\(error)")))
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+// Everything that is looked at before a run is begun or resumed: by `psctl train` before it starts a process, by the
+// coordinator again. Nothing is written here.
+
+import Glibc
+import PSCheckpoint
+import PSConfiguration
+import PSData
+import PSFiles
+import PSMessages
+import PSModel
+import PSParameters
+import PSPlanning
+import PSProtocol
+import PSRun
+
+package struct JobOpening: Sendable {
+    package let description: ModelDescription
+    package let plan: PlanFile
+    /// Whether `plan.json` is yet to be written.
+    package let isNewPlan: Bool
+    /// What a person should know of how it was chosen; nil as a rule.
+    package let planRemark: String?
+    /// Images of the training set.
+    package let imageCount: Int
+    package let start: RunStart
+    /// What the journal says so far.
+    package let replay: Replay
+
+    /// - Throws: what stands against the start, with a message for a person.
+    package init(configuration: JobConfiguration, run: RunDirectory, resume: CoordinatorOptions.Resume?) throws {
+        description = try ModelDescription(configuration.model)
+        imageCount = try configuration.data.open(.train).count
+        let replay = try run.hasJob() ? Journal.read(run) : Replay()
+        self.replay = replay
+        let wish: RunStart.Wish =
+            switch resume {
+            case nil: .takeUp
+            case .last: .goOn
+            case .checkpoint(let path):
+                .from(try JobOpening.base(path, configuration, description.layout, run, replay))
+            }
+        // The recipe before the plan: of two reasons it is the one to act on.
+        try RunStart(
+            seed: configuration.seed, layoutDigest: description.layout.digest, recipe: configuration.recipe,
+            planIdentity: 0, wish: wish
+        ).check(replay, run: run)
+        let choice = try JobPlan.of(run, replay: replay, configuration: configuration, description: description)
+        plan = choice.plan
+        isNewPlan = choice.isNew
+        planRemark = choice.remark
+        start = RunStart(
+            seed: configuration.seed, layoutDigest: description.layout.digest, recipe: configuration.recipe,
+            planIdentity: plan.identity, wish: wish)
+    }
+
+    /// The reference to a checkpoint that a person names, once it is known to be whole and of this recipe.
+    private static func base(
+        _ path: String, _ configuration: JobConfiguration, _ layout: ParameterLayout, _ run: RunDirectory,
+        _ replay: Replay
+    ) throws -> CheckpointReference {
+        // Read now: the path may lead through a link that is about to move.
+        let directory = Paths.resolved(path) ?? Paths.absolute(path)
+        let reader = try CheckpointReader(directory, verifying: .everything)
+        try reader.check(layout: layout)
+        if let former = try? JobConfiguration(yaml: reader.manifest.settings, path: "the checkpoint's settings") {
+            let problems = RunStart.differences(of: configuration.recipe, from: former.recipe)
+            if !problems.isEmpty {
+                throw StorageError.mismatch(
+                    path: directory,
+                    problems: problems.map { $0.replacing(", the run's is", with: ", the checkpoint's is") } + [
+                        "such settings give a checkpoint its meaning: go on from it with its own"
+                    ])
+            }
+        }
+        let version = Version(UInt64(reader.manifest.step))
+        let isOwn = Paths.resolved(run.checkpoints.path(step: reader.manifest.step)) == directory
+        let generation = UInt32(exactly: reader.manifest.generation)
+        if isOwn {
+            // As the journal names it, where it does: then what came before it still counts.
+            return replay.checkpoints.last { $0.version == version && $0.foreign == nil }
+                ?? CheckpointReference(version: version, generation: generation)
+        }
+        return CheckpointReference(version: version, generation: generation, foreign: directory)
+    }
+}

@@ -1,0 +1,163 @@
+// How well a checkpoint names the test images.
+
+import PSCheckpoint
+import PSConfiguration
+import PSData
+import PSFiles
+import PSModel
+import PSParameters
+import PSReport
+
+/// Which of a checkpoint's two sets of weights.
+package enum WeightChoice: String, Sendable, Hashable, CaseIterable, Encodable {
+    /// The running average: what the paper evaluates.
+    case average
+    /// The weights of the last commit.
+    case raw
+
+    package var storedValue: StoredValue {
+        switch self {
+        case .average: .average
+        case .raw: .current
+        }
+    }
+}
+
+/// The result of an evaluation.
+package struct Evaluation: Encodable, Sendable {
+    package struct ClassResult: Encodable, Sendable, Hashable {
+        package let label: Int
+        package let name: String
+        package let images: Int
+        /// Share of its images named right at the first guess.
+        package let top1: Double
+    }
+
+    /// Commits before the checkpoint.
+    package let step: Int
+    package let weights: WeightChoice
+    package let images: Int
+    /// Shares of all images whose label had the largest logit, one of the five largest.
+    package let top1: Double
+    package let top5: Double
+    /// The classes named right least often, the worst first, at most five.
+    package let worstClasses: [ClassResult]
+    package let seconds: Double
+
+    /// Evaluates on the test images of the job's data set.
+    ///
+    /// - Parameter progress: called now and then with the number of images done and of all.
+    package init(
+        checkpoint: CheckpointReader, configuration: JobConfiguration, weights: WeightChoice, threads: Int,
+        progress: (Int, Int) -> Void = { _, _ in }
+    ) throws {
+        let description = try ModelDescription(configuration.model)
+        try checkpoint.check(layout: description.layout)
+        let source = try configuration.data.open(.test)
+        guard source.classNames.count <= configuration.model.classes else {
+            throw EvaluationError.tooFewClasses(model: configuration.model.classes, data: source.classNames.count)
+        }
+        let batch = min(configuration.eval.batch, source.count)
+        let maker = BatchMaker(
+            source: source, imageSize: configuration.model.imageSize, settings: configuration.data,
+            seed: configuration.seed, batch: batch)
+        let predictor = try Predictor(
+            description: description, values: checkpoint.values(weights.storedValue, layout: description.layout),
+            batch: batch, threads: threads, planning: configuration.engine.planning)
+
+        let start = ContinuousClock.now
+        var tally = Tally(classes: configuration.model.classes)
+        var images = [Float](repeating: 0, count: batch * maker.imageElements)
+        var labels = [Int32](repeating: 0, count: batch)
+        for first in stride(from: 0, to: source.count, by: batch) {
+            let samples = first..<min(first + batch, source.count)
+            try maker.fill(samples: samples, images: &images, labels: &labels)
+            let logits = predictor.logits(images: images, count: samples.count)
+            for index in samples.indices {
+                let row = index - first
+                tally.add(
+                    label: Int(labels[row]), logits: logits[row * predictor.classes..<(row + 1) * predictor.classes])
+            }
+            progress(samples.upperBound, source.count)
+        }
+
+        step = checkpoint.manifest.step
+        self.weights = weights
+        self.images = source.count
+        top1 = tally.share(withRankBelow: 1)
+        top5 = tally.share(withRankBelow: 5)
+        worstClasses = tally.worst(names: source.classNames, count: 5)
+        seconds = (ContinuousClock.now - start).inSeconds
+    }
+
+    /// The lines for people.
+    package var text: String {
+        let rows = worstClasses.map { [$0.name, Report.percent($0.top1), "of \($0.images)"] }
+        return """
+            step \(step), \(weights == .average ? "running-average" : "raw") weights, \(images) test images: \
+            top-1 \(Report.percent(top1)), top-5 \(Report.percent(top5))
+            worst classes:
+            \(Report.table(rows))
+            """
+    }
+}
+
+/// Counts how high the labels' logits ranked.
+package struct Tally {
+    private var images: [Int]
+    private var correct: [Int]
+    /// Images by the rank of their label, 0 the best; the last counts all ranks from there on.
+    private var ranks = [Int](repeating: 0, count: 6)
+
+    package init(classes: Int) {
+        images = [Int](repeating: 0, count: classes)
+        correct = images
+    }
+
+    package mutating func add(label: Int, logits: ArraySlice<Float>) {
+        let own = logits[logits.startIndex + label]
+        // Of equal logits the lower class goes first. One that is not a number is never right.
+        let rank =
+            own.isNaN
+            ? logits.count
+            : logits.enumerated().count { $1 > own || ($1 == own && $0 < label) }
+        images[label] += 1
+        if rank == 0 { correct[label] += 1 }
+        ranks[min(rank, ranks.count - 1)] += 1
+    }
+
+    package func share(withRankBelow rank: Int) -> Double {
+        Double(ranks.prefix(rank).reduce(0, +)) / Double(images.reduce(0, +))
+    }
+
+    package func worst(names: [String], count: Int) -> [Evaluation.ClassResult] {
+        images.indices.filter { images[$0] > 0 }
+            .map { label in
+                Evaluation.ClassResult(
+                    label: label, name: label < names.count ? names[label] : "class \(label)", images: images[label],
+                    top1: Double(correct[label]) / Double(images[label]))
+            }
+            .sorted { ($0.top1, $0.label) < ($1.top1, $1.label) }
+            .prefix(count).map(\.self)
+    }
+}
+
+extension CheckpointReader {
+    /// One value of every tensor as a flat vector of `layout`.
+    package func values(_ value: StoredValue, layout: ParameterLayout) throws(StorageError) -> [Float] {
+        var values = [Float](repeating: 0, count: layout.count)
+        for (index, tensor) in layout.tensors.enumerated() {
+            let range = layout.range(ofTensor: index)
+            var failure: StorageError?
+            values.withUnsafeMutableBufferPointer { values in
+                do throws(StorageError) {
+                    try read(
+                        value, tensor: tensor.name, elements: 0..<tensor.elementCount,
+                        into: values.baseAddress! + range.lowerBound)
+                } catch { failure = error }
+            }
+            if let failure { throw failure }
+        }
+        return values
+    }
+}

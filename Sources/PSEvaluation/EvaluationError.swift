@@ -1,0 +1,15 @@
+// What can be wrong with the images and classes of an evaluation or a prediction.
+
+package enum EvaluationError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// A file of images and labels that is not what it should be.
+    case unusableBatch(path: String, problem: String)
+    case tooFewClasses(model: Int, data: Int)
+
+    package var description: String {
+        switch self {
+        case .unusableBatch(let path, let problem): "\(path): \(problem)"
+        case .tooFewClasses(let model, let data):
+            "model.classes is \(model), but the data set has \(data) classes; set model.classes to \(data) or more"
+        }
+    }
+}

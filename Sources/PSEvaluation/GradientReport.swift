@@ -1,0 +1,84 @@
+// One training step's loss, logits and gradients as a file, for comparison with any other framework.
+
+import PSCheckpoint
+import PSFiles
+import PSNetwork
+import PSParameters
+
+/// What `psctl gradients` computes: dropout off, label smoothing 0.1, auxiliary weight 0.4, batch statistics.
+package struct GradientReport: Sendable {
+    package let classes: Int
+    package let loss: Double
+    /// Batch x classes.
+    package let logits: [Float]
+    /// Batch x classes; empty without an auxiliary head.
+    package let auxiliaryLogits: [Float]
+    /// The flat vector of `layout`.
+    package let gradients: [Float]
+    package let layout: ParameterLayout
+
+    /// - Parameter path: where the batch came from, for messages.
+    package init(model: ModelWithWeights, batch: ImageBatch, path: String, threads: Int) throws {
+        classes = model.description.settings.classes
+        layout = model.description.layout
+        let labels = try batch.checkedLabels(classes: classes, path: path)
+        let network = try TrainingNetwork(
+            description: model.description, batch: batch.count, threads: threads,
+            plan: model.engine.trainingPlan(description: model.description, batch: batch.count).plan)
+        layout.eachSlice(of: model.values, network.load)
+        var options = StepOptions()
+        options.dropout = false
+        var gradients = [Float](repeating: 0, count: layout.count)
+        let result = try network.step(
+            images: batch.images, labels: labels, random: CounterRandom(key: 0), options: options,
+            gradients: &gradients, ready: { _ in })
+        loss = result.loss
+        logits = network.logits
+        auxiliaryLogits = network.auxiliaryLogits
+        self.gradients = gradients
+    }
+
+    /// Writes `loss` (a scalar), `logits`, `aux_logits` where there is an auxiliary head, and `grad.NAME` for each
+    /// learned tensor, all float32 in torchvision's layout.
+    package func write(to path: String) throws {
+        let scalarLoss = Float(loss)
+        let count = logits.count / classes
+        var tensors = [
+            OutgoingTensor(name: "loss", shape: [], values: [scalarLoss]),
+            OutgoingTensor(name: "logits", shape: [count, classes], values: logits),
+        ]
+        if !auxiliaryLogits.isEmpty {
+            tensors.append(OutgoingTensor(name: "aux_logits", shape: [count, classes], values: auxiliaryLogits))
+        }
+        for (index, tensor) in layout.tensors.enumerated() where tensor.kind == .weight {
+            tensors.append(
+                OutgoingTensor(
+                    name: "grad.\(tensor.name)", shape: tensor.shape,
+                    values: Array(gradients[layout.range(ofTensor: index)])))
+        }
+        try SafetensorsWriter.write(path: path, metadata: [:], tensors: tensors)
+    }
+}
+
+extension OutgoingTensor {
+    /// A float32 tensor whose values are at hand.
+    package init(name: String, shape: [Int], values: [Float]) {
+        self.init(name: name, shape: shape) { (emit) throws(StorageError) in
+            var failure: StorageError?
+            values.withUnsafeBytes { bytes in
+                do throws(StorageError) { try emit(bytes) } catch { failure = error }
+            }
+            if let failure { throw failure }
+        }
+    }
+}
+
+extension ParameterLayout {
+    /// Hands the flat vector `values` over slice by slice, as networks take it.
+    package func eachSlice(of values: [Float], _ load: (Range<Int>, UnsafePointer<Float>) -> Void) {
+        precondition(values.count == count)
+        values.withUnsafeBufferPointer { values in
+            for slice in slices { load(slice.range, values.baseAddress! + slice.range.lowerBound) }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+// Files that are either complete under their name or not there: written beside it, made durable, renamed.
+
+/// What was written, as a manifest lists it.
+package struct WrittenFile: Sendable, Hashable {
+    package let byteCount: Int
+    /// 64 hexadecimal digits.
+    package let sha256: String
+}
+
+package enum AtomicFile {
+    /// Lets `body` write `path + ".tmp"`, then makes it durable and renames it to `path`.
+    ///
+    /// When anything fails the temporary file is removed and whatever was at `path` stays.
+    package static func write(
+        _ path: String, in files: any FileSystem = LocalFileSystem(),
+        _ body: (HashingWriter) throws(StorageError) -> Void
+    ) throws(StorageError) -> WrittenFile {
+        let temporary = path + ".tmp"
+        try checkReplaceable(path, files)
+        do throws(StorageError) {
+            let writer = HashingWriter(try files.create(temporary))
+            try body(writer)
+            let written = try writer.finish()
+            try files.renameDurably(temporary, to: path)
+            return written
+        } catch {
+            try? files.remove(temporary)
+            throw error
+        }
+    }
+
+    @discardableResult
+    package static func write(
+        _ path: String, _ bytes: [UInt8], in files: any FileSystem = LocalFileSystem()
+    ) throws(StorageError) -> WrittenFile {
+        try write(path, in: files) { (writer) throws(StorageError) in try writer.write(bytes) }
+    }
+
+    /// Like `write` for what may be lost in a power cut: readers see the old file or the new one, no sync is waited for.
+    package static func writeQuickly(
+        _ path: String, _ bytes: [UInt8], in files: any FileSystem = LocalFileSystem()
+    ) throws(StorageError) {
+        let temporary = path + ".tmp"
+        do throws(StorageError) {
+            let file = try files.create(temporary)
+            try file.write(bytes)
+            try files.rename(temporary, to: path)
+        } catch {
+            try? files.remove(temporary)
+            throw error
+        }
+    }
+
+    /// Throws unless a file can be created beside `path` and renamed to it, so that long work is not done in vain.
+    package static func check(_ path: String, in files: any FileSystem = LocalFileSystem()) throws(StorageError) {
+        try checkReplaceable(path, files)
+        let temporary = path + ".tmp"
+        _ = try files.create(temporary)
+        try files.remove(temporary)
+    }
+
+    private static func checkReplaceable(_ path: String, _ files: any FileSystem) throws(StorageError) {
+        // A rename would replace a device or a directory's link by a plain file.
+        if files.exists(path), !files.isRegularFile(path) {
+            throw .damaged(path: path, problem: "is there and is no regular file; choose another path")
+        }
+    }
+}
+
+/// Writes one file from its beginning and hashes what it writes.
+package final class HashingWriter {
+    private let file: any WritableFile
+    private var hash = SHA256()
+    private var byteCount = 0
+
+    init(_ file: any WritableFile) { self.file = file }
+
+    package func write(_ bytes: UnsafeRawBufferPointer) throws(StorageError) {
+        try file.write(bytes)
+        hash.update(bytes)
+        byteCount += bytes.count
+    }
+
+    package func write(_ bytes: [UInt8]) throws(StorageError) {
+        try bytes.withUnsafeBufferPointer { (buffer) throws(StorageError) in
+            try write(UnsafeRawBufferPointer(buffer))
+        }
+    }
+
+    /// Makes the content durable; nothing may be written afterwards.
+    func finish() throws(StorageError) -> WrittenFile {
+        try file.synchronize()
+        return WrittenFile(byteCount: byteCount, sha256: exchange(&hash, with: SHA256()).hexadecimal())
+    }
+}
+
+extension WritableFile {
+    package func write(_ bytes: [UInt8]) throws(StorageError) {
+        try bytes.withUnsafeBufferPointer { (buffer) throws(StorageError) in
+            try write(UnsafeRawBufferPointer(buffer))
+        }
+    }
+}

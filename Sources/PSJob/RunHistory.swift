@@ -1,0 +1,45 @@
+// A run as commands see it: its settings, and the checkpoints of the history that counts, by the word of its journal.
+
+import PSCheckpoint
+import PSConfiguration
+import PSFiles
+import PSProtocol
+import PSRun
+
+extension RunDirectory {
+    /// The run in `path`, or the last one.
+    package static func existing(_ path: String?) throws -> RunDirectory {
+        guard let place = path ?? LastRun.path else {
+            throw JobError.noRunDirectory(path: LastRun.link, isDefault: true)
+        }
+        let run = RunDirectory(place)
+        guard try run.files.entry(run.configuration) != nil else {
+            throw JobError.noRunDirectory(path: path ?? LastRun.link, isDefault: path == nil)
+        }
+        return run
+    }
+
+    /// The settings the run was started with.
+    package func readConfiguration() throws(ConfigurationError) -> JobConfiguration {
+        try JobConfiguration(path: configuration, environment: [:], assignments: [])
+    }
+
+    /// The checkpoint of `step` that counts, or the newest; compared with its hashes.
+    package func checkpoint(step: Int?) throws -> CheckpointReader {
+        let replay = try hasJob() ? Journal.read(self) : Replay()
+        let wanted = step.flatMap { UInt64(exactly: $0) }.map { Version($0) }
+        guard let reference = step == nil ? replay.checkpoints.last : replay.checkpoints.last(where: { $0.version == wanted })
+        else {
+            throw JobError.noCheckpoint(
+                runDirectory: path, step: step, available: replay.checkpoints.map(\.version.number))
+        }
+        do throws(StorageError) {
+            return try open(reference, job: replay.job)
+        } catch .damaged(let path, let problem) where step == nil && replay.checkpoints.count > 1 {
+            // For a person: another one is named and not taken in silence.
+            let others = replay.checkpoints.dropLast().map { "\($0.version)" }.joined(separator: ", ")
+            throw JobError.damagedCheckpoint(
+                "\(path) \(problem); an older one can be named with --step, there are: \(others)")
+        }
+    }
+}

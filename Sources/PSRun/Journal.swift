@@ -1,0 +1,51 @@
+// The journal as records: JSON in the journal file's frames.
+
+import PSFiles
+import PSProtocol
+
+/// The journal of one job, open for appending. Used by one thread at a time.
+package final class Journal: @unchecked Sendable {
+    // Sendable: handed to the thread that writes it after opening.
+
+    private let file: JournalFile
+    /// What the records written so far come to.
+    package private(set) var replay: Replay
+    /// Bytes of a torn record that were cut when the journal was opened.
+    package let cutByteCount: Int
+
+    package init(_ run: RunDirectory) throws(StorageError) {
+        let (file, contents) = try JournalFile.open(run.journal, in: run.files)
+        self.file = file
+        cutByteCount = contents.cutByteCount
+        replay = try Journal.replay(contents, path: run.journal)
+    }
+
+    /// What the journal of a run says; changes nothing and needs no lock.
+    package static func read(_ run: RunDirectory) throws(StorageError) -> Replay {
+        try replay(JournalFile.read(run.journal, in: run.files), path: run.journal)
+    }
+
+    private static func replay(_ contents: JournalFile.Contents, path: String) throws(StorageError) -> Replay {
+        var replay = Replay()
+        for (index, bytes) in contents.records.enumerated() {
+            guard let record = try? JSON.decode(JournalRecord.self, from: bytes) else {
+                throw .damaged(
+                    path: path,
+                    problem:
+                        "record \(index + 1) is sound but not of this release: resume with the release that wrote it")
+            }
+            replay.apply(record)
+        }
+        return replay
+    }
+
+    package func append(_ record: JournalRecord, sync: Bool) throws(StorageError) {
+        try file.append(JSON.compact(record), sync: sync)
+        replay.apply(record)
+    }
+
+    /// Begins the journal anew with one record of all that counts: what led to a checkpoint need not be read again.
+    package func beginAnew() throws(StorageError) {
+        try file.beginAnew(with: [JSON.compact(JournalRecord.state(replay))])
+    }
+}

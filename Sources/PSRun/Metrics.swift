@@ -1,0 +1,71 @@
+// metrics.jsonl: a line for each step of the history that counts, each step once.
+
+import PSFiles
+import PSProtocol
+
+/// Appends the reports of steps to a run's metrics. Used by one thread at a time.
+///
+/// When the history goes back, the lines of the steps that are void move to `metrics-void.jsonl`, which is only for people.
+package final class Metrics: @unchecked Sendable {
+    // Sendable: handed to the thread that writes after opening.
+
+    private let run: RunDirectory
+    private var file: (any WritableFile)?
+    /// Bytes of the file that are whole lines.
+    private var end = 0
+    /// Of the file's lines, in order: the step and where the line begins.
+    private var lines: [(step: Version, start: Int)] = []
+
+    /// Reads what is there. A file that cannot be read is begun anew: it is for people, nothing depends on it.
+    package init(_ run: RunDirectory) {
+        self.run = run
+        guard run.files.exists(run.metrics), let bytes = try? run.files.read(run.metrics, atMost: .max) else { return }
+        // A line that a crash cut short is written over.
+        while let newline = bytes[end...].firstIndex(of: UInt8(ascii: "\n")) {
+            if let line = try? JSON.decode(Line.self, from: bytes[end..<newline]) { lines.append((line.step, end)) }
+            end = newline + 1
+        }
+    }
+
+    private struct Line: Decodable { let step: Version }
+
+    /// The report of a step, if its line is there.
+    package func report(of step: Version) -> StepReport? {
+        guard let index = lines.lastIndex(where: { $0.step == step }),
+            let bytes = try? run.files.read(run.metrics, atMost: .max)
+        else { return nil }
+        let end = index + 1 < lines.count ? lines[index + 1].start : end
+        guard end <= bytes.count else { return nil }
+        return try? JSON.decode(StepReport.self, from: bytes[lines[index].start..<end])
+    }
+
+    /// Appends a step's line, unless it is there: a coordinator that was started anew may decide a step again.
+    package func append(_ report: StepReport) throws(StorageError) {
+        if let last = lines.last, last.step >= report.step { return }
+        let line = JSON.line(report)
+        if file == nil { file = try run.files.create(run.metrics, keeping: end) }
+        do throws(StorageError) {
+            try file!.write(line)
+        } catch {
+            // Half a line may be there: the next one is written over it.
+            file = nil
+            throw error
+        }
+        lines.append((report.step, end))
+        end += line.count
+    }
+
+    /// The history goes back to `version`: lines of later steps move away.
+    package func rollBack(to version: Version) throws(StorageError) {
+        guard let first = lines.firstIndex(where: { $0.step > version }) else { return }
+        let start = lines[first].start
+        let bytes = try run.files.read(run.metrics, atMost: .max)
+        var kept = 0
+        if case .file(let size)? = try run.files.entry(run.voidMetrics) { kept = size }
+        try run.files.create(run.voidMetrics, keeping: kept).write(Array(bytes[start..<min(end, bytes.count)]))
+        try run.replaceQuickly(run.metrics, with: Array(bytes[..<start]))
+        file = nil
+        end = start
+        lines.removeSubrange(first...)
+    }
+}

@@ -1,0 +1,91 @@
+// What lies where in a run directory, and the proof that two hosts see the same one. The page `Runs` has every file.
+
+import Glibc
+import PSCheckpoint
+import PSFiles
+
+/// The directory of one job on storage that all its hosts share.
+package struct RunDirectory: Sendable {
+    /// Absolute; no link that a person may move is part of it.
+    package let path: String
+    package let files: any FileSystem
+
+    /// - Parameter path: as a person gives it: relative, or through links.
+    package init(_ path: String) {
+        let whole = Paths.absolute(path)
+        // Of a directory that is yet to be made, the parent's links.
+        let named = Paths.resolved(Paths.parent(of: whole)).map { "\($0 == "/" ? "" : $0)/\(Paths.name(of: whole))" }
+        self.init(at: Paths.resolved(whole) ?? named ?? whole, in: LocalFileSystem())
+    }
+
+    /// - Parameter path: absolute.
+    package init(at path: String, in files: any FileSystem) {
+        self.path = path
+        self.files = files
+    }
+
+    package var configuration: String { "\(path)/config.yaml" }
+    /// Which algorithm computes which layer.
+    package var plan: String { "\(path)/plan.json" }
+    package var journal: String { "\(path)/journal" }
+    /// Where the coordinator listens.
+    package var endpoints: String { "\(path)/endpoints.json" }
+    /// Who looks after the local processes.
+    package var supervision: String { "\(path)/supervisor.json" }
+    /// The last status the coordinator wrote, about once a second.
+    package var status: String { "\(path)/status.json" }
+    /// A line of JSON for each step of the history that counts.
+    package var metrics: String { "\(path)/metrics.jsonl" }
+    /// The lines of steps that a rollback made void.
+    package var voidMetrics: String { "\(path)/metrics-void.jsonl" }
+    package var summary: String { "\(path)/summary.json" }
+    package var logs: String { "\(path)/logs" }
+    package var checkpoints: CheckpointStore { CheckpointStore(runDirectory: path, in: files) }
+    var lock: String { "\(path)/lock" }
+    private var nonce: String { "\(path)/nonce" }
+
+    package func create() throws(StorageError) {
+        try files.createDirectory(path)
+        try files.createDirectory(logs)
+    }
+
+    /// Whether a job has been here. A directory that cannot be looked at may hold one: that is an error, not a no.
+    package func hasJob() throws(StorageError) -> Bool { try files.entry(journal) != nil }
+
+    package var hasPlan: Bool { files.exists(plan) }
+
+    /// Whether the directory is missing or holds nothing.
+    package var isEmpty: Bool { ((try? files.list(path)) ?? []).isEmpty }
+
+    // MARK: The same directory
+
+    /// Writes a fresh nonce and returns it.
+    package func writeNonce() throws(StorageError) -> String {
+        let text = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+        try AtomicFile.write(nonce, Array(text.utf8), in: files)
+        return text
+    }
+
+    /// Throws unless this host sees the nonce that the coordinator wrote. Nothing is proved by that for ever: storage
+    /// may come or come back.
+    package func check(nonce expected: String) throws(StorageError) {
+        let found = String(decoding: try files.read(nonce), as: UTF8.self)
+        guard found == expected else {
+            throw .system(operation: "find the job's nonce in", path: path, code: ESTALE)
+        }
+    }
+
+    // MARK: Files
+
+    /// Replaces a file of the run directory as a whole.
+    package func replace(_ file: String, with bytes: [UInt8]) throws(StorageError) {
+        try AtomicFile.write(file, bytes, in: files)
+    }
+
+    /// Like `replace` for what may be lost in a power cut.
+    package func replaceQuickly(_ file: String, with bytes: [UInt8]) throws(StorageError) {
+        try AtomicFile.writeQuickly(file, bytes, in: files)
+    }
+
+    package func read(_ file: String) throws(StorageError) -> [UInt8] { try files.read(file) }
+}

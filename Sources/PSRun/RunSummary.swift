@@ -1,0 +1,62 @@
+// What a run comes to: written by the coordinator at the end, completed by `psctl train`.
+
+import PSFiles
+
+package struct RunSummary: Sendable, Hashable, Codable {
+    package struct Evaluation: Sendable, Hashable, Codable {
+        /// Share of the test images whose most probable class is the label; top5: whose label is among the first five.
+        package var top1: Double
+        package var top5: Double
+        package init(top1: Double, top5: Double) {
+            self.top1 = top1
+            self.top5 = top5
+        }
+    }
+
+    /// Commits of the whole job.
+    package var steps: UInt64
+    /// Images in them.
+    package var samples: UInt64
+    /// First grant to last commit, of this start of the coordinator.
+    package var seconds: Double
+    /// Images committed in those seconds, per second.
+    package var imagesPerSecond: Double
+    package var finalLoss: Double?
+    package var eval: Evaluation?
+    /// Over the learned parameters in state_dict order, torchvision's layout, little-endian float32.
+    /// Nil for a job that was stopped before its first checkpoint.
+    package var weightsSHA256: String?
+    /// Over weights, statistics, averages and slots.
+    package var stateSHA256: String?
+    package var workers: Int
+    package var servers: Int
+    /// Contributions counted, by worker rank.
+    package var ticketsByWorker: [String: Int]
+    package var restarts: Int
+    /// The plan of the engine in a line, with the identity that same bits need; nil in what earlier releases wrote.
+    package var plan: String?
+    package var exitCode: Int
+    /// Path of the last complete checkpoint, if there is one.
+    package var checkpoint: String?
+
+    enum CodingKeys: String, CodingKey {
+        case steps, samples, seconds, eval, workers, servers, restarts, plan, checkpoint
+        case imagesPerSecond = "images_per_second"
+        case finalLoss = "final_loss"
+        case weightsSHA256 = "weights_sha256"
+        case stateSHA256 = "state_sha256"
+        case ticketsByWorker = "tickets_by_worker"
+        case exitCode = "exit_code"
+    }
+
+    package func write(to run: RunDirectory) throws(StorageError) {
+        try run.replace(run.summary, with: JSON.pretty(self))
+    }
+
+    package static func read(from run: RunDirectory) throws(StorageError) -> RunSummary {
+        guard let summary = try? JSON.decode(RunSummary.self, from: try run.read(run.summary)) else {
+            throw .damaged(path: run.summary, problem: "is not a summary of this release")
+        }
+        return summary
+    }
+}

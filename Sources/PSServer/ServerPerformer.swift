@@ -1,0 +1,215 @@
+// Performs what `ServerState` decides: sends, folds, updates, loads, saves. The wire, the threads and the disk are handed
+// to it, so that the simulator drives the same code as a process does. Decides nothing.
+
+import Foundation
+import Logging
+import PSFiles
+import PSMessages
+import PSNode
+import PSParameters
+import PSProtocol
+import PSRun
+import PSTransport
+
+/// What a server makes of the coordinator's welcome.
+package struct ServedJob: Sendable {
+    package var store: SliceStore
+    package var run: RunDirectory
+    /// Proof that the run directory is the job's.
+    package var nonce: String
+    package var shape: StepShape
+    package var bufferBytes: Int
+
+    package init(store: SliceStore, run: RunDirectory, nonce: String, shape: StepShape, bufferBytes: Int) {
+        self.store = store
+        self.run = run
+        self.nonce = nonce
+        self.shape = shape
+        self.bufferBytes = bufferBytes
+    }
+}
+
+package final class ServerPerformer {
+    /// What other threads tell the loop.
+    package enum Internal: Sendable {
+        case event(ServerState.Event)
+        case joined(ServedJob)
+        case loaded(generation: UInt32, weights: [Int: SharedBuffer])
+        case updated(generation: UInt32, slice: Int, weights: SharedBuffer)
+    }
+
+    package private(set) var state: ServerState
+    private let control: any Wire
+    private let bulk: any Wire
+    private let compute: any WorkQueue
+    private let disk: any WorkQueue
+    private let join: @Sendable (Welcome) throws -> ServedJob
+    private let post: @Sendable (Internal) -> Void
+    private let logger: Logger
+
+    private var job: ServedJob?
+    /// The buffers that pulls are answered from.
+    private var published: [Int: SharedBuffer] = [:]
+    /// Frames of contributions that wait for their turn.
+    package private(set) var frames: [Int: [Place: Frame]] = [:]
+    private var arriving: Frame?
+    private var routes: [Incarnation: RoutingID] = [:]
+    private var shard = (rank: 0, servers: 1)
+
+    /// - Parameters:
+    ///   - join: reads the job's settings and its run directory; called on the disk's thread.
+    ///   - post: hands an event from any thread to the one that calls `take`.
+    package init(
+        _ state: ServerState, control: any Wire, bulk: any Wire, compute: any WorkQueue, disk: any WorkQueue,
+        logger: Logger, join: @escaping @Sendable (Welcome) throws -> ServedJob,
+        post: @escaping @Sendable (Internal) -> Void
+    ) {
+        self.state = state
+        self.control = control
+        self.bulk = bulk
+        self.compute = compute
+        self.disk = disk
+        self.join = join
+        self.post = post
+        self.logger = logger
+    }
+
+    // MARK: Events
+
+    /// - Returns: how the process ends, if it does.
+    package func handle(_ event: ServerState.Event, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
+        try perform(state.receive(event, at: now), at: now)
+    }
+
+    package func take(_ event: Internal, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
+        switch event {
+        case .event(let event): return try handle(event, at: now)
+        case .joined(let job):
+            self.job = job
+            return try handle(
+                .configured(job.store.layout, shape: job.shape, bufferBytes: job.bufferBytes), at: now)
+        case .loaded(let generation, let weights):
+            guard generation == state.generation else { return nil }
+            published = weights
+            return try handle(.loaded(generation: generation), at: now)
+        case .updated(let generation, let slice, let weights):
+            guard generation == state.generation else { return nil }
+            published[slice] = weights
+            return try handle(.updated(generation: generation, slice: slice), at: now)
+        }
+    }
+
+    /// A message of a worker, whose values may be kept.
+    package func takeFromWorker(_ received: Received, at now: MonotonicTime) throws(TransportError) {
+        guard let peer = received.peer else { return }
+        switch received.envelope {
+        case .failure(let error):
+            // The sender may be anything; it is told once per frame what is wrong.
+            try bulk.send(state.to(0, .refusal(Refusal(of: error))), to: peer)
+        case .success(let envelope):
+            routes[envelope.source] = peer
+            arriving = received.values
+            defer { arriving = nil }
+            _ = try handle(.workerSaid(envelope, payloadBytes: received.values?.byteCount ?? 0), at: now)
+        }
+    }
+
+    // MARK: Effects
+
+    private func perform(_ effects: [ServerState.Effect], at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
+        for effect in effects {
+            switch effect {
+            case .sendToCoordinator(let envelope): try control.send(envelope)
+            case .sendToWorker(let worker, let envelope):
+                if let route = routes[worker], try !bulk.send(envelope, to: route) { routes[worker] = nil }
+            case .heartbeat(var envelope):
+                if case .heartbeat(var heartbeat) = envelope.message {
+                    heartbeat.bytesSent = control.bytesSent + bulk.bytesSent
+                    heartbeat.bytesReceived = control.bytesReceived + bulk.bytesReceived
+                    envelope.message = .heartbeat(heartbeat)
+                }
+                try control.send(envelope)
+            case .configure(let welcome): configure(welcome)
+            case .load(let generation, let reset, let slices): load(generation, reset, slices)
+            case .store(let slice, let place):
+                if let arriving { frames[slice, default: [:]][place] = arriving }
+            case .fold(let generation, let slice, let place, let isLast):
+                fold(generation, slice, place, isLast: isLast)
+            case .update(let generation, let slice, let commit):
+                guard let store = job?.store else { break }
+                compute.run { [post] in
+                    let weights = store.update(slice, commit)
+                    post(.updated(generation: generation, slice: slice, weights: weights))
+                }
+            case .publish(let worker, let envelope, let slice):
+                guard let route = routes[worker], let buffer = published[slice] else { break }
+                let values = Payload(buffer: buffer, range: 0..<buffer.bytes.count)
+                if try !bulk.send(envelope, to: route, values: values) { routes[worker] = nil }
+            case .save(let generation, let version): save(generation, version)
+            case .dropFrames: frames = [:]
+            case .exit(let status): return status
+            }
+        }
+        return nil
+    }
+
+    private func configure(_ welcome: Welcome) {
+        disk.run { [join, post] in
+            do {
+                post(.joined(try join(welcome)))
+            } catch {
+                post(.event(.configurationFailed("\(error)", mayPass: (error as? StorageError).map { !$0.isDamage } ?? false)))
+            }
+        }
+    }
+
+    private func load(_ generation: UInt32, _ reset: Reset, _ slices: [Int]) {
+        guard let job else { return }
+        // Workers say where they are when they pull anew.
+        routes = [:]
+        shard = (reset.rank, reset.servers)
+        logger.info(
+            "loading",
+            metadata: ["step": "\(reset.version)", "generation": "\(generation)", "slices": "\(slices.count)"])
+        compute.run { [post] in
+            do throws(StorageError) {
+                let base = reset.base.map { ($0, job.nonce) }
+                let reader = try base.map { (reference, nonce) throws(StorageError) in
+                    try job.run.open(reference, nonce: nonce, verifying: .structure)
+                }
+                post(.loaded(generation: generation, weights: try job.store.load(slices, from: reader)))
+            } catch {
+                post(.event(.loadFailed(generation: generation, "\(error)", isDamage: error.isDamage)))
+            }
+        }
+    }
+
+    private func fold(_ generation: UInt32, _ slice: Int, _ place: Place, isLast: Bool) {
+        guard let store = job?.store, let frame = frames[slice]?.removeValue(forKey: place) else { return }
+        compute.run { [post] in
+            let (norm, isFinite) = frame.withFloats {
+                store.fold(slice, values: $0, isFirst: place == 0, isLast: isLast)
+            }
+            post(.event(.folded(generation: generation, slice: slice, squaredNorm: norm, isFinite: isFinite)))
+        }
+    }
+
+    /// The compute thread takes references after all updates of the version; the disk thread writes them.
+    private func save(_ generation: UInt32, _ version: Version) {
+        guard let job else { return }
+        let shard = shard
+        compute.run { [post, disk] in
+            let snapshot = job.store.snapshot()
+            disk.run {
+                do throws(StorageError) {
+                    let files = try snapshot.write(
+                        to: job.run, version: version, generation: generation, server: shard.rank,
+                        serverCount: shard.servers, layout: job.store.layout)
+                    post(.event(.saved(generation: generation, version: version, files)))
+                } catch {
+                    post(.event(.saveFailed(generation: generation, version: version, "\(error)")))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+// Performs what `WorkerState` decides: sends, loads, computes, pushes. The wires and the compute thread are handed to it,
+// so that the simulator drives the same code as a process does. Decides nothing.
+
+import Foundation
+import Logging
+import PSData
+import PSFiles
+import PSMessages
+import PSNetwork
+import PSNode
+import PSParameters
+import PSProtocol
+import PSTransport
+
+package final class WorkerPerformer {
+    /// What other threads tell the loop.
+    package enum Internal: Sendable {
+        case event(WorkerState.Event)
+        case built(any TicketWork)
+    }
+
+    package private(set) var state: WorkerState
+    private let control: any Wire
+    private let compute: any WorkQueue
+    private let connect: (String) throws(TransportError) -> any Wire
+    private let build: @Sendable (Welcome) throws -> any TicketWork
+    private let post: @Sendable (Internal) -> Void
+    private let logger: Logger
+
+    private var work: (any TicketWork)?
+    /// In rank order.
+    package private(set) var servers: [any Wire] = []
+    /// Counters of wires that are closed.
+    private var closedBytes: (sent: UInt64, received: UInt64) = (0, 0)
+    private var arriving: Frame?
+    /// The contribution being computed or sent.
+    private var gradients = SharedBuffer(byteCount: 0)
+
+    /// - Parameters:
+    ///   - connect: a wire to a server's endpoint.
+    ///   - build: makes the network and opens the data; called on the compute thread.
+    ///   - post: hands an event from any thread to the one that calls `take`.
+    package init(
+        _ state: WorkerState, control: any Wire, compute: any WorkQueue, logger: Logger,
+        connect: @escaping (String) throws(TransportError) -> any Wire,
+        build: @escaping @Sendable (Welcome) throws -> any TicketWork, post: @escaping @Sendable (Internal) -> Void
+    ) {
+        self.state = state
+        self.control = control
+        self.compute = compute
+        self.connect = connect
+        self.build = build
+        self.post = post
+        self.logger = logger
+    }
+
+    // MARK: Events
+
+    /// - Returns: how the process ends, if it does.
+    package func handle(_ event: WorkerState.Event, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
+        try perform(state.receive(event, at: now))
+    }
+
+    package func take(_ event: Internal, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
+        switch event {
+        case .event(let event): return try handle(event, at: now)
+        case .built(let work):
+            self.work = work
+            return try handle(.configured(work.layout), at: now)
+        }
+    }
+
+    /// A message of a server.
+    /// - Throws: nothing of the sender's doing.
+    package func takeFromServer(
+        _ envelope: Envelope, values: Frame?, at now: MonotonicTime
+    ) throws(TransportError) -> ExitStatus? {
+        arriving = values
+        defer { arriving = nil }
+        return try handle(.serverSaid(envelope), at: now)
+    }
+
+    /// Whether a published slice comes with as many values as it has: the network takes what the frame holds.
+    package func hasItsValues(_ envelope: Envelope, _ values: Frame?) -> Bool {
+        guard case .publish(let header) = envelope.message else { return true }
+        guard let slices = state.layout?.slices, slices.indices.contains(header.index) else { return false }
+        return values?.byteCount == slices[header.index].byteCount
+    }
+
+    // MARK: Effects
+
+    private func perform(_ effects: [WorkerState.Effect]) throws(TransportError) -> ExitStatus? {
+        for effect in effects {
+            switch effect {
+            case .sendToCoordinator(let envelope): try control.send(envelope)
+            case .sendToServer(let rank, let envelope): try servers[rank].send(envelope)
+            case .heartbeat(var envelope):
+                if case .heartbeat(var heartbeat) = envelope.message {
+                    heartbeat.bytesSent = servers.reduce(control.bytesSent + closedBytes.sent) { $0 + $1.bytesSent }
+                    heartbeat.bytesReceived =
+                        servers.reduce(control.bytesReceived + closedBytes.received) { $0 + $1.bytesReceived }
+                    envelope.message = .heartbeat(heartbeat)
+                }
+                try control.send(envelope)
+            case .configure(let welcome): configure(welcome)
+            case .connect(let addresses): try connect(addresses)
+            case .load(let slice):
+                guard let work, let arriving else { break }
+                compute.run { work.load(slice: slice, values: arriving) }
+            case .compute(let attempt): compute(attempt)
+            case .push(let server, let envelope, let slice):
+                guard let range = state.layout?.slices[slice].range else { break }
+                let bytes = range.lowerBound * 4..<range.upperBound * 4
+                try servers[server].send(envelope, to: nil, values: Payload(buffer: gradients, range: bytes))
+            case .exit(let status): return status
+            }
+        }
+        return nil
+    }
+
+    /// Building the network takes memory and time; heartbeats go on meanwhile.
+    private func configure(_ welcome: Welcome) {
+        logger.info("joined", metadata: ["rank": "\(welcome.rank)", "run": "\(welcome.runDirectory)"])
+        compute.run { [post, build] in
+            do {
+                post(.built(try build(welcome)))
+            } catch {
+                post(.event(.configurationFailed("\(error)", mayPass: WorkerPerformer.mayPass(error))))
+            }
+        }
+    }
+
+    /// Whether another try of the same start may end otherwise.
+    private static func mayPass(_ error: any Error) -> Bool {
+        switch error {
+        case let error as StorageError: !error.isDamage
+        case DataError.system, NetworkError.outOfMemory: true
+        default: false
+        }
+    }
+
+    /// A connection to a server that is not a member any more is closed: nothing that was queued for it arrives late.
+    private func connect(_ addresses: [ServerAddress]) throws(TransportError) {
+        for wire in servers {
+            closedBytes.sent += wire.bytesSent
+            closedBytes.received += wire.bytesReceived
+            wire.close(lingerMilliseconds: 0)
+        }
+        servers = []
+        for address in addresses { servers.append(try connect(address.endpoint)) }
+    }
+
+    private func compute(_ attempt: Attempt) {
+        guard let work else { return }
+        let byteCount = work.layout.count * MemoryLayout<Float>.stride
+        if let fixed = work.fixedGradients(of: attempt) {
+            gradients = fixed
+        } else if gradients.bytes.count < byteCount || !isKnownUniquelyReferenced(&gradients) {
+            // A slice of an earlier contribution may still be on its way out: then this one gets memory of its own.
+            gradients = SharedBuffer(byteCount: byteCount)
+        }
+        compute.run { [post, gradients] in
+            do {
+                let contribution = try work.compute(attempt, into: gradients) { slice in
+                    post(.event(.gradientReady(attempt, slice: slice)))
+                }
+                post(.event(.computed(contribution)))
+            } catch {
+                post(.event(.computeFailed(attempt, "\(error)")))
+            }
+        }
+    }
+}
