@@ -84,7 +84,8 @@ package final class CoordinatorNode {
         if let path = options.resumeFrom {
             let reader = try CheckpointReader(path)
             try reader.check(layout: layout)
-            let base = CheckpointReference(version: UInt64(reader.manifest.step), path: RunDirectory(path).path)
+            let base = CheckpointReference(
+                version: Version(UInt64(reader.manifest.step)), path: RunDirectory(path).path)
             // In the journal at once: a coordinator that is started in this one's place goes back to it as well.
             let record = JournalRecord.rollback(generation: replay.generation + 1, base: base)
             replay.apply(record)
@@ -124,15 +125,15 @@ package final class CoordinatorNode {
         // A clip by ticket is the workers'; the step's gradient is then taken as it is.
         let threshold = optimizer.clipScope == .step ? optimizer.clip : 0
         let rule = StepRule(
-            learningRate: { schedule.rate(step: Int($0), totalSteps: steps, stepsPerEpoch: stepsPerEpoch) },
-            averageDecay: { optimizer.averageDecay(commit: Int($0)) },
+            learningRate: { schedule.rate(step: Int($0.number), totalSteps: steps, stepsPerEpoch: stepsPerEpoch) },
+            averageDecay: { optimizer.averageDecay(commit: Int($0.number)) },
             clip: { clipScale(threshold: threshold, squaredNorms: $0) })
         var settings = CoordinatorSettings(
             configuration: configuration.resolvedYAML(), runDirectory: options.runDirectory.path,
             nonce: try options.runDirectory.writeNonce(), layoutDigest: layout.digest,
             plan: plan.text, planSummary: plan.summary, sliceCount: layout.slices.count,
             serverCount: configuration.cluster.servers,
-            ticketsPerStep: train.ticketsPerStep, samplesPerTicket: train.batch, steps: UInt64(steps),
+            stepShape: train.stepShape, samplesPerTicket: train.batch, lastVersion: Version(UInt64(steps)),
             stepsPerEpoch: stepsPerEpoch, checkpointEverySteps: UInt64(configuration.checkpoint.everySteps),
             checkpointEverySeconds: Int(configuration.checkpoint.everySeconds.rounded(.up)),
             nonFiniteLimit: train.nonFiniteLimit, rule: rule)
@@ -232,12 +233,12 @@ package final class CoordinatorNode {
         }
     }
 
-    private func complete(_ version: UInt64, _ generation: UInt32, _ files: [Int: [SavedFile]]) {
+    private func complete(_ version: Version, _ generation: UInt32, _ files: [Int: [SavedFile]]) {
         let configuration = options.configuration
-        let tickets = version * UInt64(configuration.train.ticketsPerStep)
+        let tickets = configuration.train.stepShape.firstTicket(of: version.nextStep).number
         let manifest = Manifest(
             job: String(job, radix: 16), model: configuration.model.name, settings: configuration.resolvedYAML(),
-            step: Int(version), generation: Int(generation), seed: configuration.seed, ticketsConsumed: tickets,
+            step: Int(version.number), generation: Int(generation), seed: configuration.seed, ticketsConsumed: tickets,
             layoutDigest: layout.digest, serverCount: configuration.cluster.servers,
             files: files.sorted { $0.key < $1.key }.flatMap { server, files in
                 files.compactMap { file in
@@ -337,7 +338,7 @@ package final class CoordinatorNode {
         let configuration = options.configuration
         let perStep = UInt64(configuration.train.imagesPerStep)
         let checkpoint = state.checkpoints.last
-        let steps = checkpoint?.version ?? 0
+        let steps = checkpoint?.version.number ?? 0
         var hashes: (weights: String, state: String)?
         if let checkpoint {
             let reader = try CheckpointReader(checkpoint.path)
@@ -350,7 +351,7 @@ package final class CoordinatorNode {
         var images: UInt64 = 0
         if let first = state.firstGrant, let last = state.lastCommit, state.version > first.version {
             seconds = Double(last.since(first.at)) / 1000
-            images = (state.version - first.version) * perStep
+            images = state.version.commits(since: first.version) * perStep
         }
         let summary = RunSummary(
             steps: steps, samples: steps * perStep, seconds: seconds,

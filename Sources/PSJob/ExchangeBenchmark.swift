@@ -105,7 +105,8 @@ private struct ExchangeReference {
         let contributions = (0..<job.train.ticketsPerStep).map { place in
             let gradient = vector()
             ExchangeGradients.fill(
-                UnsafeMutableBufferPointer(start: gradient, count: layout.count), seed: job.seed, place: place)
+                UnsafeMutableBufferPointer(start: gradient, count: layout.count), seed: job.seed,
+                place: Place(place))
             return gradient
         }
         defer { for vector in [weights, average, sum, momentum, meanSquare] + contributions { vector.deallocate() } }

@@ -7,6 +7,7 @@ import PSConfiguration
 import PSCoordinator
 import PSMessages
 import PSNode
+import PSParameters
 import PSProtocol
 
 /// Runs one coordinator and the configured numbers of servers and workers on this machine until the job ends.
@@ -21,7 +22,7 @@ package final class Supervisor {
     /// Where the coordinator that runs now listens, once it does.
     private var endpoints: Endpoints?
     private var lastStatus: JobStatus?
-    private var progress: UInt64 = 0
+    private var progress: Version = 0
     /// Starts in place of a process that ended, over the whole run.
     package private(set) var restarts = 0
 
@@ -84,8 +85,8 @@ package final class Supervisor {
                 if !stopSeen { for process in others { try look(after: process, endpoint: endpoints.coordinator) } }
                 if client == nil { client = try CoordinatorClient(endpoints) }
                 if let status = try client?.status(milliseconds: 200) {
-                    if status.step > progress {
-                        progress = status.step
+                    if status.version > progress {
+                        progress = status.version
                         for process in others + [coordinator] { process.restarts = 0 }
                     }
                     lastStatus = status

@@ -25,9 +25,9 @@ package enum Role: UInt32, Sendable, Hashable, Codable, CaseIterable {
 package struct Hello: Sendable, Hashable {
     /// What a server that kept its memory still holds.
     package struct Memory: Sendable, Hashable {
-        package var version: UInt64
+        package var version: Version
         package var lastCommit: Commit?
-        package init(version: UInt64, lastCommit: Commit?) {
+        package init(version: Version, lastCommit: Commit?) {
             self.version = version
             self.lastCommit = lastCommit
         }
@@ -102,9 +102,9 @@ package struct ServerAddress: Sendable, Hashable {
 
 /// One grant of one ticket to one worker.
 package struct Attempt: Sendable, Hashable, Codable {
-    package var ticket: UInt64
+    package var ticket: Ticket
     package var number: UInt64
-    package init(ticket: UInt64, number: UInt64) {
+    package init(ticket: Ticket, number: UInt64) {
         self.ticket = ticket
         self.number = number
     }
@@ -127,12 +127,12 @@ package struct Contribution: Sendable, Hashable, Codable {
 
 /// A commit's numbers, all decided by the coordinator.
 package struct Commit: Sendable, Hashable, Codable {
-    package var step: UInt64
+    package var step: Step
     package var scale: Float
     package var learningRate: Float
     package var averageDecay: Float
     package var skip: Bool
-    package init(step: UInt64, scale: Float, learningRate: Float, averageDecay: Float, skip: Bool) {
+    package init(step: Step, scale: Float, learningRate: Float, averageDecay: Float, skip: Bool) {
         self.step = step
         self.scale = scale
         self.learningRate = learningRate
@@ -142,12 +142,12 @@ package struct Commit: Sendable, Hashable, Codable {
 }
 
 package struct Reset: Sendable, Hashable {
-    package var version: UInt64
+    package var version: Version
     /// Directory of the checkpoint, or empty for the initial values.
     package var checkpoint: String
     package var rank: Int
     package var servers: Int
-    package init(version: UInt64, checkpoint: String, rank: Int, servers: Int) {
+    package init(version: Version, checkpoint: String, rank: Int, servers: Int) {
         self.version = version
         self.checkpoint = checkpoint
         self.rank = rank
@@ -164,10 +164,10 @@ package struct Prepared: Sendable, Hashable {
             self.squared = squared
         }
     }
-    package var step: UInt64
+    package var step: Step
     package var isFinite: Bool
     package var norms: [Norm]
-    package init(step: UInt64, isFinite: Bool, norms: [Norm]) {
+    package init(step: Step, isFinite: Bool, norms: [Norm]) {
         self.step = step
         self.isFinite = isFinite
         self.norms = norms
@@ -189,15 +189,16 @@ package struct SavedFile: Sendable, Hashable, Codable {
 
 /// What a person asks of a running job.
 package enum Control: Sendable, Hashable {
-    case stop(afterStep: UInt64)
+    /// When this many steps are committed.
+    case stop(after: Version)
     case checkpoint
 }
 
-/// The place and version of a slice; its values travel beside the message, in a frame of their own.
+/// The index and version of a slice; its values travel beside the message, in a frame of their own.
 package struct SliceHeader: Sendable, Hashable {
     package var index: Int
-    package var version: UInt64
-    package init(index: Int, version: UInt64) {
+    package var version: Version
+    package init(index: Int, version: Version) {
         self.index = index
         self.version = version
     }
@@ -212,26 +213,26 @@ package enum Message: Sendable, Hashable {
     case members([ServerAddress])
 
     case want
-    case grant(Attempt, version: UInt64)
+    case grant(Attempt, version: Version)
     case contribution(Contribution)
     case counted(Attempt)
 
-    case pull(version: UInt64, slices: [Int])
-    case gone(version: UInt64, slices: [Int])
+    case pull(version: Version, slices: [Int])
+    case gone(version: Version, slices: [Int])
     case took(Attempt, slice: Int)
     case held(Attempt)
     case resend(Attempt, slice: Int)
 
     case reset(Reset)
-    case ready(version: UInt64)
-    case prepare(step: UInt64, attempts: [Attempt])
+    case ready(version: Version)
+    case prepare(step: Step, attempts: [Attempt])
     case prepared(Prepared)
     case commit(Commit)
-    case applied(step: UInt64)
-    case snapshot(version: UInt64)
-    case snapshotting(version: UInt64)
-    case saved(version: UInt64, files: [SavedFile])
-    case failed(version: UInt64, text: String, whileSaving: Bool)
+    case applied(step: Step)
+    case snapshot(version: Version)
+    case snapshotting(version: Version)
+    case saved(version: Version, files: [SavedFile])
+    case failed(version: Version, text: String, whileSaving: Bool)
 
     case finish(exitCode: Int, text: String)
     case leave(text: String)

@@ -23,7 +23,7 @@ extension CoordinatorState {
     mutating func finishIfSaved(at now: MonotonicTime) -> [Effect] {
         guard case .finalizing(let status) = phase, order == nil, closing == nil, saving == nil else { return [] }
         if checkpoints.last?.version != version { return snapshot(at: now) }
-        return [.journal(.finished(step: version, exitCode: status.code), sync: true)]
+        return [.journal(.finished(version: version, exitCode: status.code), sync: true)]
     }
 
     /// Gives up what is under way and tells everybody, then waits a little for them to leave.
@@ -93,9 +93,10 @@ extension CoordinatorState {
                     tickets: member.role == .worker ? ticketsByRank[member.rank] ?? 0 : 0))
         }
         return JobStatus(
-            state: state, step: version, steps: settings.steps, epoch: Double(version) / settings.stepsPerEpoch,
+            state: state, version: version, lastVersion: settings.lastVersion,
+            epoch: Double(version.number) / settings.stepsPerEpoch,
             loss: lastReport?.loss, learningRate: lastReport?.learningRate, imagesPerSecond: imagesPerSecond(at: now),
-            imagesPerStep: settings.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "",
+            imagesPerStep: settings.stepShape.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "",
             checkpoint: checkpoints.last?.version, nonFiniteSteps: nonFiniteSteps,
             generation: generation, plan: settings.planSummary, processes: processes)
     }

@@ -191,11 +191,11 @@ extension CoordinatorState {
             [.send(self.envelope(.controlReply(ok: true, text: text), to: envelope.source))]
         }
         switch envelope.message {
-        case .control(.stop(let afterStep)):
-            if afterStep > version {
-                stopAfter = afterStep
-                return [.journal(.stopAfter(step: afterStep), sync: true)]
-                    + reply("the job stops when step \(afterStep) is committed")
+        case .control(.stop(let last)):
+            if last > version {
+                stopAfter = last
+                return [.journal(.stopAfter(version: last), sync: true)]
+                    + reply("the job stops when step \(last) is committed")
             }
             return reply("the job saves step \(version) and stops")
                 + finalize(ExitStatus(code: ExitStatus.preempted, text: "stopped on request"), at: now)

@@ -16,13 +16,13 @@ extension CoordinatorState {
         else { return rollBack(at: now) }
         // The record of the last commit may be missing in the journal, since it is not synced; its close is there.
         let last = max(version, newest)
-        guard last <= (journaled.close == nil ? version : version + 1), oldest <= last, last - oldest <= 1 else {
+        guard last <= (journaled.close == nil ? version : version.nextStep.after), last <= oldest.nextStep.after else {
             return rollBack(at: now)
         }
         if oldest < last || version < last {
             // The commit was decided, and a server or the journal lacks it. A server that does holds the prepared step.
             let known = [journaled.commit] + memories.map(\.lastCommit)
-            guard let commit = known.compactMap(\.self).first(where: { $0.step + 1 == last }) else {
+            guard let commit = known.compactMap(\.self).first(where: { $0.step.after == last }) else {
                 return rollBack(at: now)
             }
             return run(at: now) + advance(commit, at: now) + assign(at: now)
@@ -54,11 +54,11 @@ extension CoordinatorState {
         let base = checkpoints.last
         generation += 1
         version = base?.version ?? 0
-        ledger = Ledger(step: version, ticketsPerStep: settings.ticketsPerStep)
+        ledger = Ledger(step: version.nextStep, shape: settings.stepShape)
         order = nil
         commitTimes = []
         PSProtocol.rollBack(&checkpoints, to: base)
-        skippedSteps.removeAll { $0 >= version }
+        skippedSteps.removeAll { $0.before >= version }
         phase = .rollingBack(base: base)
         return [.journal(.rollback(generation: generation, base: base), sync: true)]
     }
@@ -69,7 +69,7 @@ extension CoordinatorState {
             guard case .rollingBack(let base) = phase else { return [] }
             phase = .loading(base: base)
             return issue(.reset(base), at: now)
-        case .close(version, _):
+        case .close(version.nextStep, _):
             closing?.isDurable = true
             return decideIfPossible(at: now)
         case .finished:
@@ -79,7 +79,7 @@ extension CoordinatorState {
         }
     }
 
-    mutating func ready(_ rank: Int, version: UInt64, at now: MonotonicTime) -> [Effect] {
+    mutating func ready(_ rank: Int, version: Version, at now: MonotonicTime) -> [Effect] {
         guard case .loading = phase, version == self.version, case .reset? = order?.kind, answered(rank) else {
             return []
         }

@@ -24,7 +24,7 @@ package struct CoordinatorState: Sendable {
         case heartbeat(Envelope)
         case journal(JournalRecord, sync: Bool)
         /// Every server saved its part: write the manifest and give it its final name.
-        case completeCheckpoint(version: UInt64, generation: UInt32, files: [Int: [SavedFile]])
+        case completeCheckpoint(version: Version, generation: UInt32, files: [Int: [SavedFile]])
         case stepDone(StepReport)
         case warn(String)
         case exit(ExitStatus)
@@ -77,7 +77,7 @@ package struct CoordinatorState: Sendable {
     }
 
     struct Saving: Sendable {
-        var version: UInt64
+        var version: Version
         var files: [Int: [SavedFile]] = [:]
         var asked: MonotonicTime
     }
@@ -92,7 +92,7 @@ package struct CoordinatorState: Sendable {
     var phase = Phase.gathering
     package internal(set) var generation: UInt32
     /// Commits so far.
-    package internal(set) var version: UInt64
+    package internal(set) var version: Version
     package internal(set) var checkpoints: [CheckpointReference]
     /// What the journal tells of the step at hand when this coordinator starts: its close, else the commit before it.
     var openClose: [Contribution]?
@@ -114,15 +114,15 @@ package struct CoordinatorState: Sendable {
     var saving: Saving?
     var checkpointWanted = false
     var checkpointTime: MonotonicTime
-    var stopAfter: UInt64?
+    var stopAfter: Version?
 
     // For people.
     var hasRun = false
     var lastReport: StepReport?
     /// Steps of the live history whose gradient was not finite, ascending.
-    var skippedSteps: [UInt64]
-    var commitTimes: [(version: UInt64, at: MonotonicTime)] = []
-    package internal(set) var firstGrant: (version: UInt64, at: MonotonicTime)?
+    var skippedSteps: [Step]
+    var commitTimes: [(version: Version, at: MonotonicTime)] = []
+    package internal(set) var firstGrant: (version: Version, at: MonotonicTime)?
     package internal(set) var lastCommit: MonotonicTime?
     var lastHeartbeat: MonotonicTime?
     var ended: ExitStatus?
@@ -145,9 +145,9 @@ package struct CoordinatorState: Sendable {
         kernels = replay.kernels
         stopAfter = replay.stopAfter
         servers = Array(repeating: nil, count: settings.serverCount)
-        ledger = Ledger(step: replay.version, ticketsPerStep: settings.ticketsPerStep)
+        ledger = Ledger(step: replay.version.nextStep, shape: settings.stepShape)
         checkpointTime = now
-        let isDone = openClose == nil && version >= settings.steps && checkpoints.last?.version == version
+        let isDone = openClose == nil && version >= settings.lastVersion && checkpoints.last?.version == version
         // A coordinator that died while the others left has nobody to gather.
         if isDone { phase = .farewell(ExitStatus(code: 0, text: ""), since: now) }
     }
@@ -266,7 +266,7 @@ package struct CoordinatorState: Sendable {
                     version: base?.version ?? 0, checkpoint: base?.path ?? "", rank: rank, servers: servers.count)
                 return [.send(envelope(.reset(reset), to: server.incarnation))]
             case .prepare(let attempts):
-                return [.send(envelope(.prepare(step: version, attempts: attempts), to: server.incarnation))]
+                return [.send(envelope(.prepare(step: version.nextStep, attempts: attempts), to: server.incarnation))]
             case .commit(let commit): return [.send(envelope(.commit(commit), to: server.incarnation))]
             case .snapshot: return orderSnapshot(rank, version: saving!.version)
             }

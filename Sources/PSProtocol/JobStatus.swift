@@ -1,5 +1,7 @@
 // A job's state as a person or a program asks for it.
 
+import PSParameters
+
 package struct JobStatus: Sendable, Hashable, Codable {
     package enum State: String, Sendable, Hashable, Codable {
         case starting, running, recovering, finished, failed, stopped
@@ -51,9 +53,10 @@ package struct JobStatus: Sendable, Hashable, Codable {
     }
 
     package var state: State
-    /// Commits so far.
-    package var step: UInt64
-    package var steps: UInt64
+    /// Commits so far: "step" for people and in JSON.
+    package var version: Version
+    /// The version with which the job is done.
+    package var lastVersion: Version
     package var epoch: Double
     /// Mean loss of the last step; nil before the first, and where it is not finite.
     package var loss: Double?
@@ -62,8 +65,8 @@ package struct JobStatus: Sendable, Hashable, Codable {
     package var imagesPerStep: Int
     /// Why it failed or stopped; empty otherwise.
     package var text: String
-    /// Step of the last complete checkpoint; nil before the first.
-    package var checkpoint: UInt64?
+    /// Version of the last complete checkpoint; nil before the first.
+    package var checkpoint: Version?
     /// Steps in a row whose gradient was not finite.
     package var nonFiniteSteps: Int
     package var generation: UInt32
@@ -72,7 +75,9 @@ package struct JobStatus: Sendable, Hashable, Codable {
     package var processes: [Process]
 
     enum CodingKeys: String, CodingKey {
-        case state, step, steps, epoch, loss, text, checkpoint, generation, plan, processes
+        case state, epoch, loss, text, checkpoint, generation, plan, processes
+        case version = "step"
+        case lastVersion = "steps"
         case learningRate = "learning_rate"
         case imagesPerSecond = "images_per_second"
         case imagesPerStep = "images_per_step"
@@ -82,8 +87,8 @@ package struct JobStatus: Sendable, Hashable, Codable {
 
 /// One committed step, for progress and metrics.
 package struct StepReport: Sendable, Hashable, Codable {
-    /// Commits including this one.
-    package var step: UInt64
+    /// The version that the step made: "step" for people and in JSON.
+    package var version: Version
     package var epoch: Double
     /// Since the coordinator's first grant.
     package var elapsedSeconds: Double
@@ -99,7 +104,8 @@ package struct StepReport: Sendable, Hashable, Codable {
     package var skipped: Bool
 
     enum CodingKeys: String, CodingKey {
-        case step, epoch, loss, accuracy, skipped
+        case epoch, loss, accuracy, skipped
+        case version = "step"
         case elapsedSeconds = "elapsed_seconds"
         case learningRate = "learning_rate"
         case gradientNorm = "gradient_norm"

@@ -1,14 +1,15 @@
 // What the coordinator writes to its journal: the job's truth.
 
 import PSMessages
+import PSParameters
 
 /// A complete checkpoint.
 package struct CheckpointReference: Sendable, Hashable, Codable {
-    package var version: UInt64
+    package var version: Version
     /// Absolute path of its directory.
     package var path: String
 
-    package init(version: UInt64, path: String) {
+    package init(version: Version, path: String) {
         self.version = version
         self.path = path
     }
@@ -26,12 +27,22 @@ package enum JournalRecord: Sendable, Hashable, Codable {
     /// Servers load this checkpoint, or the initial values, as this generation; what came after it is void.
     case rollback(generation: UInt32, base: CheckpointReference?)
     /// The step's contributions, in ticket order, are decided.
-    case close(step: UInt64, contributions: [Contribution])
+    case close(step: Step, contributions: [Contribution])
     case commit(Commit)
     case checkpoint(CheckpointReference)
     /// A person asked for a stop when this many steps are committed.
-    case stopAfter(step: UInt64)
-    case finished(step: UInt64, exitCode: Int)
+    case stopAfter(version: Version)
+    case finished(version: Version, exitCode: Int)
+
+    // The journals of all releases say "step" where commits are counted.
+    enum StopAfterCodingKeys: String, CodingKey {
+        case version = "step"
+    }
+
+    enum FinishedCodingKeys: String, CodingKey {
+        case version = "step"
+        case exitCode
+    }
 }
 
 /// What a journal says when read from its start.
@@ -46,17 +57,17 @@ package struct Replay: Sendable, Hashable {
     package var kernels: Kernels?
     package var generation: UInt32 = 0
     /// Commits so far on the live history.
-    package var version: UInt64 = 0
+    package var version: Version = 0
     /// The last step that was closed, if it was not committed as far as the journal tells.
     package var openClose: [Contribution]?
     /// The commit that made `version`, if the journal has it.
     package var lastCommit: Commit?
     /// Steps of the live history whose gradient was not finite, ascending.
-    package var skippedSteps: [UInt64] = []
+    package var skippedSteps: [Step] = []
     /// Ascending by version, on the live history.
     package var checkpoints: [CheckpointReference] = []
     /// Until the job ends.
-    package var stopAfter: UInt64?
+    package var stopAfter: Version?
     package var finished: Int?
 
     package struct Kernels: Sendable, Hashable, Codable {
@@ -87,22 +98,22 @@ package struct Replay: Sendable, Hashable {
             version = base?.version ?? 0
             openClose = nil
             lastCommit = nil
-            skippedSteps.removeAll { $0 >= version }
+            skippedSteps.removeAll { $0.before >= version }
             rollBack(&checkpoints, to: base)
         case .close(let step, let contributions):
             // A commit record may be missing (it is not synced); a later close proves it.
-            if step != version { lastCommit = nil }
-            version = step
+            if step.before != version { lastCommit = nil }
+            version = step.before
             openClose = contributions
         case .commit(let commit):
-            version = commit.step + 1
+            version = commit.step.after
             openClose = nil
             lastCommit = commit
             if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
         case .checkpoint(let reference):
             checkpoints.removeAll { $0.version >= reference.version }
             checkpoints.append(reference)
-        case .stopAfter(let step): stopAfter = step
+        case .stopAfter(let version): stopAfter = version
         case .finished(_, let exitCode):
             finished = exitCode
             stopAfter = nil

@@ -43,7 +43,7 @@ package struct WorkerState: Sendable {
         case unconfigured
         case configuring(Welcome)
         case idle
-        case pulling(Attempt, version: UInt64)
+        case pulling(Attempt, version: Version)
         case computing(Attempt, abandoned: Bool)
         /// Computed; waiting until every server holds the ticket.
         case pushing(Contribution)
@@ -74,14 +74,15 @@ package struct WorkerState: Sendable {
 
     // Weights.
     /// The version whose slices are all in the network.
-    var loadedVersion: UInt64?
+    var loadedVersion: Version?
     var missing: Set<Int> = []
 
     /// Number of the last attempt that was counted; a late copy of its grant is no new one.
     var lastCounted: UInt64 = 0
 
     // The ticket at hand.
-    var granted: UInt64 = 0
+    /// The version it is computed with.
+    var granted: Version = 0
     /// Slices ready but not taken yet, by server.
     var untaken: [Int: Set<Int>] = [:]
     /// Servers that do not hold the whole ticket yet.
@@ -216,7 +217,7 @@ package struct WorkerState: Sendable {
         }
     }
 
-    private mutating func grant(_ attempt: Attempt, version: UInt64, at now: MonotonicTime) -> [Effect] {
+    private mutating func grant(_ attempt: Attempt, version: Version, at now: MonotonicTime) -> [Effect] {
         guard shardMap != nil, attempt.number > lastCounted else { return [] }
         switch phase {
         case .idle: break

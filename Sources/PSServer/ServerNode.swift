@@ -48,7 +48,7 @@ package final class ServerNode {
     /// The buffers that pulls are answered from.
     private var published: [Int: SharedBuffer] = [:]
     /// Frames of contributions that wait for their turn.
-    private var frames: [Int: [Int: Frame]] = [:]
+    private var frames: [Int: [Place: Frame]] = [:]
     private var arriving: Frame?
     private var routes: [Incarnation: RoutingID] = [:]
     private var shard = (rank: 0, servers: 1)
@@ -195,7 +195,7 @@ package final class ServerNode {
             runDirectory = welcome.runDirectory
             store = SliceStore(layout: layout, configuration: configuration)
             return .configured(
-                layout, ticketsPerStep: configuration.train.ticketsPerStep,
+                layout, configuration.train.stepShape,
                 bufferBytes: configuration.server.bufferBytes)
         } catch {
             return .configurationFailed("\(error)")
@@ -220,7 +220,7 @@ package final class ServerNode {
         }
     }
 
-    private func fold(_ generation: UInt32, _ slice: Int, _ place: Int, isLast: Bool) {
+    private func fold(_ generation: UInt32, _ slice: Int, _ place: Place, isLast: Bool) {
         guard let store, let frame = frames[slice]?.removeValue(forKey: place) else { return }
         compute.run { [mailbox = input.mailbox] in
             let (norm, isFinite) = frame.withFloats {
@@ -232,7 +232,7 @@ package final class ServerNode {
     }
 
     /// The compute thread takes references after all updates of the version; the disk thread writes them.
-    private func save(_ generation: UInt32, _ version: UInt64) {
+    private func save(_ generation: UInt32, _ version: Version) {
         guard let store, let layout = state.layout else { return }
         let runDirectory = runDirectory
         let shard = shard

@@ -220,11 +220,11 @@ final class SliceStore: @unchecked Sendable {
 extension SliceStore.Snapshot {
     /// Writes the snapshot as this server's part of a checkpoint.
     func write(
-        runDirectory: String, version: UInt64, generation: UInt32, server: Int, serverCount: Int,
+        runDirectory: String, version: Version, generation: UInt32, server: Int, serverCount: Int,
         layout: ParameterLayout
     ) throws(CheckpointError) -> [SavedFile] {
         let directory = try CheckpointStore(runDirectory: runDirectory)
-            .createPartDirectory(step: Int(version), generation: Int(generation))
+            .createPartDirectory(step: Int(version.number), generation: Int(generation))
         let stored = StoredValue.allCases.filter { values[$0] != nil }
         let writer = ShardWriter(
             directory: directory, server: server, serverCount: serverCount, layout: layout, values: stored)
