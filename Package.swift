@@ -102,12 +102,12 @@ let package = Package(
             "PSJob",
             [
                 "PSReport", "PSEvaluation", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSCoordinator",
-                "PSData", "PSMessages", "PSModel", "PSNetwork", "PSNode", "PSProtocol", "PSTransport",
+                "PSData", "PSMessages", "PSModel", "PSNetwork", "PSNode", "PSParameters", "PSProtocol", "PSTransport",
             ]),
         target(
             "PSBenchmarks",
             [
-                "PSJob", "PSReport", "PSRun", "PSCheckpoint", "PSConfiguration", "PSKernels", "PSModel", "PSNetwork",
+                "PSJob", "PSReport", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSKernels", "PSModel", "PSNetwork",
                 "PSOptimization", "PSParameters", "PSPlanning", "PSProtocol", "PSWorker", "CKernels",
             ]),
 
@@ -119,7 +119,8 @@ let package = Package(
             "psctl",
             [
                 "PSJob", "PSBenchmarks", "PSEvaluation", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
-                "PSConfiguration", "PSMessages", "PSModel", "PSNode", "PSPlanning", "PSProtocol", argumentParser,
+                "PSConfiguration", "PSCoordinator", "PSMessages", "PSModel", "PSNode", "PSPlanning", "PSProtocol",
+                argumentParser,
             ]),
 
         // Tests.

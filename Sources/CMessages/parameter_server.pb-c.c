@@ -733,6 +733,51 @@ void   ps__reset__free_unpacked
   assert(message->base.descriptor == &ps__reset__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   ps__checkpoint__init
+                     (Ps__Checkpoint         *message)
+{
+  static const Ps__Checkpoint init_value = PS__CHECKPOINT__INIT;
+  *message = init_value;
+}
+size_t ps__checkpoint__get_packed_size
+                     (const Ps__Checkpoint *message)
+{
+  assert(message->base.descriptor == &ps__checkpoint__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t ps__checkpoint__pack
+                     (const Ps__Checkpoint *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &ps__checkpoint__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t ps__checkpoint__pack_to_buffer
+                     (const Ps__Checkpoint *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &ps__checkpoint__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Ps__Checkpoint *
+       ps__checkpoint__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Ps__Checkpoint *)
+     protobuf_c_message_unpack (&ps__checkpoint__descriptor,
+                                allocator, len, data);
+}
+void   ps__checkpoint__free_unpacked
+                     (Ps__Checkpoint *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &ps__checkpoint__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   ps__ready__init
                      (Ps__Ready         *message)
 {
@@ -3127,14 +3172,14 @@ static const ProtobufCFieldDescriptor ps__reset__field_descriptors[4] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "checkpoint",
+    "from",
     2,
     PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_STRING,
+    PROTOBUF_C_TYPE_MESSAGE,
     0,   /* quantifier_offset */
-    offsetof(Ps__Reset, checkpoint),
+    offsetof(Ps__Reset, from),
+    &ps__checkpoint__descriptor,
     NULL,
-    &protobuf_c_empty_string,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
@@ -3164,7 +3209,7 @@ static const ProtobufCFieldDescriptor ps__reset__field_descriptors[4] =
   },
 };
 static const unsigned ps__reset__field_indices_by_name[] = {
-  1,   /* field[1] = checkpoint */
+  1,   /* field[1] = from */
   2,   /* field[2] = rank */
   3,   /* field[3] = servers */
   0,   /* field[0] = version */
@@ -3187,6 +3232,57 @@ const ProtobufCMessageDescriptor ps__reset__descriptor =
   ps__reset__field_indices_by_name,
   1,  ps__reset__number_ranges,
   (ProtobufCMessageInit) ps__reset__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor ps__checkpoint__field_descriptors[2] =
+{
+  {
+    "foreign",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Checkpoint, foreign),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "generation_plus_one",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Checkpoint, generation_plus_one),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned ps__checkpoint__field_indices_by_name[] = {
+  0,   /* field[0] = foreign */
+  1,   /* field[1] = generation_plus_one */
+};
+static const ProtobufCIntRange ps__checkpoint__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor ps__checkpoint__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "ps.Checkpoint",
+  "Checkpoint",
+  "Ps__Checkpoint",
+  "ps",
+  sizeof(Ps__Checkpoint),
+  2,
+  ps__checkpoint__field_descriptors,
+  ps__checkpoint__field_indices_by_name,
+  1,  ps__checkpoint__number_ranges,
+  (ProtobufCMessageInit) ps__checkpoint__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor ps__ready__field_descriptors[1] =
@@ -3700,6 +3796,36 @@ const ProtobufCMessageDescriptor ps__saved__descriptor =
   (ProtobufCMessageInit) ps__saved__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCEnumValue ps__failed__what__enum_values_by_number[3] =
+{
+  { "UNAVAILABLE", "PS__FAILED__WHAT__UNAVAILABLE", 0 },
+  { "SAVING", "PS__FAILED__WHAT__SAVING", 1 },
+  { "DAMAGED", "PS__FAILED__WHAT__DAMAGED", 2 },
+};
+static const ProtobufCIntRange ps__failed__what__value_ranges[] = {
+{0, 0},{0, 3}
+};
+static const ProtobufCEnumValueIndex ps__failed__what__enum_values_by_name[3] =
+{
+  { "DAMAGED", 2 },
+  { "SAVING", 1 },
+  { "UNAVAILABLE", 0 },
+};
+const ProtobufCEnumDescriptor ps__failed__what__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "ps.Failed.What",
+  "What",
+  "Ps__Failed__What",
+  "ps",
+  3,
+  ps__failed__what__enum_values_by_number,
+  3,
+  ps__failed__what__enum_values_by_name,
+  1,
+  ps__failed__what__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
 static const ProtobufCFieldDescriptor ps__failed__field_descriptors[3] =
 {
   {
@@ -3727,13 +3853,13 @@ static const ProtobufCFieldDescriptor ps__failed__field_descriptors[3] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "while_saving",
+    "what",
     3,
     PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_BOOL,
+    PROTOBUF_C_TYPE_ENUM,
     0,   /* quantifier_offset */
-    offsetof(Ps__Failed, while_saving),
-    NULL,
+    offsetof(Ps__Failed, what),
+    &ps__failed__what__descriptor,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -3742,7 +3868,7 @@ static const ProtobufCFieldDescriptor ps__failed__field_descriptors[3] =
 static const unsigned ps__failed__field_indices_by_name[] = {
   1,   /* field[1] = text */
   0,   /* field[0] = version */
-  2,   /* field[2] = while_saving */
+  2,   /* field[2] = what */
 };
 static const ProtobufCIntRange ps__failed__number_ranges[1 + 1] =
 {

@@ -3,7 +3,8 @@
 import Foundation
 import PSCheckpoint
 import PSConfiguration
-import PSCoordinator
+import PSFiles
+import PSJob
 import PSModel
 import PSOptimization
 import PSParameters
@@ -54,7 +55,7 @@ package struct ExchangeBenchmark: Encodable, Sendable {
 
         // The last step's period holds the workers' hashing and is left out.
         let times = try String(contentsOfFile: run.metrics, encoding: .utf8).split(separator: "\n")
-            .map { try JSONDecoder().decode(StepReport.self, from: Data($0.utf8)).elapsedSeconds }
+            .compactMap { try JSON.decode(StepReport.self, from: $0.utf8).elapsedSeconds }
         let periods = zip(times.dropFirst(), times).map { $0 - $1 }
         roundSecondsAll = Array(periods.dropFirst(ExchangeBenchmark.warmup - 1).prefix(rounds))
         guard roundSecondsAll.count == rounds else {
@@ -107,7 +108,8 @@ private struct ExchangeReference {
         let contributions = (0..<job.train.ticketsPerStep).map { place in
             let gradient = vector()
             ExchangeGradients.fill(
-                UnsafeMutableBufferPointer(start: gradient, count: layout.count), seed: job.seed, place: place)
+                UnsafeMutableBufferPointer(start: gradient, count: layout.count), seed: job.seed,
+                place: Place(place))
             return gradient
         }
         defer { for vector in [weights, average, sum, momentum, meanSquare] + contributions { vector.deallocate() } }

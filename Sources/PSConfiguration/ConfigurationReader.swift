@@ -21,6 +21,19 @@ extension JobConfiguration {
         try validate()
     }
 
+    /// The same over a text that is not a file's.
+    ///
+    /// - Parameter name: what messages call the text.
+    package init(
+        text: String, of name: String, environment: [String: String], assignments: [String]
+    ) throws(ConfigurationError) {
+        self.init()
+        try read(yaml: text, path: name)
+        try read(environment: environment)
+        try read(assignments: assignments)
+        try validate()
+    }
+
     /// The configuration that a complete or partial YAML text gives over the defaults.
     ///
     /// - Parameter path: what messages call the text.

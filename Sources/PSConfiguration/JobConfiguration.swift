@@ -3,6 +3,7 @@
 import PSData
 import PSModel
 import PSOptimization
+import PSParameters
 import PSPlanning
 
 /// Everything a person chooses about a job. A new value is the default job: the small Inception-v3 on Fashion-MNIST.
@@ -54,6 +55,9 @@ package struct TrainSettings: Sendable, Hashable, Codable {
     package var nonFiniteLimit = 10
 
     package init() {}
+
+    /// How steps are made of tickets.
+    package var stepShape: StepShape { StepShape(ticketsPerStep: ticketsPerStep) }
 
     /// Images of one step.
     package var imagesPerStep: Int { ticketsPerStep * batch }

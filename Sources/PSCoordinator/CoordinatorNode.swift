@@ -123,7 +123,7 @@ package final class CoordinatorNode {
             nonce: nonce, layoutDigest: layout.digest,
             plan: opening.plan.text, planSummary: opening.plan.summary, sliceCount: layout.slices.count,
             serverCount: configuration.cluster.servers,
-            ticketsPerStep: train.ticketsPerStep, samplesPerTicket: train.batch, steps: UInt64(steps),
+            stepShape: train.stepShape, samplesPerTicket: train.batch, lastVersion: Version(UInt64(steps)),
             stepsPerEpoch: stepsPerEpoch, checkpointEverySteps: UInt64(configuration.checkpoint.everySteps),
             checkpointEverySeconds: Int(configuration.checkpoint.everySeconds.rounded(.up)),
             checkpointsKept: configuration.checkpoint.keep,
@@ -139,7 +139,7 @@ package final class CoordinatorNode {
             Manifest(
                 job: String(job, radix: 16), model: configuration.model.name, settings: configuration.resolvedYAML(),
                 step: Int(clamping: version.number), generation: Int(generation), seed: configuration.seed,
-                ticketsConsumed: version.number * UInt64(configuration.train.ticketsPerStep),
+                ticketsConsumed: configuration.train.stepShape.firstTicket(of: version.nextStep).number,
                 layoutDigest: layout.digest, serverCount: configuration.cluster.servers, files: [])
         }
     }
@@ -237,12 +237,12 @@ package final class CoordinatorNode {
         let summary = RunSummary(
             steps: steps, samples: steps * perStep, seconds: seconds,
             imagesPerSecond: seconds > 0 ? Double(images) / seconds : 0,
-            finalLoss: performer.status(at: input.now).loss, eval: nil,
+            finalLoss: performer.status(at: input.now).loss,
             weightsSHA256: hashes?.weights, stateSHA256: hashes?.state,
             workers: configuration.cluster.workers, servers: configuration.cluster.servers,
             ticketsByWorker: Dictionary(
                 uniqueKeysWithValues: state.ticketsByRank.map { ("\($0.key)", $0.value) }),
-            restarts: 0, plan: plan.summary, exitCode: status.code,
+            plan: plan.summary, exitCode: status.code,
             checkpoint: checkpoint.map { run.directory(of: $0) })
         try summary.write(to: run)
     }

@@ -34,10 +34,10 @@ package struct BatchMaker: Sendable {
     ///   - images: batch x imageSize x imageSize x 3, values in [-1, 1].
     ///   - labels: batch.
     package func fill(
-        ticket: UInt64, images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>
+        ticket: Ticket, images: UnsafeMutablePointer<Float>, labels: UnsafeMutablePointer<Int32>
     ) throws(DataError) {
-        let draws = random.stream(ticket)
-        for (index, sample) in stream.samples(ofTicket: ticket).enumerated() {
+        let draws = random.stream(ticket.number)
+        for (index, sample) in stream.samples(of: ticket).enumerated() {
             let draw = draws.stream(UInt64(index))
             let span = 2 * settings.cropPadding + 1
             let placement = Placement(

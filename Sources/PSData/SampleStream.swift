@@ -22,17 +22,17 @@ package final class SampleStream: Sendable {
     }
 
     /// The samples of a ticket, `batch` of them.
-    package func samples(ofTicket ticket: UInt64) -> [Int] {
+    package func samples(of ticket: Ticket) -> [Int] {
         permutations.withLock { cache in
-            (0..<UInt64(batch)).map { index in
+            (0..<UInt64(batch)).map { offset in
                 // Wrapping: no ticket number may stop a worker, and none that a job reaches wraps.
-                let position = ticket &* UInt64(batch) &+ index
-                let (epoch, place) = position.quotientAndRemainder(dividingBy: UInt64(sampleCount))
+                let position = ticket.number &* UInt64(batch) &+ offset
+                let (epoch, index) = position.quotientAndRemainder(dividingBy: UInt64(sampleCount))
                 if let found = cache.firstIndex(where: { $0.epoch == epoch }) {
-                    return Int(cache[found].samples[Int(place)])
+                    return Int(cache[found].samples[Int(index)])
                 }
                 cache = cache.suffix(1) + [(epoch, permutation(ofEpoch: epoch))]
-                return Int(cache[cache.count - 1].samples[Int(place)])
+                return Int(cache[cache.count - 1].samples[Int(index)])
             }
         }
     }

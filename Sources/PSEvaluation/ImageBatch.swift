@@ -27,7 +27,7 @@ package struct ImageBatch: Sendable {
         self.count = count
         self.height = height
         self.width = width
-        images = file.withBytes(of: imageTensor) { channelsLast($0, count: count, pixels: height * width) }
+        images = try file.withBytes(of: imageTensor) { channelsLast($0, count: count, pixels: height * width) }
 
         guard let labelTensor = file.tensor(named: "labels") else {
             labels = nil
@@ -37,13 +37,13 @@ package struct ImageBatch: Sendable {
             throw EvaluationError.unusableBatch(
                 path: path, problem: "'labels' is \(labelTensor.summary), expected I64 [\(count)]")
         }
-        labels = file.withBytes(of: labelTensor) { bytes in
+        labels = try file.withBytes(of: labelTensor) { bytes in
             (0..<count).map { Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self)) }
         }
     }
 
     /// The labels as the engine takes them.
-    package func checkedLabels(classes: Int, path: String) throws(JobError) -> [Int32] {
+    package func checkedLabels(classes: Int, path: String) throws(EvaluationError) -> [Int32] {
         guard let labels else {
             throw .unusableBatch(path: path, problem: "has no tensor 'labels'; expected I64 [\(count)]")
         }

@@ -3,6 +3,7 @@
 import Foundation
 import PSCheckpoint
 import PSCoordinator
+import PSFiles
 import PSMessages
 import PSNode
 import PSParameters

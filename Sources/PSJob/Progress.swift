@@ -2,6 +2,7 @@
 
 import Foundation
 import PSNode
+import PSParameters
 import PSProtocol
 import PSReport
 
@@ -9,7 +10,7 @@ package final class Progress {
     private let isTerminal: Bool
     private let lineInterval: TimeInterval
     private var lastLine = Date.distantPast
-    private var lastStep: UInt64?
+    private var shownVersion: Version?
     private var lastState: JobStatus.State?
     private var barIsShown = false
 
@@ -32,10 +33,10 @@ package final class Progress {
             barIsShown = true
             return
         }
-        let isDue = Date.now.timeIntervalSince(lastLine) >= lineInterval && status.step != lastStep
+        let isDue = Date.now.timeIntervalSince(lastLine) >= lineInterval && status.version != shownVersion
         guard isDue || status.state != lastState else { return }
         lastLine = .now
-        lastStep = status.step
+        shownVersion = status.version
         lastState = status.state
         put(Progress.line(status) + "\n")
     }
@@ -56,18 +57,19 @@ package final class Progress {
 
     package static func line(_ status: JobStatus) -> String {
         switch status.state {
-        case .running: "step \(status.step)/\(status.steps)  \(figures(status))"
-        default: "\(status.state.rawValue)  step \(status.step)/\(status.steps)"
+        case .running: "step \(status.version)/\(status.lastVersion)  \(figures(status))"
+        default: "\(status.state.rawValue)  step \(status.version)/\(status.lastVersion)"
         }
     }
 
     package static func bar(_ status: JobStatus, columns: Int) -> String {
         guard status.state == .running else { return line(status) }
-        let head = "step \(status.step)/\(status.steps) "
+        let head = "step \(status.version)/\(status.lastVersion) "
         let tail = "  " + figures(status)
         let width = min(40, columns - head.count - tail.count - 1)
         guard width >= 5 else { return String((head + tail).prefix(max(0, columns - 1))) }
-        let full = status.steps == 0 ? width : Int(UInt64(width) * min(status.step, status.steps) / status.steps)
+        let (done, all) = (min(status.version, status.lastVersion).number, status.lastVersion.number)
+        let full = all == 0 ? width : Int(UInt64(width) * done / all)
         return head + String(repeating: "█", count: full) + String(repeating: "░", count: width - full) + tail
     }
 
@@ -86,9 +88,9 @@ package final class Progress {
 
     /// From the images per second of late, as 1:05 or 2:03:04.
     static func timeLeft(_ status: JobStatus) -> String? {
-        guard status.imagesPerSecond > 0, status.steps > status.step, status.imagesPerStep > 0 else { return nil }
-        let seconds =
-            Double(status.steps - status.step) * Double(status.imagesPerStep) / status.imagesPerSecond
+        let left = status.lastVersion.commits(since: status.version)
+        guard status.imagesPerSecond > 0, left > 0, status.imagesPerStep > 0 else { return nil }
+        let seconds = Double(left) * Double(status.imagesPerStep) / status.imagesPerSecond
         // A job told to go on for ever has no end to name.
         return seconds < 1e9 ? duration(seconds) : nil
     }

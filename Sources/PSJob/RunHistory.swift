@@ -3,6 +3,7 @@
 import PSCheckpoint
 import PSConfiguration
 import PSFiles
+import PSParameters
 import PSProtocol
 import PSRun
 
@@ -35,11 +36,12 @@ extension RunDirectory {
         }
         do throws(StorageError) {
             return try open(reference, job: replay.job)
-        } catch .damaged(let path, let problem) where step == nil && replay.checkpoints.count > 1 {
+        } catch {
             // For a person: another one is named and not taken in silence.
-            let others = replay.checkpoints.dropLast().map { "\($0.version)" }.joined(separator: ", ")
+            let others = replay.checkpoints.filter { $0.version != reference.version }.map { "\($0.version)" }
+            guard error.isDamage, !others.isEmpty else { throw error }
             throw JobError.damagedCheckpoint(
-                "\(path) \(problem); an older one can be named with --step, there are: \(others)")
+                "\(error); another one can be named with --step, there are: \(others.joined(separator: ", "))")
         }
     }
 }

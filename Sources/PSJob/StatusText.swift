@@ -7,7 +7,8 @@ import PSReport
 package enum StatusText {
     package static func table(_ status: JobStatus, run: String) -> String {
         var lines = ["\(run): \(status.state.rawValue)\(status.text.isEmpty ? "" : " (\(status.text))")"]
-        var figures = "step \(status.step) of \(status.steps), epoch \(Report.decimal(status.epoch, places: 2))"
+        var figures =
+            "step \(status.version) of \(status.lastVersion), epoch \(Report.decimal(status.epoch, places: 2))"
         if let loss = status.loss { figures += ", loss \(Report.decimal(loss, places: 3))" }
         if status.state == .running {
             figures +=

@@ -5,8 +5,10 @@ import Glibc
 import PSCheckpoint
 import PSConfiguration
 import PSCoordinator
+import PSFiles
 import PSMessages
 import PSNode
+import PSParameters
 import PSProtocol
 import PSRun
 
@@ -16,13 +18,21 @@ package final class Supervisor {
     private let configuration: JobConfiguration
     private let coordinator: LocalProcess
     private let others: [LocalProcess]
-    private let resumeFrom: String?
+    private let resume: CoordinatorOptions.Resume?
     private let workerArguments: [String]
     private let note: (String) -> Void
     /// Where the coordinator that runs now listens, once it does.
     private var endpoints: Endpoints?
     private var lastStatus: JobStatus?
-    private var progress: UInt64 = 0
+    private var progress: Version = 0
+    /// Called once, when a coordinator has accepted the run.
+    package var whenUp: () -> Void = {}
+    private var hasBeenUp = false
+    /// The settings on their way to the coordinator, which writes them into the run when it accepts them.
+    private let settingsFile = NSTemporaryDirectory() + "/psctl-\(UUID().uuidString).yaml"
+    private var noticesSaid = 0
+    private var answered = Date.now
+    private var isSilenceSaid = false
     /// Starts in place of a process that ended, over the whole run.
     package private(set) var restarts = 0
 
@@ -30,12 +40,12 @@ package final class Supervisor {
     ///   - programs: the directory of the daemons' programs.
     ///   - note: told what a person should know, a line at a time.
     package init(
-        run: RunDirectory, configuration: JobConfiguration, programs: String, resumeFrom: String? = nil,
-        workerArguments: [String] = [], note: @escaping (String) -> Void
+        run: RunDirectory, configuration: JobConfiguration, programs: String,
+        resume: CoordinatorOptions.Resume? = nil, workerArguments: [String] = [], note: @escaping (String) -> Void
     ) {
         self.run = run
         self.configuration = configuration
-        self.resumeFrom = resumeFrom
+        self.resume = resume
         self.workerArguments = workerArguments
         self.note = note
         func process(_ role: Role, _ rank: Int) -> LocalProcess {
@@ -55,18 +65,20 @@ package final class Supervisor {
         Signals.install()
         // Whoever started this process may have them ignored; then the kernel would not tell how a child ended.
         signal(SIGCHLD, SIG_DFL)
-        try Supervision(pid: Int(getpid())).write(run)
-        try run.replace(run.configuration, with: Array(configuration.resolvedYAML().utf8))
-        // Endpoints of an earlier start would mislead.
-        unlink(run.endpoints)
-        defer { endAll() }
+        try AtomicFile.write(settingsFile, Array(configuration.resolvedYAML().utf8))
+        defer {
+            unlink(settingsFile)
+            endAll()
+        }
         try startCoordinator()
         var client: CoordinatorClient?
         var stopSeen = false
         var toldToStop: pid_t?
         while true {
             if let end = coordinator.reap() {
+                if let status = try? JobStatus.read(from: run), status.ending != nil { sayNotices(of: status) }
                 if let code = try outcome(end) { return code }
+                noticesSaid = 0
                 try restart(coordinator, after: end)
                 client = nil
             }
@@ -85,12 +97,18 @@ package final class Supervisor {
                 if !stopSeen { for process in others { try look(after: process, endpoint: endpoints.coordinator) } }
                 if client == nil { client = try CoordinatorClient(endpoints) }
                 if let status = try client?.status(milliseconds: 200) {
-                    if status.step > progress {
-                        progress = status.step
+                    if status.version > progress {
+                        progress = status.version
                         for process in others + [coordinator] { process.restarts = 0 }
                     }
                     lastStatus = status
+                    sayNotices(of: status)
                     watch(status)
+                    if isSilenceSaid { note("the coordinator answers again") }
+                    (answered, isSilenceSaid) = (.now, false)
+                } else if !isSilenceSaid, Date.now.timeIntervalSince(answered) > 5 {
+                    note("the coordinator (pid \(coordinator.pid)) has not answered for 5 s")
+                    isSilenceSaid = true
                 }
             }
             usleep(endpoints == nil ? 10_000 : 100_000)
@@ -98,21 +116,36 @@ package final class Supervisor {
     }
 
     private func startCoordinator() throws {
-        var arguments = [
-            "--config", run.configuration, "--run-dir", run.path, "--bind", "tcp://127.0.0.1:*",
-        ]
-        // Only the first start goes back to a named checkpoint; a restarted one goes on.
-        if let resumeFrom, coordinator.restarts == 0 { arguments += ["--resume", resumeFrom] }
+        var arguments = ["--config", settingsFile, "--run-dir", run.path, "--bind", "tcp://127.0.0.1:*"]
+        // A wish to resume holds until a coordinator has it in its journal; one that is started in its place goes on.
+        if !hasBeenUp {
+            switch resume {
+            case nil: break
+            case .last: arguments += ["--resume", "last"]
+            case .checkpoint(let path): arguments += ["--resume", path]
+            }
+        }
+        answered = .now
         try coordinator.start(arguments)
     }
 
     /// Reads where the coordinator that runs now listens.
     private func findCoordinator() throws {
-        guard coordinator.isRunning, let bytes = try? run.read(run.endpoints),
-            let found = try? JSONDecoder().decode(Endpoints.self, from: Data(bytes)),
-            found.pid == Int(coordinator.pid)
-        else { return }
+        guard coordinator.isRunning, let found = Endpoints.read(from: run), found.pid == Int(coordinator.pid) else {
+            return
+        }
         endpoints = found
+        try Supervision(pid: Int(getpid()), coordinator: found.pid).write(to: run)
+        if !hasBeenUp { whenUp() }
+        hasBeenUp = true
+    }
+
+    /// Tells what the coordinator has to say that was not told yet.
+    private func sayNotices(of status: JobStatus) {
+        for notice in status.notices ?? [] where notice.number > noticesSaid {
+            note(notice.text)
+            noticesSaid = notice.number
+        }
     }
 
     /// The exit code of the job, or nil when the coordinator is to be started again.
@@ -134,6 +167,8 @@ package final class Supervisor {
             switch end {
             // As a rule the coordinator told it to, and ends itself now. If not, after a long silence say, it is missed.
             case .exited(0), .exited(75), .exited(130): process.notBefore = Date.now.addingTimeInterval(15)
+            // Refused, by name: another try would only be another refusal.
+            case .exited(ExitStatus.refused): throw JobError.jobFailed("\(process.name): \(process.lastWords)")
             default: try restart(process, after: end)
             }
         }
@@ -144,7 +179,11 @@ package final class Supervisor {
 
     private func restart(_ process: LocalProcess, after end: ProcessEnd) throws {
         let words = process.lastWords
-        let reason = if case .exited = end { "\(end.text): \(words)" } else { end.text }
+        let reason =
+            switch end {
+            case .exited: "\(end.text): \(words)"
+            case .killed(let signal): end.text + (signal == SIGKILL ? Supervisor.memoryHint : "")
+            }
         guard process.restarts < configuration.cluster.maxRestarts else {
             throw JobError.jobFailed(
                 "\(process.name) \(reason). It was started again \(process.restarts) times without progress; see \(run.logs)"
@@ -162,6 +201,11 @@ package final class Supervisor {
             process.notBefore = Date.now.addingTimeInterval(wait)
         }
     }
+
+    /// SIGKILL that nobody here sent.
+    private static let memoryHint =
+        ", which as a rule is the kernel, short of memory: lower train.batch or cluster.workers (psctl doctor says what "
+        + "the job needs)"
 
     /// Gives everybody a moment to leave, then ends who is left.
     private func endAll() {

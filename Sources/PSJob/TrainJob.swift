@@ -1,73 +1,59 @@
 // `psctl train`: a run directory, the local processes, the evaluation, the summary.
 
 import Foundation
-import PSCheckpoint
 import PSConfiguration
 import PSCoordinator
 import PSEvaluation
+import PSFiles
 import PSModel
+import PSNetwork
 import PSNode
 import PSProtocol
 import PSReport
 import PSRun
 
-/// What to go on from.
-package enum Resume: Sendable, Hashable {
-    /// The state in the run directory's journal.
-    case last
-    /// A checkpoint's directory.
-    case checkpoint(String)
-}
-
 package struct TrainJob {
     private let configuration: JobConfiguration
     private let run: RunDirectory
-    private let resume: Resume?
+    private let resume: CoordinatorOptions.Resume?
     private let programs: String
     private let progress: Progress
 
-    /// Checks all that can be checked before a process is started.
+    /// Checks all that can be checked before a process is started or a byte is written.
     ///
     /// - Parameters:
-    ///   - runDirectory: nil: `runs/<name>-<time>`, or `runs/last` to resume.
+    ///   - runDirectory: nil: `runs/<name>-<time>`, or the last run to resume.
     ///   - programs: the directory of the daemons' programs.
     package init(
-        configuration: JobConfiguration, runDirectory: String?, resume: Resume?, programs: String, progress: Progress
+        configuration: JobConfiguration, runDirectory: String?, resume: CoordinatorOptions.Resume?, programs: String,
+        progress: Progress
     ) throws {
         self.configuration = configuration
         self.programs = programs
         self.progress = progress
-        let description = try ModelDescription(configuration.model)
-        let layout = description.layout
-        let classes = try configuration.data.open(.train).classNames.count
-        guard classes <= configuration.model.classes else {
-            throw JobError.tooFewClasses(model: configuration.model.classes, data: classes)
-        }
         switch resume {
-        case .checkpoint(let path):
-            try CheckpointReader(path).check(layout: layout)
-            self.resume = .checkpoint(RunDirectory(path).path)
+        // Read now: the path may lead through a link that is about to move.
+        case .checkpoint(let path): self.resume = .checkpoint(Paths.resolved(path) ?? Paths.absolute(path))
         default: self.resume = resume
         }
-        // A plan that cannot be used is known before there is a run directory.
-        if resume != .last {
-            _ = try configuration.engine.trainingPlan(description: description, batch: configuration.train.batch)
-        }
-        if let runDirectory {
-            run = RunDirectory(runDirectory)
-        } else {
-            run = RunDirectory(resume == .last ? RunDirectory.last : TrainJob.defaultDirectory(configuration.name))
-        }
+        let last = resume == .last ? LastRun.path : nil
+        run = RunDirectory(runDirectory ?? last ?? TrainJob.defaultDirectory(configuration.name))
+        if resume == .last, try !run.hasJob() { throw JobError.nothingToResume(runDirectory: run.path) }
         if resume == nil, !run.isEmpty {
             // Somebody at work there is the better thing to say.
-            _ = try RunDirectoryLock(runDirectory: run.path)
-            throw JobError.notEmpty(runDirectory: run.path, hasJob: run.hasJob)
+            try RunLock.check(run)
+            throw JobError.notEmpty(runDirectory: run.path, hasJob: try run.hasJob())
         }
-        if resume == .last, !run.hasJob { throw JobError.nothingToResume(runDirectory: run.path) }
-        // Held by the coordinator later; here only to say at once that somebody else has it.
-        _ = try RunDirectoryLock(runDirectory: run.path)
-        try run.create()
-        run.becomeLast()
+        try RunAvailability(run, say: { progress.say($0) }).wait()
+        let opening = try JobOpening(configuration: configuration, run: run, resume: self.resume)
+        let classes = try configuration.data.open(.train).classNames.count
+        guard classes <= configuration.model.classes else {
+            throw EvaluationError.tooFewClasses(model: configuration.model.classes, data: classes)
+        }
+        // What no worker could compute.
+        _ = try TrainingNetwork.arenaByteCount(
+            description: opening.description, batch: configuration.train.batch, threads: configuration.cluster.threads,
+            plan: opening.plan.plan)
     }
 
     private static func defaultDirectory(_ name: String) -> String {
@@ -80,13 +66,16 @@ package struct TrainJob {
     /// Trains to the end, or until the job is stopped.
     /// - Returns: the summary, which is also in the run directory; its exit code is that of the command.
     package func train() throws -> RunSummary {
+        try run.create()
+        for line in Shortcomings.takeNew() { progress.say(line) }
         progress.say(
             "training \(configuration.model.name) in \(run.path): \(configuration.cluster.workers) workers, "
                 + "\(configuration.cluster.servers) servers")
-        let resumeFrom: String? = if case .checkpoint(let path)? = resume { path } else { nil }
         let supervisor = Supervisor(
-            run: run, configuration: configuration, programs: programs, resumeFrom: resumeFrom,
-            note: { progress.say($0) })
+            run: run, configuration: configuration, programs: programs, resume: resume, note: { progress.say($0) })
+        supervisor.whenUp = {
+            if let remark = LastRun.become(run) { progress.say(remark) }
+        }
         let code: Int
         do {
             defer { progress.finish() }
@@ -103,10 +92,10 @@ package struct TrainJob {
         Signals.uninstall()
         var summary = try RunSummary.read(from: run)
         summary.restarts = supervisor.restarts
-        if code == 0, configuration.eval.atEnd, let checkpoint = summary.checkpoint {
+        if code == 0, configuration.eval.atEnd, summary.checkpoint != nil {
             let threads = configuration.cluster.workers * configuration.cluster.threads
             let evaluation = try Evaluation(
-                checkpoint: CheckpointReader(checkpoint), configuration: configuration, weights: .average,
+                checkpoint: run.checkpoint(step: nil), configuration: configuration, weights: .average,
                 threads: min(threads, ProcessInfo.processInfo.activeProcessorCount))
             summary.eval = RunSummary.Evaluation(top1: evaluation.top1, top5: evaluation.top5)
         }

@@ -1,6 +1,7 @@
 // Protobuf bytes -> Swift message. The bytes come from peers: nothing here traps on them.
 
 import CMessages
+import PSParameters
 
 /// Why bytes are no message of ours.
 package enum MessageError: Error, Equatable, CustomStringConvertible {
@@ -62,7 +63,7 @@ private func attempts(_ tickets: [UInt64], _ numbers: [UInt64]) throws(MessageEr
     guard tickets.count == numbers.count else {
         throw .malformed("\(tickets.count) tickets with \(numbers.count) attempts")
     }
-    return zip(tickets, numbers).map { Attempt(ticket: $0, number: $1) }
+    return zip(tickets, numbers).map { Attempt(ticket: Ticket($0), number: $1) }
 }
 
 /// Unwraps a member that protobuf-c always sets; hostile bytes cannot make it nil, but nothing here may trap.
@@ -73,7 +74,7 @@ private func member<T>(_ pointer: UnsafeMutablePointer<T>?) throws(MessageError)
 
 private func commitValue(_ m: Ps__Commit) -> Commit {
     Commit(
-        step: m.step, scale: Float(bitPattern: m.scale), learningRate: Float(bitPattern: m.learning_rate),
+        step: Step(m.step), scale: Float(bitPattern: m.scale), learningRate: Float(bitPattern: m.learning_rate),
         averageDecay: Float(bitPattern: m.average_decay), skip: m.skip != 0)
 }
 
@@ -91,7 +92,7 @@ extension Message {
             hello.kernelHash = m.kernel_hash
             if m.has_memory != 0 {
                 hello.memory = Hello.Memory(
-                    version: m.version, lastCommit: m.last_commit.map { commitValue($0.pointee) })
+                    version: Version(m.version), lastCommit: m.last_commit.map { commitValue($0.pointee) })
             }
             self = .hello(hello)
         case PS__ENVELOPE__BODY_WELCOME:
@@ -122,31 +123,32 @@ extension Message {
         case PS__ENVELOPE__BODY_WANT: self = .want
         case PS__ENVELOPE__BODY_GRANT:
             let m = try member(e.grant)
-            self = .grant(Attempt(ticket: m.ticket, number: m.attempt), version: m.version)
+            self = .grant(Attempt(ticket: Ticket(m.ticket), number: m.attempt), version: Version(m.version))
         case PS__ENVELOPE__BODY_CONTRIBUTION:
             let m = try member(e.contribution)
             self = .contribution(
                 Contribution(
-                    attempt: Attempt(ticket: m.ticket, number: m.attempt), loss: m.loss, correct: Int(m.correct),
+                    attempt: Attempt(ticket: Ticket(m.ticket), number: m.attempt), loss: m.loss,
+                    correct: Int(m.correct),
                     samples: Int(m.samples), norm: m.norm))
         case PS__ENVELOPE__BODY_COUNTED:
             let m = try member(e.counted)
-            self = .counted(Attempt(ticket: m.ticket, number: m.attempt))
+            self = .counted(Attempt(ticket: Ticket(m.ticket), number: m.attempt))
         case PS__ENVELOPE__BODY_PULL:
             let m = try member(e.pull)
-            self = .pull(version: m.version, slices: list(m.slices, m.n_slices).map(Int.init))
+            self = .pull(version: Version(m.version), slices: list(m.slices, m.n_slices).map(Int.init))
         case PS__ENVELOPE__BODY_GONE:
             let m = try member(e.gone)
-            self = .gone(version: m.version, slices: list(m.slices, m.n_slices).map(Int.init))
+            self = .gone(version: Version(m.version), slices: list(m.slices, m.n_slices).map(Int.init))
         case PS__ENVELOPE__BODY_TOOK:
             let m = try member(e.took)
-            self = .took(Attempt(ticket: m.ticket, number: m.attempt), slice: Int(m.slice))
+            self = .took(Attempt(ticket: Ticket(m.ticket), number: m.attempt), slice: Int(m.slice))
         case PS__ENVELOPE__BODY_HELD:
             let m = try member(e.held)
-            self = .held(Attempt(ticket: m.ticket, number: m.attempt))
+            self = .held(Attempt(ticket: Ticket(m.ticket), number: m.attempt))
         case PS__ENVELOPE__BODY_RESEND:
             let m = try member(e.resend)
-            self = .resend(Attempt(ticket: m.ticket, number: m.attempt), slice: Int(m.slice))
+            self = .resend(Attempt(ticket: Ticket(m.ticket), number: m.attempt), slice: Int(m.slice))
         case PS__ENVELOPE__BODY_RESET:
             let m = try member(e.reset)
             guard m.rank < m.servers, m.servers <= 1 << 16, m.version <= UInt64(Int.max) else {
@@ -154,12 +156,20 @@ extension Message {
             }
             self = .reset(
                 Reset(
-                    version: m.version, checkpoint: text(m.checkpoint), rank: Int(m.rank), servers: Int(m.servers)))
-        case PS__ENVELOPE__BODY_READY: self = .ready(version: try member(e.ready).version)
+                    version: Version(m.version),
+                    base: m.from.map { base in
+                        let foreign = text(base.pointee.foreign)
+                        let generation = base.pointee.generation_plus_one
+                        return CheckpointReference(
+                            version: Version(m.version), generation: generation == 0 ? nil : generation - 1,
+                            foreign: foreign.isEmpty ? nil : foreign)
+                    }, rank: Int(m.rank), servers: Int(m.servers)))
+        case PS__ENVELOPE__BODY_READY: self = .ready(version: Version(try member(e.ready).version))
         case PS__ENVELOPE__BODY_PREPARE:
             let m = try member(e.prepare)
             self = .prepare(
-                step: m.step, attempts: try attempts(list(m.tickets, m.n_tickets), list(m.attempts, m.n_attempts)))
+                step: Step(m.step), attempts: try attempts(list(m.tickets, m.n_tickets), list(m.attempts, m.n_attempts))
+            )
         case PS__ENVELOPE__BODY_PREPARED:
             let m = try member(e.prepared)
             guard m.n_slices == m.n_squared_norms else {
@@ -168,26 +178,34 @@ extension Message {
             let norms = zip(list(m.slices, m.n_slices), list(m.squared_norms, m.n_squared_norms))
             self = .prepared(
                 Prepared(
-                    step: m.step, isFinite: m.finite != 0,
+                    step: Step(m.step), isFinite: m.finite != 0,
                     norms: norms.map { Prepared.Norm(slice: Int($0), squared: $1) }))
         case PS__ENVELOPE__BODY_COMMIT: self = .commit(commitValue(try member(e.commit)))
-        case PS__ENVELOPE__BODY_APPLIED: self = .applied(step: try member(e.applied).step)
-        case PS__ENVELOPE__BODY_SNAPSHOT: self = .snapshot(version: try member(e.snapshot).version)
-        case PS__ENVELOPE__BODY_SNAPSHOTTING: self = .snapshotting(version: try member(e.snapshotting).version)
+        case PS__ENVELOPE__BODY_APPLIED: self = .applied(step: Step(try member(e.applied).step))
+        case PS__ENVELOPE__BODY_SNAPSHOT: self = .snapshot(version: Version(try member(e.snapshot).version))
+        case PS__ENVELOPE__BODY_SNAPSHOTTING: self = .snapshotting(version: Version(try member(e.snapshotting).version))
         case PS__ENVELOPE__BODY_SAVED:
             let m = try member(e.saved)
             var files: [SavedFile] = []
             for pointer in list(m.files, m.n_files) {
                 let file = try member(pointer)
+                let name = text(file.name)
+                // It becomes part of a path.
+                guard !name.isEmpty, !name.hasPrefix("."), !name.contains("/"), file.bytes <= UInt64(Int.max) else {
+                    throw .malformed("a saved file called \"\(name)\" of \(file.bytes) bytes")
+                }
                 files.append(
                     SavedFile(
-                        name: text(file.name), content: text(file.content), bytes: file.bytes,
+                        name: name, content: text(file.content), bytes: file.bytes,
                         sha256: text(file.sha256)))
             }
-            self = .saved(version: m.version, files: files)
+            self = .saved(version: Version(m.version), files: files)
         case PS__ENVELOPE__BODY_FAILED:
             let m = try member(e.failed)
-            self = .failed(version: m.version, text: text(m.text), whileSaving: m.while_saving != 0)
+            guard let what = ServerFailure(rawValue: m.what.rawValue) else {
+                throw .malformed("a failure of kind \(m.what.rawValue)")
+            }
+            self = .failed(version: Version(m.version), text: text(m.text), what: what)
         case PS__ENVELOPE__BODY_FINISH:
             let m = try member(e.finish)
             self = .finish(exitCode: Int(m.exit_code), text: text(m.text))
@@ -197,7 +215,7 @@ extension Message {
         case PS__ENVELOPE__BODY_CONTROL:
             let m = try member(e.control)
             switch m.kind {
-            case PS__CONTROL__KIND__STOP: self = .control(.stop(afterStep: m.after_step))
+            case PS__CONTROL__KIND__STOP: self = .control(.stop(after: Version(m.after_step)))
             case PS__CONTROL__KIND__CHECKPOINT: self = .control(.checkpoint)
             default: throw .malformed("a request of kind \(m.kind.rawValue)")
             }
@@ -206,7 +224,7 @@ extension Message {
             self = .controlReply(ok: m.ok != 0, text: text(m.text))
         case PS__ENVELOPE__BODY_PUSH:
             let m = try member(e.push)
-            self = .push(Attempt(ticket: m.ticket, number: m.attempt), try slice(m.slice))
+            self = .push(Attempt(ticket: Ticket(m.ticket), number: m.attempt), try slice(m.slice))
         case PS__ENVELOPE__BODY_PUBLISH: self = .publish(try slice(try member(e.publish).slice))
         default: throw .malformed("an envelope without a known body (\(e.body_case.rawValue))")
         }
@@ -216,7 +234,7 @@ extension Message {
 private func slice(_ pointer: UnsafeMutablePointer<Ps__Slice>?) throws(MessageError) -> SliceHeader {
     let m = try member(pointer)
     guard m.values.len == 0 else { throw .malformed("a slice's values in the first frame") }
-    return SliceHeader(index: Int(m.index), version: m.version)
+    return SliceHeader(index: Int(m.index), version: Version(m.version))
 }
 
 extension Refusal {

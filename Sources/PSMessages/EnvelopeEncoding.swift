@@ -97,7 +97,7 @@ extension Message {
             m.pointee.kernel_hash = hello.kernelHash
             if let memory = hello.memory {
                 m.pointee.has_memory = 1
-                m.pointee.version = memory.version
+                m.pointee.version = memory.version.number
                 m.pointee.last_commit = memory.lastCommit.map { arena.commit($0) }
             }
             e.pointee.hello = m
@@ -143,14 +143,14 @@ extension Message {
         case .grant(let attempt, let version):
             e.pointee.body_case = PS__ENVELOPE__BODY_GRANT
             let m: UnsafeMutablePointer<Ps__Grant> = arena.new(ps__grant__init)
-            m.pointee.ticket = attempt.ticket
+            m.pointee.ticket = attempt.ticket.number
             m.pointee.attempt = attempt.number
-            m.pointee.version = version
+            m.pointee.version = version.number
             e.pointee.grant = m
         case .contribution(let contribution):
             e.pointee.body_case = PS__ENVELOPE__BODY_CONTRIBUTION
             let m: UnsafeMutablePointer<Ps__Contribution> = arena.new(ps__contribution__init)
-            m.pointee.ticket = contribution.attempt.ticket
+            m.pointee.ticket = contribution.attempt.ticket.number
             m.pointee.attempt = contribution.attempt.number
             m.pointee.loss = contribution.loss
             m.pointee.correct = UInt32(contribution.correct)
@@ -160,65 +160,71 @@ extension Message {
         case .counted(let attempt):
             e.pointee.body_case = PS__ENVELOPE__BODY_COUNTED
             let m: UnsafeMutablePointer<Ps__Counted> = arena.new(ps__counted__init)
-            m.pointee.ticket = attempt.ticket
+            m.pointee.ticket = attempt.ticket.number
             m.pointee.attempt = attempt.number
             e.pointee.counted = m
         case .pull(let version, let slices):
             e.pointee.body_case = PS__ENVELOPE__BODY_PULL
             let m: UnsafeMutablePointer<Ps__Pull> = arena.new(ps__pull__init)
-            m.pointee.version = version
+            m.pointee.version = version.number
             (m.pointee.n_slices, m.pointee.slices) = arena.array(slices.map(UInt32.init))
             e.pointee.pull = m
         case .gone(let version, let slices):
             e.pointee.body_case = PS__ENVELOPE__BODY_GONE
             let m: UnsafeMutablePointer<Ps__Gone> = arena.new(ps__gone__init)
-            m.pointee.version = version
+            m.pointee.version = version.number
             (m.pointee.n_slices, m.pointee.slices) = arena.array(slices.map(UInt32.init))
             e.pointee.gone = m
         case .took(let attempt, let slice):
             e.pointee.body_case = PS__ENVELOPE__BODY_TOOK
             let m: UnsafeMutablePointer<Ps__Took> = arena.new(ps__took__init)
-            m.pointee.ticket = attempt.ticket
+            m.pointee.ticket = attempt.ticket.number
             m.pointee.attempt = attempt.number
             m.pointee.slice = UInt32(slice)
             e.pointee.took = m
         case .held(let attempt):
             e.pointee.body_case = PS__ENVELOPE__BODY_HELD
             let m: UnsafeMutablePointer<Ps__Held> = arena.new(ps__held__init)
-            m.pointee.ticket = attempt.ticket
+            m.pointee.ticket = attempt.ticket.number
             m.pointee.attempt = attempt.number
             e.pointee.held = m
         case .resend(let attempt, let slice):
             e.pointee.body_case = PS__ENVELOPE__BODY_RESEND
             let m: UnsafeMutablePointer<Ps__Resend> = arena.new(ps__resend__init)
-            m.pointee.ticket = attempt.ticket
+            m.pointee.ticket = attempt.ticket.number
             m.pointee.attempt = attempt.number
             m.pointee.slice = UInt32(slice)
             e.pointee.resend = m
         case .reset(let reset):
             e.pointee.body_case = PS__ENVELOPE__BODY_RESET
             let m: UnsafeMutablePointer<Ps__Reset> = arena.new(ps__reset__init)
-            m.pointee.version = reset.version
-            m.pointee.checkpoint = arena.string(reset.checkpoint)
+            m.pointee.version = reset.version.number
+            if let base = reset.base {
+                let b: UnsafeMutablePointer<Ps__Checkpoint> = arena.new(ps__checkpoint__init)
+                b.pointee.foreign = arena.string(base.foreign ?? "")
+                // The largest generation, which no job comes to, is then not known.
+                b.pointee.generation_plus_one = base.generation.map { $0 &+ 1 } ?? 0
+                m.pointee.from = b
+            }
             m.pointee.rank = UInt32(reset.rank)
             m.pointee.servers = UInt32(reset.servers)
             e.pointee.reset = m
         case .ready(let version):
             e.pointee.body_case = PS__ENVELOPE__BODY_READY
             let m: UnsafeMutablePointer<Ps__Ready> = arena.new(ps__ready__init)
-            m.pointee.version = version
+            m.pointee.version = version.number
             e.pointee.ready = m
         case .prepare(let step, let attempts):
             e.pointee.body_case = PS__ENVELOPE__BODY_PREPARE
             let m: UnsafeMutablePointer<Ps__Prepare> = arena.new(ps__prepare__init)
-            m.pointee.step = step
-            (m.pointee.n_tickets, m.pointee.tickets) = arena.array(attempts.map(\.ticket))
+            m.pointee.step = step.number
+            (m.pointee.n_tickets, m.pointee.tickets) = arena.array(attempts.map(\.ticket.number))
             (m.pointee.n_attempts, m.pointee.attempts) = arena.array(attempts.map(\.number))
             e.pointee.prepare = m
         case .prepared(let prepared):
             e.pointee.body_case = PS__ENVELOPE__BODY_PREPARED
             let m: UnsafeMutablePointer<Ps__Prepared> = arena.new(ps__prepared__init)
-            m.pointee.step = prepared.step
+            m.pointee.step = prepared.step.number
             m.pointee.finite = prepared.isFinite ? 1 : 0
             (m.pointee.n_slices, m.pointee.slices) = arena.array(prepared.norms.map { UInt32($0.slice) })
             (m.pointee.n_squared_norms, m.pointee.squared_norms) = arena.array(prepared.norms.map(\.squared))
@@ -229,22 +235,22 @@ extension Message {
         case .applied(let step):
             e.pointee.body_case = PS__ENVELOPE__BODY_APPLIED
             let m: UnsafeMutablePointer<Ps__Applied> = arena.new(ps__applied__init)
-            m.pointee.step = step
+            m.pointee.step = step.number
             e.pointee.applied = m
         case .snapshot(let version):
             e.pointee.body_case = PS__ENVELOPE__BODY_SNAPSHOT
             let m: UnsafeMutablePointer<Ps__Snapshot> = arena.new(ps__snapshot__init)
-            m.pointee.version = version
+            m.pointee.version = version.number
             e.pointee.snapshot = m
         case .snapshotting(let version):
             e.pointee.body_case = PS__ENVELOPE__BODY_SNAPSHOTTING
             let m: UnsafeMutablePointer<Ps__Snapshotting> = arena.new(ps__snapshotting__init)
-            m.pointee.version = version
+            m.pointee.version = version.number
             e.pointee.snapshotting = m
         case .saved(let version, let files):
             e.pointee.body_case = PS__ENVELOPE__BODY_SAVED
             let m: UnsafeMutablePointer<Ps__Saved> = arena.new(ps__saved__init)
-            m.pointee.version = version
+            m.pointee.version = version.number
             var list: [UnsafeMutablePointer<Ps__Saved__File>?] = []
             for file in files {
                 let f: UnsafeMutablePointer<Ps__Saved__File> = arena.new(ps__saved__file__init)
@@ -256,12 +262,12 @@ extension Message {
             }
             (m.pointee.n_files, m.pointee.files) = arena.array(list)
             e.pointee.saved = m
-        case .failed(let version, let text, let whileSaving):
+        case .failed(let version, let text, let what):
             e.pointee.body_case = PS__ENVELOPE__BODY_FAILED
             let m: UnsafeMutablePointer<Ps__Failed> = arena.new(ps__failed__init)
-            m.pointee.version = version
+            m.pointee.version = version.number
             m.pointee.text = arena.string(text)
-            m.pointee.while_saving = whileSaving ? 1 : 0
+            m.pointee.what = Ps__Failed__What(rawValue: what.rawValue)
             e.pointee.failed = m
         case .finish(let exitCode, let text):
             e.pointee.body_case = PS__ENVELOPE__BODY_FINISH
@@ -286,9 +292,9 @@ extension Message {
             e.pointee.body_case = PS__ENVELOPE__BODY_CONTROL
             let m: UnsafeMutablePointer<Ps__Control> = arena.new(ps__control__init)
             switch control {
-            case .stop(let afterStep):
+            case .stop(let version):
                 m.pointee.kind = PS__CONTROL__KIND__STOP
-                m.pointee.after_step = afterStep
+                m.pointee.after_step = version.number
             case .checkpoint:
                 m.pointee.kind = PS__CONTROL__KIND__CHECKPOINT
             }
@@ -302,7 +308,7 @@ extension Message {
         case .push(let attempt, let slice):
             e.pointee.body_case = PS__ENVELOPE__BODY_PUSH
             let m: UnsafeMutablePointer<Ps__Push> = arena.new(ps__push__init)
-            m.pointee.ticket = attempt.ticket
+            m.pointee.ticket = attempt.ticket.number
             m.pointee.attempt = attempt.number
             m.pointee.slice = arena.slice(slice, values)
             e.pointee.push = m
@@ -318,7 +324,7 @@ extension Message {
 extension Arena {
     fileprivate mutating func commit(_ commit: Commit) -> UnsafeMutablePointer<Ps__Commit> {
         let m: UnsafeMutablePointer<Ps__Commit> = new(ps__commit__init)
-        m.pointee.step = commit.step
+        m.pointee.step = commit.step.number
         m.pointee.scale = commit.scale.bitPattern
         m.pointee.learning_rate = commit.learningRate.bitPattern
         m.pointee.average_decay = commit.averageDecay.bitPattern
@@ -331,7 +337,7 @@ extension Arena {
     ) -> UnsafeMutablePointer<Ps__Slice> {
         let m: UnsafeMutablePointer<Ps__Slice> = new(ps__slice__init)
         m.pointee.index = UInt32(header.index)
-        m.pointee.version = header.version
+        m.pointee.version = header.version.number
         if !values.isEmpty {
             m.pointee.values.len = values.count
             // protobuf-c only reads it: the address tells the head buffer which bytes to leave out.

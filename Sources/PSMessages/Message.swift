@@ -3,7 +3,7 @@
 import PSParameters
 
 /// The version of the messages' meaning; processes of different versions refuse one another.
-package let protocolVersion: UInt32 = 2
+package let protocolVersion: UInt32 = 3
 
 /// A random name of one start of one process; 0 means "not known yet".
 package typealias Incarnation = UInt64
@@ -25,9 +25,9 @@ package enum Role: UInt32, Sendable, Hashable, Codable, CaseIterable {
 package struct Hello: Sendable, Hashable {
     /// What a server that kept its memory still holds.
     package struct Memory: Sendable, Hashable {
-        package var version: UInt64
+        package var version: Version
         package var lastCommit: Commit?
-        package init(version: UInt64, lastCommit: Commit?) {
+        package init(version: Version, lastCommit: Commit?) {
             self.version = version
             self.lastCommit = lastCommit
         }
@@ -102,9 +102,9 @@ package struct ServerAddress: Sendable, Hashable {
 
 /// One grant of one ticket to one worker.
 package struct Attempt: Sendable, Hashable, Codable {
-    package var ticket: UInt64
+    package var ticket: Ticket
     package var number: UInt64
-    package init(ticket: UInt64, number: UInt64) {
+    package init(ticket: Ticket, number: UInt64) {
         self.ticket = ticket
         self.number = number
     }
@@ -127,12 +127,12 @@ package struct Contribution: Sendable, Hashable, Codable {
 
 /// A commit's numbers, all decided by the coordinator.
 package struct Commit: Sendable, Hashable, Codable {
-    package var step: UInt64
+    package var step: Step
     package var scale: Float
     package var learningRate: Float
     package var averageDecay: Float
     package var skip: Bool
-    package init(step: UInt64, scale: Float, learningRate: Float, averageDecay: Float, skip: Bool) {
+    package init(step: Step, scale: Float, learningRate: Float, averageDecay: Float, skip: Bool) {
         self.step = step
         self.scale = scale
         self.learningRate = learningRate
@@ -141,18 +141,64 @@ package struct Commit: Sendable, Hashable, Codable {
     }
 }
 
+/// A complete checkpoint: a version, and where it lies.
+package struct CheckpointReference: Sendable, Hashable, Codable {
+    package var version: Version
+    /// The generation that wrote it; nil where an earlier release did not say.
+    package var generation: UInt32?
+    /// Its directory, absolute, when it is another run's; nil: below the run's own directory, wherever that is.
+    package var foreign: String?
+
+    package init(version: Version, generation: UInt32? = nil, foreign: String? = nil) {
+        self.version = version
+        self.generation = generation
+        self.foreign = foreign
+    }
+
+    private enum CodingKeys: CodingKey { case version, generation, foreign, path }
+
+    package init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        version = try values.decode(Version.self, forKey: .version)
+        generation = try values.decodeIfPresent(UInt32.self, forKey: .generation)
+        foreign = try values.decodeIfPresent(String.self, forKey: .foreign)
+        // Earlier releases wrote the absolute path of every checkpoint, their own included.
+        if let path = try values.decodeIfPresent(String.self, forKey: .path),
+            !path.hasSuffix("/checkpoints/step-\(version)")
+        {
+            foreign = path
+        }
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(version, forKey: .version)
+        try values.encodeIfPresent(generation, forKey: .generation)
+        try values.encodeIfPresent(foreign, forKey: .foreign)
+    }
+}
+
 package struct Reset: Sendable, Hashable {
-    package var version: UInt64
-    /// Directory of the checkpoint, or empty for the initial values.
-    package var checkpoint: String
+    package var version: Version
+    /// Nil for the initial values.
+    package var base: CheckpointReference?
     package var rank: Int
     package var servers: Int
-    package init(version: UInt64, checkpoint: String, rank: Int, servers: Int) {
+    package init(version: Version, base: CheckpointReference?, rank: Int, servers: Int) {
         self.version = version
-        self.checkpoint = checkpoint
+        self.base = base
         self.rank = rank
         self.servers = servers
     }
+}
+
+/// What a server could not do.
+package enum ServerFailure: UInt32, Sendable, Hashable {
+    /// Load: it could not be read, which may pass.
+    case unavailable = 0
+    case saving = 1
+    /// Load: it was read, and is not what it should be.
+    case damaged = 2
 }
 
 package struct Prepared: Sendable, Hashable {
@@ -164,10 +210,10 @@ package struct Prepared: Sendable, Hashable {
             self.squared = squared
         }
     }
-    package var step: UInt64
+    package var step: Step
     package var isFinite: Bool
     package var norms: [Norm]
-    package init(step: UInt64, isFinite: Bool, norms: [Norm]) {
+    package init(step: Step, isFinite: Bool, norms: [Norm]) {
         self.step = step
         self.isFinite = isFinite
         self.norms = norms
@@ -189,15 +235,16 @@ package struct SavedFile: Sendable, Hashable, Codable {
 
 /// What a person asks of a running job.
 package enum Control: Sendable, Hashable {
-    case stop(afterStep: UInt64)
+    /// When this many steps are committed.
+    case stop(after: Version)
     case checkpoint
 }
 
-/// The place and version of a slice; its values travel beside the message, in a frame of their own.
+/// The index and version of a slice; its values travel beside the message, in a frame of their own.
 package struct SliceHeader: Sendable, Hashable {
     package var index: Int
-    package var version: UInt64
-    package init(index: Int, version: UInt64) {
+    package var version: Version
+    package init(index: Int, version: Version) {
         self.index = index
         self.version = version
     }
@@ -212,26 +259,26 @@ package enum Message: Sendable, Hashable {
     case members([ServerAddress])
 
     case want
-    case grant(Attempt, version: UInt64)
+    case grant(Attempt, version: Version)
     case contribution(Contribution)
     case counted(Attempt)
 
-    case pull(version: UInt64, slices: [Int])
-    case gone(version: UInt64, slices: [Int])
+    case pull(version: Version, slices: [Int])
+    case gone(version: Version, slices: [Int])
     case took(Attempt, slice: Int)
     case held(Attempt)
     case resend(Attempt, slice: Int)
 
     case reset(Reset)
-    case ready(version: UInt64)
-    case prepare(step: UInt64, attempts: [Attempt])
+    case ready(version: Version)
+    case prepare(step: Step, attempts: [Attempt])
     case prepared(Prepared)
     case commit(Commit)
-    case applied(step: UInt64)
-    case snapshot(version: UInt64)
-    case snapshotting(version: UInt64)
-    case saved(version: UInt64, files: [SavedFile])
-    case failed(version: UInt64, text: String, whileSaving: Bool)
+    case applied(step: Step)
+    case snapshot(version: Version)
+    case snapshotting(version: Version)
+    case saved(version: Version, files: [SavedFile])
+    case failed(version: Version, text: String, what: ServerFailure)
 
     case finish(exitCode: Int, text: String)
     case leave(text: String)

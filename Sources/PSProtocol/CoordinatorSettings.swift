@@ -4,13 +4,13 @@ import PSParameters
 
 /// The step's arithmetic that is the coordinator's to decide, as functions of the step.
 package struct StepRule: Sendable {
-    package var learningRate: @Sendable (_ step: UInt64) -> Float
-    package var averageDecay: @Sendable (_ step: UInt64) -> Float
+    package var learningRate: @Sendable (Step) -> Float
+    package var averageDecay: @Sendable (Step) -> Float
     /// The gradient's norm and the factor that clips it, from the squared norms in slice order.
     package var clip: @Sendable (_ squaredNorms: [Double]) -> (norm: Double, scale: Float)
 
     package init(
-        learningRate: @escaping @Sendable (UInt64) -> Float, averageDecay: @escaping @Sendable (UInt64) -> Float,
+        learningRate: @escaping @Sendable (Step) -> Float, averageDecay: @escaping @Sendable (Step) -> Float,
         clip: @escaping @Sendable ([Double]) -> (norm: Double, scale: Float)
     ) {
         self.learningRate = learningRate
@@ -30,14 +30,16 @@ package struct CoordinatorSettings: Sendable {
     package var planSummary: String
     package var sliceCount: Int
     package var serverCount: Int
-    package var ticketsPerStep: Int
+    package var stepShape: StepShape
     package var samplesPerTicket: Int
-    /// Commits after which the job is done.
-    package var steps: UInt64
+    /// The version with which the job is done.
+    package var lastVersion: Version
     package var stepsPerEpoch: Double
     /// 0: only at the end.
     package var checkpointEverySteps: UInt64
     package var checkpointEverySeconds: Int
+    /// At least 2.
+    package var checkpointsKept: Int
     /// This many steps in a row whose gradient is not finite stop the job.
     package var nonFiniteLimit: Int
     package var rule: StepRule
@@ -45,9 +47,10 @@ package struct CoordinatorSettings: Sendable {
 
     package init(
         configuration: String, runDirectory: String, nonce: String, layoutDigest: UInt64, plan: String,
-        planSummary: String, sliceCount: Int, serverCount: Int, ticketsPerStep: Int, samplesPerTicket: Int,
-        steps: UInt64, stepsPerEpoch: Double,
-        checkpointEverySteps: UInt64, checkpointEverySeconds: Int, nonFiniteLimit: Int, rule: StepRule
+        planSummary: String, sliceCount: Int, serverCount: Int, stepShape: StepShape, samplesPerTicket: Int,
+        lastVersion: Version, stepsPerEpoch: Double,
+        checkpointEverySteps: UInt64, checkpointEverySeconds: Int, checkpointsKept: Int, nonFiniteLimit: Int,
+        rule: StepRule
     ) {
         self.configuration = configuration
         self.runDirectory = runDirectory
@@ -57,12 +60,13 @@ package struct CoordinatorSettings: Sendable {
         self.planSummary = planSummary
         self.sliceCount = sliceCount
         self.serverCount = serverCount
-        self.ticketsPerStep = ticketsPerStep
+        self.stepShape = stepShape
         self.samplesPerTicket = samplesPerTicket
-        self.steps = steps
+        self.lastVersion = lastVersion
         self.stepsPerEpoch = stepsPerEpoch
         self.checkpointEverySteps = checkpointEverySteps
         self.checkpointEverySeconds = checkpointEverySeconds
+        self.checkpointsKept = max(2, checkpointsKept)
         self.nonFiniteLimit = nonFiniteLimit
         self.rule = rule
     }

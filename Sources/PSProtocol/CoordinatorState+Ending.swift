@@ -7,7 +7,7 @@ extension CoordinatorState {
     /// No more grants: the last commit is saved, then the end journaled. A close under way is carried through.
     mutating func finalize(_ status: ExitStatus, at now: MonotonicTime) -> [Effect] {
         switch phase {
-        case .farewell: return []
+        case .givingUp, .farewell, .leaving: return []
         case .gathering, .rollingBack, .loading:
             // Servers are not all there to save anything: the job resumes from its last complete checkpoint.
             return end(status, at: now)
@@ -22,14 +22,16 @@ extension CoordinatorState {
     /// In the phase `finalizing`: the next thing to do for the end. Called when something it waits for has come.
     mutating func finishIfSaved(at now: MonotonicTime) -> [Effect] {
         guard case .finalizing(let status) = phase, order == nil, closing == nil, saving == nil else { return [] }
-        if checkpoints.last?.version != version { return snapshot(at: now) }
-        return [.journal(.finished(step: version, exitCode: status.code), sync: true)]
+        if lastCheckpoint != version { return snapshot(at: now) }
+        return [.journal(.finished(version: version, exitCode: status.code), sync: true)]
     }
 
     /// Gives up what is under way and tells everybody, then waits a little for them to leave.
     mutating func end(_ status: ExitStatus, at now: MonotonicTime) -> [Effect] {
-        if case .farewell = phase { return [] }
-        phase = .farewell(status, since: now)
+        switch phase {
+        case .farewell, .leaving: return []
+        default: phase = .farewell(status, since: now)
+        }
         order = nil
         closing = nil
         saving = nil
@@ -52,6 +54,13 @@ extension CoordinatorState {
         case .statusRequest: return []
         default: return [finish(status, to: source)]
         }
+    }
+
+    /// Everybody has been told. Until that is in the journal the next start tells them again.
+    mutating func leave(_ status: ExitStatus) -> [Effect] {
+        if status.code == ExitStatus.failed { return exit(status) }
+        phase = .leaving(status)
+        return [.journal(.ended, sync: true)]
     }
 
     mutating func exit(_ status: ExitStatus) -> [Effect] {
@@ -93,16 +102,18 @@ extension CoordinatorState {
                     tickets: member.role == .worker ? ticketsByRank[member.rank] ?? 0 : 0))
         }
         return JobStatus(
-            state: state, step: version, steps: settings.steps, epoch: Double(version) / settings.stepsPerEpoch,
+            state: state, version: version, lastVersion: settings.lastVersion,
+            epoch: Double(version.number) / settings.stepsPerEpoch,
             loss: lastReport?.loss, learningRate: lastReport?.learningRate, imagesPerSecond: imagesPerSecond(at: now),
-            imagesPerStep: settings.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "",
+            imagesPerStep: settings.stepShape.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "",
             checkpoint: checkpoints.last?.version, nonFiniteSteps: nonFiniteSteps,
-            generation: generation, plan: settings.planSummary, processes: processes)
+            generation: generation, plan: settings.planSummary, notices: notices, ending: ending?.code,
+            processes: processes)
     }
 
     private var ending: ExitStatus? {
         switch phase {
-        case .finalizing(let status), .farewell(let status, _): status
+        case .finalizing(let status), .givingUp(let status), .farewell(let status, _), .leaving(let status): status
         default: ended
         }
     }
@@ -110,8 +121,8 @@ extension CoordinatorState {
     private var state: JobStatus.State {
         switch phase {
         case .gathering, .rollingBack, .loading: return hasRun ? .recovering : .starting
-        case .running, .finalizing: return .running
-        case .farewell(let status, _):
+        case .running, .finalizing, .givingUp: return .running
+        case .farewell(let status, _), .leaving(let status):
             switch status.code {
             case 0: return .finished
             case ExitStatus.failed: return .failed
@@ -129,7 +140,8 @@ extension CoordinatorState {
         case .rollingBack, .loading: return "servers load step \(version)"
         case .running: return saving.map { "sequencing, saving step \($0.version)" } ?? "sequencing"
         case .finalizing: return "saving the last step"
-        case .farewell: return "ended"
+        case .givingUp: return "going back to step \(version)"
+        case .farewell, .leaving: return "ended"
         }
     }
 }

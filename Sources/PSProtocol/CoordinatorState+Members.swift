@@ -4,6 +4,11 @@ import PSMessages
 import PSParameters
 
 extension CoordinatorState {
+    /// Whether the process may still be spoken to: a member, or somebody who waits for an answer.
+    package func isKnown(_ incarnation: Incarnation) -> Bool {
+        isMember(incarnation) || waitingForStop.contains { $0.who == incarnation }
+    }
+
     /// Whether the process is counted, up or not.
     package func isMember(_ incarnation: Incarnation) -> Bool {
         workers[incarnation] != nil || servers.contains { $0?.incarnation == incarnation }
@@ -83,7 +88,7 @@ extension CoordinatorState {
             helloGeneration: envelope.generation, heard: now)
         var effects = [welcome(envelope.source, rank: rank)]
         switch phase {
-        case .gathering, .farewell: break
+        case .gathering, .givingUp, .farewell, .leaving: break
         case .finalizing(let status) where isNew && status.code != 0:
             return effects + [lostCommits(rank)] + end(status, at: now)
         default:
@@ -172,8 +177,8 @@ extension CoordinatorState {
         case .applied(let step): return applied(step, rank: rank, at: now)
         case .snapshotting(let version): return snapshotting(version, rank: rank, at: now)
         case .saved(let version, let files): return saved(version, files, rank: rank, at: now)
-        case .failed(_, let text, let whileSaving):
-            return whileSaving
+        case .failed(_, let text, let what):
+            return what == .saving
                 ? end(
                     ExitStatus(
                         code: ExitStatus.failed,
@@ -181,7 +186,7 @@ extension CoordinatorState {
                             "server \(rank) on \(servers[rank]!.hello.host) cannot save its part of a checkpoint: \(text)"
                     ),
                     at: now)
-                : loadFailed(text, rank: rank, at: now)
+                : loadFailed(text, isDamage: what == .damaged, rank: rank, at: now)
         default: return refuse(envelope.source, .malformed, "a server has no business to say that to the coordinator")
         }
     }
@@ -191,14 +196,11 @@ extension CoordinatorState {
             [.send(self.envelope(.controlReply(ok: true, text: text), to: envelope.source))]
         }
         switch envelope.message {
-        case .control(.stop(let afterStep)):
-            if afterStep > version {
-                stopAfter = afterStep
-                return [.journal(.stopAfter(step: afterStep), sync: true)]
-                    + reply("the job stops when step \(afterStep) is committed")
-            }
-            return reply("the job saves step \(version) and stops")
-                + finalize(ExitStatus(code: ExitStatus.preempted, text: "stopped on request"), at: now)
+        case .control(.stop(let last)):
+            // Not promised before it is durable: whatever dies then, the stop holds.
+            stopAfter = max(last, version)
+            waitingForStop.append((envelope.source, stopAfter!))
+            return [.journal(.stopAfter(version: stopAfter!), sync: true)]
         case .control(.checkpoint):
             checkpointWanted = true
             return reply("a checkpoint of the next committed step is written") + takeSnapshotIfDue(at: now)
@@ -206,5 +208,16 @@ extension CoordinatorState {
             // The node answers status requests: it knows the bytes and the clock of the wall.
             return []
         }
+    }
+
+    mutating func stopIsDurable(_ version: Version, at now: MonotonicTime) -> [Effect] {
+        let isNow = version <= self.version
+        let text = isNow ? "the job saves its last step and stops" : "the job stops when step \(version) is committed"
+        let replies = waitingForStop.filter { $0.version == version }.map { person in
+            Effect.send(envelope(.controlReply(ok: true, text: text), to: person.who))
+        }
+        waitingForStop.removeAll { $0.version == version }
+        guard isNow, stopAfter == version else { return replies }
+        return replies + finalize(ExitStatus(code: ExitStatus.preempted, text: "stopped on request"), at: now)
     }
 }

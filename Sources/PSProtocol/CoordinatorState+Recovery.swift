@@ -16,16 +16,21 @@ extension CoordinatorState {
         else { return rollBack(at: now) }
         // The record of the last commit may be missing in the journal, since it is not synced; its close is there.
         let last = max(version, newest)
-        guard last <= (journaled.close == nil ? version : version + 1), oldest <= last, last - oldest <= 1 else {
+        guard last <= (journaled.close == nil ? version : version.nextStep.after), last <= oldest.nextStep.after else {
             return rollBack(at: now)
         }
         if oldest < last || version < last {
             // The commit was decided, and a server or the journal lacks it. A server that does holds the prepared step.
-            let known = [journaled.commit] + memories.map(\.lastCommit)
-            guard let commit = known.compactMap(\.self).first(where: { $0.step + 1 == last }) else {
+            let known = [journaled.commit?.commit] + memories.map(\.lastCommit)
+            guard let commit = known.compactMap(\.self).first(where: { $0.step.after == last }) else {
                 return rollBack(at: now)
             }
-            return run(at: now) + advance(commit, at: now) + assign(at: now)
+            let isInJournal = journaled.commit?.commit == commit
+            let committed = Replay.Committed(
+                // One that is in the journal is in the metrics as well.
+                commit: commit, contributions: isInJournal ? [] : journaled.close ?? [],
+                norm: isInJournal ? journaled.commit?.norm : nil)
+            return run(at: now) + advance(committed, at: now) + assign(at: now)
         }
         if let contributions = journaled.close {
             // Closed, not committed: the contributions are on the servers, so prepare and commit.
@@ -52,48 +57,113 @@ extension CoordinatorState {
 
     private mutating func rollBack(at now: MonotonicTime) -> [Effect] {
         let base = checkpoints.last
-        generation += 1
-        version = base?.version ?? 0
-        ledger = Ledger(step: version, ticketsPerStep: settings.ticketsPerStep)
-        order = nil
-        commitTimes = []
-        PSProtocol.rollBack(&checkpoints, to: base)
-        skippedSteps.removeAll { $0 >= version }
+        goBack(to: base)
         phase = .rollingBack(base: base)
         return [.journal(.rollback(generation: generation, base: base), sync: true)]
+    }
+
+    /// A new generation begins with `base`; what came after it is void.
+    mutating func goBack(to base: CheckpointReference?) {
+        generation += 1
+        version = base?.version ?? 0
+        ledger = Ledger(step: version.nextStep, shape: settings.stepShape)
+        order = nil
+        closing = nil
+        saving = nil
+        commitTimes = []
+        lastReport = nil
+        PSProtocol.rollBack(&checkpoints, to: base)
+        skippedSteps.removeAll { $0.before >= version }
     }
 
     mutating func durable(_ record: JournalRecord, at now: MonotonicTime) -> [Effect] {
         switch record {
         case .rollback(generation, _):
+            if case .givingUp(let status) = phase { return end(status, at: now) }
             guard case .rollingBack(let base) = phase else { return [] }
-            phase = .loading(base: base)
+            phase = .loading(Loading(base: base))
             return issue(.reset(base), at: now)
-        case .close(version, _):
+        case .close(version.nextStep, _):
             closing?.isDurable = true
             return decideIfPossible(at: now)
+        case .checkpoint:
+            // Not before: until then the journal may need those it names.
+            return [.prune(keeping: Set(checkpoints.map(\.version)))]
+        case .stopAfter(let version): return stopIsDurable(version, at: now)
         case .finished:
             guard case .finalizing(let status) = phase else { return [] }
             return end(status, at: now)
+        case .ended:
+            guard case .leaving(let status) = phase else { return [] }
+            return exit(status)
         default: return []
         }
     }
 
-    mutating func ready(_ rank: Int, version: UInt64, at now: MonotonicTime) -> [Effect] {
+    mutating func ready(_ rank: Int, version: Version, at now: MonotonicTime) -> [Effect] {
         guard case .loading = phase, version == self.version, case .reset? = order?.kind, answered(rank) else {
             return []
         }
         return run(at: now) + settled(at: now) + assign(at: now)
     }
 
-    mutating func loadFailed(_ text: String, rank: Int, at now: MonotonicTime) -> [Effect] {
-        guard case .loading(let base) = phase else { return [] }
-        let what = base.map { "the checkpoint of step \($0.version)" } ?? "the initial values"
-        let problem = "server \(rank) cannot load \(what): \(text)"
-        guard let base, let index = checkpoints.firstIndex(of: base), index > 0 else {
+    /// A server cannot load the base. What may pass is tried again, as the order is repeated; a checkpoint is given up
+    /// only when this process, too, has read it and found it damaged.
+    mutating func loadFailed(_ text: String, isDamage: Bool, rank: Int, at now: MonotonicTime) -> [Effect] {
+        guard case .loading(var loading) = phase else { return [] }
+        let problem = "server \(rank) cannot load \(name(of: loading.base)): \(text)"
+        guard let base = loading.base else {
             return end(ExitStatus(code: ExitStatus.failed, text: problem), at: now)
         }
-        checkpoints.removeSubrange(index...)
-        return [.warn("\(problem); the one of step \(checkpoints[index - 1].version) is tried")] + rollBack(at: now)
+        if isDamage {
+            guard !loading.isExamined else { return [] }
+            loading.isExamined = true
+            phase = .loading(loading)
+            return [.examine(base)]
+        }
+        return unavailable(problem, at: now)
+    }
+
+    mutating func examined(
+        _ reference: CheckpointReference, _ examination: Examination, at now: MonotonicTime
+    ) -> [Effect] {
+        guard case .loading(var loading) = phase, loading.base == reference else { return [] }
+        loading.isExamined = false
+        phase = .loading(loading)
+        switch examination {
+        case .sound: return unavailable("a server cannot read \(name(of: reference)), which is sound", at: now)
+        case .unavailable(let text): return unavailable("cannot load \(name(of: reference)): \(text)", at: now)
+        case .damaged(let text):
+            let problem = "cannot load \(name(of: reference)): \(text)"
+            guard let index = checkpoints.firstIndex(of: reference), index > 0 else {
+                return end(ExitStatus(code: ExitStatus.failed, text: problem), at: now)
+            }
+            checkpoints.removeSubrange(index...)
+            return [.warn("\(problem); the one of step \(checkpoints[index - 1].version) is tried")]
+                + rollBack(at: now)
+        }
+    }
+
+    private mutating func unavailable(_ problem: String, at now: MonotonicTime) -> [Effect] {
+        guard case .loading(var loading) = phase else { return [] }
+        let isNews = loading.unavailable == nil
+        loading.unavailable = (loading.unavailable?.since ?? now, problem)
+        phase = .loading(loading)
+        return isNews ? [.warn("\(problem); it is tried again for \(timing.unavailable / 1000) s")] : []
+    }
+
+    /// What cannot be read for so long ends the job, and nothing is written: the checkpoint may be whole.
+    mutating func giveUpOnUnavailable(at now: MonotonicTime) -> [Effect] {
+        guard case .loading(let loading) = phase, let (since, text) = loading.unavailable,
+            now.since(since) >= timing.unavailable
+        else { return [] }
+        return end(
+            ExitStatus(
+                code: ExitStatus.failed,
+                text: "\(text); nothing was changed: go on with --resume last when it can be read again"), at: now)
+    }
+
+    private func name(of base: CheckpointReference?) -> String {
+        base.map { "the checkpoint of step \($0.version)" } ?? "the initial values"
     }
 }

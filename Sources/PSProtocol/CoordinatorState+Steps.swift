@@ -6,7 +6,7 @@ import PSParameters
 extension CoordinatorState {
     /// Grants open tickets, lowest first, to the workers that wanted one first.
     mutating func assign(at now: MonotonicTime) -> [Effect] {
-        guard case .running = phase, closing == nil, version < settings.steps else { return [] }
+        guard case .running = phase, closing == nil, version < settings.lastVersion else { return [] }
         var effects: [Effect] = []
         while let worker = idle.first, let ticket = ledger.nextOpen {
             idle.removeFirst()
@@ -39,12 +39,12 @@ extension CoordinatorState {
         let contributions = ledger.contributions
         let attempts = contributions.map(\.attempt)
         closing = Closing(contributions: contributions, isDurable: false)
-        return [.journal(.close(step: version, contributions: contributions), sync: true)]
+        return [.journal(.close(step: version.nextStep, contributions: contributions), sync: true)]
             + issue(.prepare(attempts), at: now)
     }
 
     mutating func prepared(_ prepared: Prepared, rank: Int, at now: MonotonicTime) -> [Effect] {
-        guard closing != nil, prepared.step == version, case .prepare? = order?.kind else { return [] }
+        guard closing != nil, prepared.step == version.nextStep, case .prepare? = order?.kind else { return [] }
         closing!.prepared[rank] = prepared
         _ = answered(rank)
         return decideIfPossible(at: now)
@@ -58,57 +58,48 @@ extension CoordinatorState {
         }
         let clip = settings.rule.clip(norms)
         let isFinite = closing.prepared.values.allSatisfy(\.isFinite) && clip.norm.isFinite
+        let step = version.nextStep
         let commit = Commit(
-            step: version, scale: isFinite ? clip.scale : 0, learningRate: settings.rule.learningRate(version),
-            averageDecay: settings.rule.averageDecay(version), skip: !isFinite)
+            step: step, scale: isFinite ? clip.scale : 0, learningRate: settings.rule.learningRate(step),
+            averageDecay: settings.rule.averageDecay(step), skip: !isFinite)
         self.closing = nil
-        var effects = advance(commit, at: now)
-        effects.append(.stepDone(report(commit, closing.contributions, norm: clip.norm, at: now)))
-        let nonFinite = nonFiniteSteps
-        if nonFinite >= settings.nonFiniteLimit {
-            return effects
-                + finalize(
-                    ExitStatus(
-                        code: ExitStatus.failed,
-                        text:
-                            "the gradient was not finite in \(nonFinite) steps in a row: lower learningRate.base, or look "
-                            + "for bad values in the data"), at: now)
-        }
+        let effects = advance(
+            Replay.Committed(commit: commit, contributions: closing.contributions, norm: clip.norm), at: now)
+        if nonFiniteSteps >= settings.nonFiniteLimit { return effects + giveUpOnNonFinite(at: now) }
         return effects + assign(at: now)
     }
 
     /// Orders the commit and opens the next step at the same time: its pulls wait on the servers.
-    mutating func advance(_ commit: Commit, at now: MonotonicTime) -> [Effect] {
-        version = commit.step + 1
-        ledger = Ledger(step: version, ticketsPerStep: settings.ticketsPerStep)
+    mutating func advance(_ committed: Replay.Committed, at now: MonotonicTime) -> [Effect] {
+        let commit = committed.commit
+        version = commit.step.after
+        ledger = Ledger(step: version.nextStep, shape: settings.stepShape)
         if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
-        return [.journal(.commit(commit), sync: false)] + issue(.commit(commit), at: now)
+        var effects: [Effect] = [.journal(.commit(commit, norm: committed.norm), sync: false)]
+        if !committed.contributions.isEmpty { effects.append(.stepDone(report(committed, at: now))) }
+        return effects + issue(.commit(commit), at: now)
     }
 
     /// The last steps in a row whose gradient was not finite.
     var nonFiniteSteps: Int {
         var count = 0
-        while count < skippedSteps.count, skippedSteps[skippedSteps.count - 1 - count] + UInt64(count) + 1 == version {
+        var expected = version
+        for step in skippedSteps.reversed() {
+            guard step.after == expected else { break }
+            expected = step.before
             count += 1
         }
         return count
     }
 
-    private mutating func report(
-        _ commit: Commit, _ contributions: [Contribution], norm: Double, at now: MonotonicTime
-    ) -> StepReport {
+    private mutating func report(_ committed: Replay.Committed, at now: MonotonicTime) -> StepReport {
         lastCommit = now
         commitTimes.append((version, now))
         if commitTimes.count > 20 { commitTimes.removeFirst() }
-        let images = max(1, contributions.reduce(0) { $0 + $1.samples })
-        let loss = contributions.reduce(0) { $0 + $1.loss } / Double(max(1, contributions.count))
         let report = StepReport(
-            step: version, epoch: Double(version) / settings.stepsPerEpoch,
+            committed.commit, committed.contributions, norm: committed.norm, stepsPerEpoch: settings.stepsPerEpoch,
             elapsedSeconds: firstGrant.map { Double(now.since($0.at)) / 1000 } ?? 0,
-            loss: loss.isFinite ? loss : nil,
-            accuracy: Double(contributions.reduce(0) { $0 + $1.correct }) / Double(images),
-            learningRate: Double(commit.learningRate), gradientNorm: norm.isFinite ? norm : nil,
-            clipScale: Double(commit.scale), imagesPerSecond: imagesPerSecond(at: now), skipped: commit.skip)
+            imagesPerSecond: imagesPerSecond(at: now))
         lastReport = report
         return report
     }
@@ -118,11 +109,11 @@ extension CoordinatorState {
         let start = commitTimes.count > 1 ? commitTimes[0] : firstGrant
         guard let start, let end = commitTimes.last, end.at > start.at, end.version > start.version else { return 0 }
         let span = Double(max(end.at.since(start.at), now.since(end.at))) / 1000
-        return Double((end.version - start.version) * UInt64(settings.ticketsPerStep * settings.samplesPerTicket))
-            / span
+        let imagesPerStep = settings.stepShape.ticketsPerStep * settings.samplesPerTicket
+        return Double(end.version.commits(since: start.version) * UInt64(imagesPerStep)) / span
     }
 
-    mutating func applied(_ step: UInt64, rank: Int, at now: MonotonicTime) -> [Effect] {
+    mutating func applied(_ step: Step, rank: Int, at now: MonotonicTime) -> [Effect] {
         guard case .commit(let commit)? = order?.kind, commit.step == step, answered(rank) else { return [] }
         return settled(at: now)
     }
@@ -130,7 +121,7 @@ extension CoordinatorState {
     /// Every server stands at `version` and no order is out.
     mutating func settled(at now: MonotonicTime) -> [Effect] {
         if case .running = phase {
-            if version >= settings.steps { return finalize(ExitStatus(code: 0, text: ""), at: now) }
+            if version >= settings.lastVersion { return finalize(ExitStatus(code: 0, text: ""), at: now) }
             if let stopAfter, version >= stopAfter {
                 return finalize(
                     ExitStatus(code: ExitStatus.preempted, text: "stopped after step \(version) as asked"), at: now)
@@ -138,66 +129,5 @@ extension CoordinatorState {
             return takeSnapshotIfDue(at: now) + closeIfComplete(at: now)
         }
         return finishIfSaved(at: now)
-    }
-
-    // MARK: Snapshots
-
-    private var lastCheckpoint: UInt64? { checkpoints.last?.version }
-
-    mutating func takeSnapshotIfDue(at now: MonotonicTime) -> [Effect] {
-        guard order == nil, closing == nil, saving == nil, case .running = phase else { return [] }
-        let every = settings.checkpointEverySteps
-        let isDue =
-            lastCheckpoint == nil || checkpointWanted
-            || (every > 0 && version >= (lastCheckpoint ?? 0) + every)
-            || (settings.checkpointEverySeconds > 0
-                && now.since(checkpointTime) >= 1000 * settings.checkpointEverySeconds)
-        guard isDue, lastCheckpoint != version else {
-            checkpointWanted = checkpointWanted && lastCheckpoint != version
-            return []
-        }
-        return snapshot(at: now)
-    }
-
-    mutating func snapshot(at now: MonotonicTime) -> [Effect] {
-        checkpointWanted = false
-        checkpointTime = now
-        saving = Saving(version: version, asked: now)
-        return issue(.snapshot, at: now)
-    }
-
-    func orderSnapshot(_ rank: Int, version: UInt64) -> [Effect] {
-        guard let server = servers[rank] else { return [] }
-        return [.send(envelope(.snapshot(version: version), to: server.incarnation))]
-    }
-
-    mutating func snapshotting(_ version: UInt64, rank: Int, at now: MonotonicTime) -> [Effect] {
-        guard saving?.version == version, case .snapshot? = order?.kind, answered(rank) else { return [] }
-        return settledAfterSnapshot(at: now)
-    }
-
-    private mutating func settledAfterSnapshot(at now: MonotonicTime) -> [Effect] {
-        if case .running = phase { return closeIfComplete(at: now) }
-        return []
-    }
-
-    mutating func saved(_ version: UInt64, _ files: [SavedFile], rank: Int, at now: MonotonicTime) -> [Effect] {
-        guard saving?.version == version, saving!.files[rank] == nil else { return [] }
-        saving!.files[rank] = files
-        var effects: [Effect] = []
-        if case .snapshot? = order?.kind, answered(rank) { effects += settledAfterSnapshot(at: now) }
-        if saving!.files.count == servers.count {
-            effects.append(
-                .completeCheckpoint(version: version, generation: generation, files: saving!.files))
-        }
-        return effects
-    }
-
-    mutating func completed(_ reference: CheckpointReference, at now: MonotonicTime) -> [Effect] {
-        guard saving?.version == reference.version else { return [] }
-        saving = nil
-        checkpoints.removeAll { $0.version >= reference.version }
-        checkpoints.append(reference)
-        return [.journal(.checkpoint(reference), sync: true)] + finishIfSaved(at: now)
     }
 }

@@ -14,6 +14,8 @@ package struct CoordinatorState: Sendable {
         case journalFailed(String)
         case checkpointCompleted(CheckpointReference)
         case checkpointFailed(String)
+        /// What `.examine` found.
+        case examined(CheckpointReference, Examination)
         /// Stop at once, with this exit code when all is saved.
         case stop(exitCode: Int, text: String)
         case tick
@@ -23,11 +25,22 @@ package struct CoordinatorState: Sendable {
         case send(Envelope)
         case heartbeat(Envelope)
         case journal(JournalRecord, sync: Bool)
+        /// Remove the run's checkpoints but these.
+        case prune(keeping: Set<Version>)
+        /// Read the whole checkpoint: a server finds it damaged.
+        case examine(CheckpointReference)
         /// Every server saved its part: write the manifest and give it its final name.
-        case completeCheckpoint(version: UInt64, generation: UInt32, files: [Int: [SavedFile]])
+        case completeCheckpoint(version: Version, generation: UInt32, files: [Int: [SavedFile]])
         case stepDone(StepReport)
         case warn(String)
         case exit(ExitStatus)
+    }
+
+    /// What a second reader of a checkpoint found.
+    package enum Examination: Sendable, Hashable {
+        case sound
+        case damaged(String)
+        case unavailable(String)
     }
 
     struct Member: Sendable {
@@ -46,11 +59,24 @@ package struct CoordinatorState: Sendable {
         case gathering
         /// The rollback is being journaled.
         case rollingBack(base: CheckpointReference?)
-        case loading(base: CheckpointReference?)
+        case loading(Loading)
         case running
         /// No more grants: the last snapshot, then the journal's last record.
         case finalizing(ExitStatus)
+        /// The job goes back to a checkpoint before it ends: the rollback is being journaled.
+        case givingUp(ExitStatus)
         case farewell(ExitStatus, since: MonotonicTime)
+        /// Everybody has been told; that is being journaled.
+        case leaving(ExitStatus)
+    }
+
+    /// The servers' way to a base.
+    struct Loading: Sendable {
+        var base: CheckpointReference?
+        /// Since when a server has not been able to read it, and why.
+        var unavailable: (since: MonotonicTime, text: String)?
+        /// A server found it damaged; this process looks for itself.
+        var isExamined = false
     }
 
     /// An order to all servers, repeated until each has answered. There is at most one.
@@ -77,14 +103,14 @@ package struct CoordinatorState: Sendable {
     }
 
     struct Saving: Sendable {
-        var version: UInt64
+        var version: Version
         var files: [Int: [SavedFile]] = [:]
         var asked: MonotonicTime
     }
 
     let settings: CoordinatorSettings
     let identity: Hello
-    let incarnation: Incarnation
+    package let incarnation: Incarnation
     let job: UInt64
     let term: UInt64
     var timing: Timing { settings.timing }
@@ -92,11 +118,11 @@ package struct CoordinatorState: Sendable {
     var phase = Phase.gathering
     package internal(set) var generation: UInt32
     /// Commits so far.
-    package internal(set) var version: UInt64
+    package internal(set) var version: Version
     package internal(set) var checkpoints: [CheckpointReference]
     /// What the journal tells of the step at hand when this coordinator starts: its close, else the commit before it.
     var openClose: [Contribution]?
-    var journaledCommit: Commit?
+    var journaledCommit: Replay.Committed?
     var kernels: Replay.Kernels?
 
     var servers: [Member?]
@@ -114,22 +140,26 @@ package struct CoordinatorState: Sendable {
     var saving: Saving?
     var checkpointWanted = false
     var checkpointTime: MonotonicTime
-    var stopAfter: UInt64?
+    var stopAfter: Version?
+    /// People who are told that their wish is taken when its record is durable.
+    var waitingForStop: [(who: Incarnation, version: Version)] = []
 
     // For people.
+    var notices: [JobStatus.Notice] = []
+    var noticeCount = 0
     var hasRun = false
     var lastReport: StepReport?
     /// Steps of the live history whose gradient was not finite, ascending.
-    var skippedSteps: [UInt64]
-    var commitTimes: [(version: UInt64, at: MonotonicTime)] = []
-    package internal(set) var firstGrant: (version: UInt64, at: MonotonicTime)?
+    var skippedSteps: [Step]
+    var commitTimes: [(version: Version, at: MonotonicTime)] = []
+    package internal(set) var firstGrant: (version: Version, at: MonotonicTime)?
     package internal(set) var lastCommit: MonotonicTime?
     var lastHeartbeat: MonotonicTime?
     var ended: ExitStatus?
 
     package init(
         settings: CoordinatorSettings, identity: Hello, incarnation: Incarnation, replay: Replay,
-        at now: MonotonicTime
+        lastReport: StepReport? = nil, at now: MonotonicTime
     ) {
         self.settings = settings
         self.identity = identity
@@ -139,25 +169,44 @@ package struct CoordinatorState: Sendable {
         generation = replay.generation
         version = replay.version
         openClose = replay.openClose
-        journaledCommit = replay.lastCommit
+        journaledCommit = replay.lastCommitted
+        self.lastReport = lastReport
         skippedSteps = replay.skippedSteps
         checkpoints = replay.checkpoints
         kernels = replay.kernels
         stopAfter = replay.stopAfter
         servers = Array(repeating: nil, count: settings.serverCount)
-        ledger = Ledger(step: replay.version, ticketsPerStep: settings.ticketsPerStep)
+        ledger = Ledger(step: replay.version.nextStep, shape: settings.stepShape)
         checkpointTime = now
-        let isDone = openClose == nil && version >= settings.steps && checkpoints.last?.version == version
-        // A coordinator that died while the others left has nobody to gather.
-        if isDone { phase = .farewell(ExitStatus(code: 0, text: ""), since: now) }
+        let isDone = openClose == nil && version >= settings.lastVersion && checkpoints.last?.version == version
+        // A coordinator that died while the others left has nobody to gather; what it had promised holds.
+        if let code = replay.finished, code != 0 {
+            phase = .farewell(ExitStatus(code: code, text: "stopped after step \(version) as asked"), since: now)
+        } else if isDone {
+            phase = .farewell(ExitStatus(code: 0, text: ""), since: now)
+        }
     }
 
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
         if ended != nil { return [] }
+        let effects = decide(event, at: now)
+        for case .warn(let text) in effects {
+            noticeCount += 1
+            notices = notices.suffix(19) + [JobStatus.Notice(number: noticeCount, text: text)]
+        }
+        return effects
+    }
+
+    private mutating func decide(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .said(let envelope): return said(envelope, at: now)
         case .durable(let record): return durable(record, at: now)
-        case .journalFailed(let text), .checkpointFailed(let text):
+        case .journalFailed(let text):
+            // On the way out nothing is promised any more.
+            if case .leaving(let status) = phase { return exit(status) }
+            return end(ExitStatus(code: ExitStatus.failed, text: text), at: now)
+        case .examined(let reference, let examination): return examined(reference, examination, at: now)
+        case .checkpointFailed(let text):
             return end(ExitStatus(code: ExitStatus.failed, text: text), at: now)
         case .checkpointCompleted(let reference): return completed(reference, at: now)
         case .stop(let exitCode, let text):
@@ -172,7 +221,10 @@ package struct CoordinatorState: Sendable {
             return exit(
                 ExitStatus(code: ExitStatus.failed, text: "another coordinator with a later term runs this job"))
         }
-        if case .farewell(let status, _) = phase { return farewell(envelope, status) }
+        switch phase {
+        case .farewell(let status, _), .leaving(let status): return farewell(envelope, status)
+        default: break
+        }
         switch envelope.message {
         case .hello(let hello): return self.hello(hello, envelope, at: now)
         case .statusRequest, .control: return person(envelope, at: now)
@@ -188,8 +240,10 @@ package struct CoordinatorState: Sendable {
         }
         if let rank = servers.firstIndex(where: { $0?.incarnation == source }), servers[rank]!.state != .down {
             servers[rank]!.heard = now
+            let isBack = servers[rank]!.state == .lost
             servers[rank]!.state = .up
-            return serverSaid(envelope, rank: rank, at: now) + resolveIfGathered(at: now)
+            return (isBack ? [.warn("server \(rank) is heard again")] : [])
+                + serverSaid(envelope, rank: rank, at: now) + resolveIfGathered(at: now)
         }
         if case .leave = envelope.message { return [] }
         return refuse(source, .session, "this coordinator does not count the process among its members; say hello")
@@ -201,17 +255,23 @@ package struct CoordinatorState: Sendable {
         var effects: [Effect] = []
         if case .farewell(let status, let since) = phase {
             let haveLeft = !members.isEmpty && members.allSatisfy { $0.state != .up }
-            return haveLeft || now.since(since) >= timing.farewell ? exit(status) : []
+            return haveLeft || now.since(since) >= timing.farewell ? leave(status) : []
         }
+        if case .leaving = phase { return [] }
         for worker in workersByRank where worker.state == .up && now.since(worker.heard) >= timing.lost {
             workers[worker.incarnation]!.state = .lost
-            effects.append(.warn("worker \(worker.rank) is silent: its ticket is granted anew"))
+            effects.append(
+                .warn(
+                    "worker \(worker.rank) (pid \(worker.hello.pid) on \(worker.hello.host)) is silent: "
+                        + "its ticket is granted anew"))
             effects += forget(worker.incarnation, at: now)
         }
         for (rank, server) in servers.enumerated() {
             guard let server, server.state == .up, now.since(server.heard) >= timing.lost else { continue }
             servers[rank]!.state = .lost
-            effects.append(.warn("server \(rank) (pid \(server.hello.pid) on \(server.hello.host)) is silent"))
+            effects.append(
+                .warn(
+                    "server \(rank) (pid \(server.hello.pid) on \(server.hello.host)) is silent: the job waits for it"))
         }
         if let order, now.since(order.sent) >= timing.retry { effects += send(order, at: now) }
         if let saving, self.order == nil, now.since(saving.asked) >= timing.retry {
@@ -227,6 +287,7 @@ package struct CoordinatorState: Sendable {
             }
         }
         if case .running = phase { effects += takeSnapshotIfDue(at: now) }
+        effects += giveUpOnUnavailable(at: now)
         return effects + giveUpOnMissingServers(at: now)
     }
 
@@ -263,10 +324,10 @@ package struct CoordinatorState: Sendable {
             switch order.kind {
             case .reset(let base):
                 let reset = Reset(
-                    version: base?.version ?? 0, checkpoint: base?.path ?? "", rank: rank, servers: servers.count)
+                    version: base?.version ?? 0, base: base, rank: rank, servers: servers.count)
                 return [.send(envelope(.reset(reset), to: server.incarnation))]
             case .prepare(let attempts):
-                return [.send(envelope(.prepare(step: version, attempts: attempts), to: server.incarnation))]
+                return [.send(envelope(.prepare(step: version.nextStep, attempts: attempts), to: server.incarnation))]
             case .commit(let commit): return [.send(envelope(.commit(commit), to: server.incarnation))]
             case .snapshot: return orderSnapshot(rank, version: saving!.version)
             }

@@ -1,5 +1,8 @@
 // A job's state as a person or a program asks for it.
 
+import PSMessages
+import PSParameters
+
 package struct JobStatus: Sendable, Hashable, Codable {
     package enum State: String, Sendable, Hashable, Codable {
         case starting, running, recovering, finished, failed, stopped
@@ -50,10 +53,18 @@ package struct JobStatus: Sendable, Hashable, Codable {
         }
     }
 
+    /// Something a person should know, said once.
+    package struct Notice: Sendable, Hashable, Codable {
+        /// Counted from 1 within one start of the coordinator.
+        package var number: Int
+        package var text: String
+    }
+
     package var state: State
-    /// Commits so far.
-    package var step: UInt64
-    package var steps: UInt64
+    /// Commits so far: "step" for people and in JSON.
+    package var version: Version
+    /// The version with which the job is done.
+    package var lastVersion: Version
     package var epoch: Double
     /// Mean loss of the last step; nil before the first, and where it is not finite.
     package var loss: Double?
@@ -62,17 +73,23 @@ package struct JobStatus: Sendable, Hashable, Codable {
     package var imagesPerStep: Int
     /// Why it failed or stopped; empty otherwise.
     package var text: String
-    /// Step of the last complete checkpoint; nil before the first.
-    package var checkpoint: UInt64?
+    /// Version of the last complete checkpoint; nil before the first.
+    package var checkpoint: Version?
     /// Steps in a row whose gradient was not finite.
     package var nonFiniteSteps: Int
     package var generation: UInt32
     /// The plan of the engine in a line; nil in what earlier releases wrote.
     package var plan: String?
+    /// The latest ones; nil in what earlier releases wrote.
+    package var notices: [Notice]?
+    /// The exit code of an end that is under way.
+    package var ending: Int?
     package var processes: [Process]
 
     enum CodingKeys: String, CodingKey {
-        case state, step, steps, epoch, loss, text, checkpoint, generation, plan, processes
+        case state, epoch, loss, text, checkpoint, generation, plan, notices, ending, processes
+        case version = "step"
+        case lastVersion = "steps"
         case learningRate = "learning_rate"
         case imagesPerSecond = "images_per_second"
         case imagesPerStep = "images_per_step"
@@ -82,11 +99,11 @@ package struct JobStatus: Sendable, Hashable, Codable {
 
 /// One committed step, for progress and metrics.
 package struct StepReport: Sendable, Hashable, Codable {
-    /// Commits including this one.
-    package var step: UInt64
+    /// The version that the step made: "step" for people and in JSON.
+    package var version: Version
     package var epoch: Double
-    /// Since the coordinator's first grant.
-    package var elapsedSeconds: Double
+    /// Since the coordinator's first grant; nil where another start committed the step.
+    package var elapsedSeconds: Double?
     /// Mean over the step's tickets; nil where it is not finite.
     package var loss: Double?
     /// Share of the step's training images classified right.
@@ -99,11 +116,39 @@ package struct StepReport: Sendable, Hashable, Codable {
     package var skipped: Bool
 
     enum CodingKeys: String, CodingKey {
-        case step, epoch, loss, accuracy, skipped
+        case epoch, loss, accuracy, skipped
+        case version = "step"
         case elapsedSeconds = "elapsed_seconds"
         case learningRate = "learning_rate"
         case gradientNorm = "gradient_norm"
         case clipScale = "clip_scale"
         case imagesPerSecond = "images_per_second"
+    }
+}
+
+extension StepReport {
+    /// The report of a commit whose coordinator is gone: all but its times.
+    package init(_ committed: Replay.Committed, settings: CoordinatorSettings) {
+        self.init(
+            committed.commit, committed.contributions, norm: committed.norm, stepsPerEpoch: settings.stepsPerEpoch,
+            elapsedSeconds: nil, imagesPerSecond: 0)
+    }
+
+    init(
+        _ commit: Commit, _ contributions: [Contribution], norm: Double?, stepsPerEpoch: Double,
+        elapsedSeconds: Double?, imagesPerSecond: Double
+    ) {
+        let images = max(1, contributions.reduce(0) { $0 + $1.samples })
+        let loss = contributions.reduce(0) { $0 + $1.loss } / Double(contributions.count)
+        version = commit.step.after
+        epoch = Double(version.number) / stepsPerEpoch
+        self.elapsedSeconds = elapsedSeconds
+        self.loss = loss.isFinite ? loss : nil
+        accuracy = Double(contributions.reduce(0) { $0 + $1.correct }) / Double(images)
+        learningRate = Double(commit.learningRate)
+        gradientNorm = norm.flatMap { $0.isFinite ? $0 : nil }
+        clipScale = Double(commit.scale)
+        self.imagesPerSecond = imagesPerSecond
+        skipped = commit.skip
     }
 }

@@ -1,22 +1,13 @@
 // What the coordinator writes to its journal: the job's truth.
 
 import PSMessages
-
-/// A complete checkpoint.
-package struct CheckpointReference: Sendable, Hashable, Codable {
-    package var version: UInt64
-    /// Absolute path of its directory.
-    package var path: String
-
-    package init(version: UInt64, path: String) {
-        self.version = version
-        self.path = path
-    }
-}
+import PSParameters
 
 package enum JournalRecord: Sendable, Hashable, Codable {
-    /// The first record.
-    case header(job: UInt64, seed: UInt64, layoutDigest: UInt64)
+    /// The first record. The recipe: the settings that give the rest its meaning; nil in what earlier releases wrote.
+    case header(job: UInt64, seed: UInt64, layoutDigest: UInt64, recipe: [String: String]?)
+    /// The recipe of a job that an earlier release began.
+    case recipe([String: String])
     /// The identity of the plan in plan.json, when the job took it.
     case plan(identity: UInt64)
     /// A coordinator started, listening at this endpoint.
@@ -26,19 +17,40 @@ package enum JournalRecord: Sendable, Hashable, Codable {
     /// Servers load this checkpoint, or the initial values, as this generation; what came after it is void.
     case rollback(generation: UInt32, base: CheckpointReference?)
     /// The step's contributions, in ticket order, are decided.
-    case close(step: UInt64, contributions: [Contribution])
-    case commit(Commit)
-    case checkpoint(CheckpointReference)
+    case close(step: Step, contributions: [Contribution])
+    /// With the norm of the step's gradient; nil where it is not known.
+    case commit(Commit, norm: Double?)
+    /// A checkpoint is complete; of those before it only these are kept. Nil: all.
+    case checkpoint(CheckpointReference, keeping: [Version]?)
     /// A person asked for a stop when this many steps are committed.
-    case stopAfter(step: UInt64)
-    case finished(step: UInt64, exitCode: Int)
+    case stopAfter(version: Version)
+    /// A person wants the job to go on: a stop that was asked for before is void.
+    case resumed
+    /// The end is decided and saved.
+    case finished(version: Version, exitCode: Int)
+    /// Everybody was told of the end, and its coordinator leaves.
+    case ended
+    /// All that the records before come to: the journal begins anew with it.
+    case state(Replay)
+
+    // The journals of all releases say "step" where commits are counted.
+    enum StopAfterCodingKeys: String, CodingKey {
+        case version = "step"
+    }
+
+    enum FinishedCodingKeys: String, CodingKey {
+        case version = "step"
+        case exitCode
+    }
 }
 
 /// What a journal says when read from its start.
-package struct Replay: Sendable, Hashable {
+package struct Replay: Sendable, Hashable, Codable {
     package var job: UInt64 = 0
     package var seed: UInt64 = 0
     package var layoutDigest: UInt64 = 0
+    /// Nil for a job begun by a release that did not write it down.
+    package var recipe: [String: String]?
     /// Nil for a job begun by a release without plans.
     package var planIdentity: UInt64?
     package var term: UInt64 = 0
@@ -46,17 +58,18 @@ package struct Replay: Sendable, Hashable {
     package var kernels: Kernels?
     package var generation: UInt32 = 0
     /// Commits so far on the live history.
-    package var version: UInt64 = 0
+    package var version: Version = 0
     /// The last step that was closed, if it was not committed as far as the journal tells.
     package var openClose: [Contribution]?
     /// The commit that made `version`, if the journal has it.
-    package var lastCommit: Commit?
+    package var lastCommitted: Committed?
     /// Steps of the live history whose gradient was not finite, ascending.
-    package var skippedSteps: [UInt64] = []
-    /// Ascending by version, on the live history.
+    package var skippedSteps: [Step] = []
+    /// Those that are kept, ascending by version, on the live history.
     package var checkpoints: [CheckpointReference] = []
-    /// Until the job ends.
-    package var stopAfter: UInt64?
+    /// Until the job has ended or goes on.
+    package var stopAfter: Version?
+    /// The exit code of an end that is decided, until its coordinator has left or the job goes on.
     package var finished: Int?
 
     package struct Kernels: Sendable, Hashable, Codable {
@@ -68,44 +81,55 @@ package struct Replay: Sendable, Hashable {
         }
     }
 
+    /// A commit with what a report says of it.
+    package struct Committed: Sendable, Hashable, Codable {
+        package var commit: Commit
+        package var contributions: [Contribution]
+        package var norm: Double?
+    }
+
     package init() {}
 
     package mutating func apply(_ record: JournalRecord) {
         switch record {
-        case .header(let job, let seed, let layoutDigest):
+        case .header(let job, let seed, let layoutDigest, let recipe):
             self.job = job
             self.seed = seed
             self.layoutDigest = layoutDigest
+            self.recipe = recipe
+        case .recipe(let recipe): self.recipe = recipe
         case .plan(let identity): planIdentity = identity
         case .term(let term, let endpoint):
             self.term = term
             self.endpoint = endpoint
-            finished = nil
         case .kernels(let core, let hash): kernels = Kernels(core: core, hash: hash)
         case .rollback(let generation, let base):
             self.generation = generation
             version = base?.version ?? 0
             openClose = nil
-            lastCommit = nil
-            skippedSteps.removeAll { $0 >= version }
+            lastCommitted = nil
+            skippedSteps.removeAll { $0.before >= version }
             rollBack(&checkpoints, to: base)
         case .close(let step, let contributions):
             // A commit record may be missing (it is not synced); a later close proves it.
-            if step != version { lastCommit = nil }
-            version = step
+            if step.before != version { lastCommitted = nil }
+            version = step.before
             openClose = contributions
-        case .commit(let commit):
-            version = commit.step + 1
+        case .commit(let commit, let norm):
+            lastCommitted = Committed(
+                commit: commit, contributions: version == commit.step.before ? openClose ?? [] : [], norm: norm)
+            version = commit.step.after
             openClose = nil
-            lastCommit = commit
             if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
-        case .checkpoint(let reference):
-            checkpoints.removeAll { $0.version >= reference.version }
+        case .checkpoint(let reference, let kept):
+            checkpoints.removeAll { $0.version >= reference.version || kept?.contains($0.version) == false }
             checkpoints.append(reference)
-        case .stopAfter(let step): stopAfter = step
-        case .finished(_, let exitCode):
-            finished = exitCode
+        case .stopAfter(let version): stopAfter = version
+        case .finished(_, let exitCode): finished = exitCode
+        case .resumed, .ended:
             stopAfter = nil
+            finished = nil
+        case .state(let replay): self = replay
         }
     }
 }

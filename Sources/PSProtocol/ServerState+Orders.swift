@@ -39,9 +39,12 @@ extension ServerState {
         pendingPrepare = nil
     }
 
+    /// Whether every slice has every contribution of the step at hand.
+    private var hasEverything: Bool { owned.allSatisfy { folds[$0]!.folded == stepShape?.ticketsPerStep } }
+
     /// Answers a prepare once every slice has every contribution.
     mutating func answerPrepare() -> [Effect] {
-        guard let step = pendingPrepare, owned.allSatisfy({ folds[$0]!.folded == ticketsPerStep }) else { return [] }
+        guard let step = pendingPrepare, hasEverything else { return [] }
         let prepared = Prepared(
             step: step, isFinite: owned.allSatisfy { folds[$0]!.isFinite },
             norms: owned.map { Prepared.Norm(slice: $0, squared: folds[$0]!.squaredNorm) })
@@ -49,17 +52,15 @@ extension ServerState {
     }
 
     mutating func commit(_ commit: Commit) -> [Effect] {
-        if commit.step < version {
-            if commit.step + 1 == version, let lastCommit, commit != lastCommit {
+        if commit.step < version.nextStep {
+            if commit.step.after == version, let lastCommit, commit != lastCommit {
                 return leave(
                     "step \(commit.step) was committed here with other numbers than the coordinator's: start this server anew"
                 )
             }
             return [.sendToCoordinator(envelope(.applied(step: commit.step)))]
         }
-        guard commit.step == version, committing == nil,
-            owned.allSatisfy({ folds[$0]!.folded == ticketsPerStep })
-        else { return [] }
+        guard commit.step == version.nextStep, committing == nil, hasEverything else { return [] }
         committing = commit
         updatesLeft = owned.count
         if owned.isEmpty { return finishCommit(commit) }
@@ -68,13 +69,13 @@ extension ServerState {
 
     mutating func updated(_ slice: Int) -> [Effect] {
         guard let commit = committing else { return [] }
-        published[slice] = version + 1
+        published[slice] = commit.step.after
         updatesLeft -= 1
         return serveParked(slice) + (updatesLeft == 0 ? finishCommit(commit) : [])
     }
 
     mutating func finishCommit(_ commit: Commit) -> [Effect] {
-        version += 1
+        version = commit.step.after
         lastCommit = commit
         committing = nil
         clearStep()
@@ -84,7 +85,7 @@ extension ServerState {
         return [applied] + owned.flatMap { askAgain($0) }
     }
 
-    mutating func snapshot(_ version: UInt64) -> [Effect] {
+    mutating func snapshot(_ version: Version) -> [Effect] {
         if let saveReply, saveReply.version == version { return [.sendToCoordinator(envelope(saveReply.message))] }
         let acknowledge = Effect.sendToCoordinator(envelope(.snapshotting(version: version)))
         if saving == version { return [acknowledge] }
@@ -98,7 +99,7 @@ extension ServerState {
         return [.save(generation: generation, version: version), acknowledge]
     }
 
-    mutating func saveEnded(_ reply: Message, version: UInt64) -> [Effect] {
+    mutating func saveEnded(_ reply: Message, version: Version) -> [Effect] {
         saving = nil
         saveReply = (version, reply)
         return [.sendToCoordinator(envelope(reply))]

@@ -29,7 +29,7 @@ extension ServerState {
         }
     }
 
-    private mutating func pull(_ slice: Int, version: UInt64, worker: Incarnation) -> [Effect] {
+    private mutating func pull(_ slice: Int, version: Version, worker: Incarnation) -> [Effect] {
         guard let current = published[slice] else {
             return refuse(worker, .malformed, "slice \(slice) is not held here")
         }
@@ -59,7 +59,7 @@ extension ServerState {
     private mutating func push(
         _ attempt: Attempt, _ header: SliceHeader, worker: Incarnation, payloadBytes: Int
     ) -> [Effect] {
-        guard let layout, var fold = folds[header.index] else {
+        guard let layout, let stepShape, var fold = folds[header.index] else {
             return refuse(worker, .malformed, "slice \(header.index) is not held here")
         }
         let bytes = layout.slices[header.index].byteCount
@@ -67,19 +67,21 @@ extension ServerState {
             return refuse(
                 worker, .malformed, "slice \(header.index) has \(bytes) bytes, not \(payloadBytes)")
         }
-        let (step, rest) = attempt.ticket.quotientAndRemainder(dividingBy: UInt64(ticketsPerStep))
-        let place = Int(rest)
-        guard step == header.version, step == version || step == version + 1 else {
+        let place = stepShape.place(of: attempt.ticket)
+        let computedFrom = stepShape.step(of: attempt.ticket).before
+        guard computedFrom == header.version,
+            computedFrom == version || computedFrom == version.nextStep.after
+        else {
             return refuse(worker, .stale, "ticket \(attempt.ticket) is not of the step that is open here, \(version)")
         }
-        if step > version {
+        if computedFrom > version {
             // The commit is decided, other servers have published it, and it is still to come or under way here.
             early[header.index, default: [:]][place] = SliceFold.Declined(worker: worker, attempt: attempt)
             return []
         }
         let took = Effect.sendToWorker(worker, to(worker, .took(attempt, slice: header.index)))
         if fold.has(place) { return [took] + held(attempt, place: place, worker: worker) }
-        guard place == fold.folded || storedBytes + bytes <= bufferBytes else {
+        guard place == fold.next || storedBytes + bytes <= bufferBytes else {
             folds[header.index]!.declined[place] = SliceFold.Declined(worker: worker, attempt: attempt)
             return []
         }
@@ -93,26 +95,28 @@ extension ServerState {
     }
 
     /// Tells the sender when every slice of its ticket is here.
-    private func held(_ attempt: Attempt, place: Int, worker: Incarnation) -> [Effect] {
+    private func held(_ attempt: Attempt, place: Place, worker: Incarnation) -> [Effect] {
         taken[place] == owned.count ? [.sendToWorker(worker, to(worker, .held(attempt)))] : []
     }
 
     private mutating func foldNext(_ slice: Int) -> [Effect] {
-        guard let fold = folds[slice], !fold.isFolding, fold.stored.contains(fold.folded) else { return [] }
+        guard let stepShape, let fold = folds[slice], !fold.isFolding, fold.stored.contains(fold.next) else {
+            return []
+        }
         folds[slice]!.isFolding = true
         return [
             .fold(
-                generation: generation, slice: slice, place: fold.folded, isLast: fold.folded + 1 == ticketsPerStep)
+                generation: generation, slice: slice, place: fold.next, isLast: stepShape.isLast(fold.next))
         ]
     }
 
     mutating func folded(_ slice: Int, squaredNorm: Double, isFinite: Bool) -> [Effect] {
         guard var fold = folds[slice], let layout else { return [] }
-        fold.stored.remove(fold.folded)
+        fold.stored.remove(fold.next)
         fold.folded += 1
         fold.isFolding = false
         storedBytes -= layout.slices[slice].byteCount
-        if fold.folded == ticketsPerStep {
+        if fold.folded == stepShape?.ticketsPerStep {
             fold.squaredNorm = squaredNorm
             fold.isFinite = isFinite
         }
@@ -126,7 +130,7 @@ extension ServerState {
         var room = bufferBytes - storedBytes
         var effects: [Effect] = []
         for (place, declined) in fold.declined.sorted(by: { $0.key < $1.key }) {
-            guard place == fold.folded || room >= layout.slices[slice].byteCount else { break }
+            guard place == fold.next || room >= layout.slices[slice].byteCount else { break }
             room -= layout.slices[slice].byteCount
             folds[slice]!.declined[place] = nil
             effects.append(

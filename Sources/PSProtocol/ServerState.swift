@@ -11,15 +11,17 @@ package struct ServerState: Sendable {
         case otherVersion(String)
         case workerSaid(Envelope, payloadBytes: Int)
         /// The configuration of `.configure` was read.
-        case configured(ParameterLayout, ticketsPerStep: Int, bufferBytes: Int)
-        case configurationFailed(String)
+        case configured(ParameterLayout, StepShape, bufferBytes: Int)
+        /// - mayPass: whether another start may fare better.
+        case configurationFailed(String, mayPass: Bool)
         case loaded(generation: UInt32)
-        case loadFailed(generation: UInt32, String)
+        /// - isDamage: the checkpoint was read, and is not what it should be.
+        case loadFailed(generation: UInt32, String, isDamage: Bool)
         /// `.fold` is done. The norm is that of the aggregated gradient after the last fold, else 0.
         case folded(generation: UInt32, slice: Int, squaredNorm: Double, isFinite: Bool)
         case updated(generation: UInt32, slice: Int)
-        case saved(generation: UInt32, version: UInt64, [SavedFile])
-        case saveFailed(generation: UInt32, version: UInt64, String)
+        case saved(generation: UInt32, version: Version, [SavedFile])
+        case saveFailed(generation: UInt32, version: Version, String)
         /// A person asked this process to stop.
         case stopSignal
         /// Who started this process is gone: without a coordinator nobody will start one again.
@@ -35,13 +37,13 @@ package struct ServerState: Sendable {
         case configure(Welcome)
         case load(generation: UInt32, Reset, slices: [Int])
         /// Keep the frame of the push at hand.
-        case store(slice: Int, place: Int)
-        case fold(generation: UInt32, slice: Int, place: Int, isLast: Bool)
+        case store(slice: Int, place: Place)
+        case fold(generation: UInt32, slice: Int, place: Place, isLast: Bool)
         case update(generation: UInt32, slice: Int, Commit)
         /// Send the slice's published values, which are those of this version.
         case publish(to: Incarnation, Envelope, slice: Int)
         /// Write the current version to the part directory of this generation.
-        case save(generation: UInt32, version: UInt64)
+        case save(generation: UInt32, version: Version)
         /// Forget stored frames.
         case dropFrames
         case exit(ExitStatus)
@@ -66,7 +68,7 @@ package struct ServerState: Sendable {
     var term: UInt64 = 0
     var coordinator: Incarnation = 0
     package internal(set) var generation: UInt32 = 0
-    package internal(set) var version: UInt64 = 0
+    package internal(set) var version: Version = 0
     var heardCoordinator: MonotonicTime
     var lastHello: MonotonicTime?
     var lastHeartbeat: MonotonicTime?
@@ -74,7 +76,7 @@ package struct ServerState: Sendable {
 
     // The job.
     package internal(set) var layout: ParameterLayout?
-    var ticketsPerStep = 0
+    var stepShape: StepShape?
     var bufferBytes = 0
     /// Slices held here, ascending.
     package internal(set) var owned: [Int] = []
@@ -83,24 +85,24 @@ package struct ServerState: Sendable {
     var folds: [Int: SliceFold] = [:]
     var storedBytes = 0
     /// Slices taken so far, by place in the step.
-    var taken: [Int: Int] = [:]
+    var taken: [Place: Int] = [:]
     /// Pushes for the step after this one, by slice and place: those who made them are asked again when it opens.
-    var early: [Int: [Int: SliceFold.Declined]] = [:]
-    var pendingPrepare: UInt64?
+    var early: [Int: [Place: SliceFold.Declined]] = [:]
+    var pendingPrepare: Step?
     var committing: Commit?
     var updatesLeft = 0
     var lastCommit: Commit?
 
     // Readers.
     /// The version of each slice that is published.
-    var published: [Int: UInt64] = [:]
+    var published: [Int: Version] = [:]
     /// Readers of versions not published yet.
-    var parked: [Int: [Incarnation: UInt64]] = [:]
+    var parked: [Int: [Incarnation: Version]] = [:]
 
     // Snapshots.
-    var saving: UInt64?
+    var saving: Version?
     /// How the last save ended, said anew when the order is repeated.
-    var saveReply: (version: UInt64, message: Message)?
+    var saveReply: (version: Version, message: Message)?
 
     package init(hello: Hello, incarnation: Incarnation, timing: Timing = Timing(), at now: MonotonicTime) {
         self.hello = hello
@@ -122,32 +124,34 @@ package struct ServerState: Sendable {
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
-        case .otherVersion(let text): return isJoined ? [] : leave(text)
+        case .otherVersion(let text): return isJoined ? [] : leave(text, code: ExitStatus.refused)
         case .workerSaid(let envelope, let bytes): return workerSaid(envelope, payloadBytes: bytes)
-        case .configured(let layout, let ticketsPerStep, let bufferBytes):
+        case .configured(let layout, let stepShape, let bufferBytes):
             guard case .configuring(let welcome) = phase else { return [] }
             guard layout.digest == welcome.layoutDigest else {
                 return leave(
-                    "the coordinator's model has another layout than this release's: install the same release on every host"
-                )
+                    "the coordinator's model has another layout than this release's: install the same release on every host",
+                    code: ExitStatus.refused)
             }
             self.layout = layout
-            self.ticketsPerStep = ticketsPerStep
+            self.stepShape = stepShape
             self.bufferBytes = bufferBytes
             phase = .waiting
             return []
-        case .configurationFailed(let text): return leave(text)
+        case .configurationFailed(let text, let mayPass):
+            return leave(text, code: mayPass ? ExitStatus.failed : ExitStatus.refused)
         case .loaded(let generation):
             guard case .loading(let reset) = phase, generation == self.generation else { return [] }
             phase = .ready
             version = reset.version
             for slice in owned { published[slice] = version }
             return [.sendToCoordinator(envelope(.ready(version: version)))] + owned.flatMap { serveParked($0) }
-        case .loadFailed(let generation, let text):
+        case .loadFailed(let generation, let text, let isDamage):
             guard case .loading(let reset) = phase, generation == self.generation else { return [] }
             phase = .waiting
             return [
-                .sendToCoordinator(envelope(.failed(version: reset.version, text: text, whileSaving: false)))
+                .sendToCoordinator(envelope(
+                        .failed(version: reset.version, text: text, what: isDamage ? .damaged : .unavailable)))
             ]
         case .folded(let generation, let slice, let norm, let isFinite):
             guard generation == self.generation else { return [] }
@@ -160,7 +164,7 @@ package struct ServerState: Sendable {
             return saveEnded(.saved(version: version, files: files), version: version)
         case .saveFailed(let generation, let version, let text):
             guard generation == self.generation, saving == version else { return [] }
-            return saveEnded(.failed(version: version, text: text, whileSaving: true), version: version)
+            return saveEnded(.failed(version: version, text: text, what: .saving), version: version)
         case .stopSignal:
             stopAsked = stopAsked ?? now
             return []
@@ -197,7 +201,7 @@ package struct ServerState: Sendable {
         guard envelope.generation == generation, case .ready = phase else { return [] }
         switch envelope.message {
         case .prepare(let step, _):
-            guard step == version, committing == nil else { return [] }
+            guard step == version.nextStep, committing == nil else { return [] }
             pendingPrepare = step
             return answerPrepare()
         case .commit(let commit): return self.commit(commit)
@@ -230,7 +234,9 @@ package struct ServerState: Sendable {
             lastHello = nil
             return []
         default:
-            return leave("the coordinator refuses this server: \(refusal.text)")
+            return leave(
+                "the coordinator refuses this server: \(refusal.text)",
+                code: refusal.reason == .protocolVersion ? ExitStatus.refused : ExitStatus.failed)
         }
     }
 
@@ -266,7 +272,7 @@ package struct ServerState: Sendable {
         lastHeartbeat = now
         var heartbeat = Heartbeat()
         heartbeat.activity = activity
-        heartbeat.progress = version
+        heartbeat.progress = version.number
         return [.heartbeat(envelope(.heartbeat(heartbeat)))]
     }
 

@@ -1,18 +1,19 @@
 // How far the contributions to one slice have been added up, in ticket order.
 
 import PSMessages
+import PSParameters
 
 /// One slice's part of the step at hand, on the server that holds the slice.
 ///
 /// Contributions are added in ticket order whatever order they arrive in. The next one in order is always admitted;
 /// others wait in memory while there is room, else their sender is asked again later.
 struct SliceFold: Sendable, Hashable {
-    /// Contributions added; also the place in the step of the next one to add.
+    /// Contributions added.
     var folded = 0
     /// Places of contributions held but not yet added, the one being added included.
-    var stored: Set<Int> = []
+    var stored: Set<Place> = []
     /// Contributions that came when there was no room, by place.
-    var declined: [Int: Declined] = [:]
+    var declined: [Place: Declined] = [:]
     var isFolding = false
     var squaredNorm = 0.0
     var isFinite = true
@@ -22,5 +23,8 @@ struct SliceFold: Sendable, Hashable {
         var attempt: Attempt
     }
 
-    func has(_ place: Int) -> Bool { place < folded || stored.contains(place) }
+    /// The place of the next contribution to add; one past the last when all are added.
+    var next: Place { Place(folded) }
+
+    func has(_ place: Place) -> Bool { place < next || stored.contains(place) }
 }

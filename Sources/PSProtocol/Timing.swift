@@ -11,6 +11,8 @@ package struct Timing: Sendable, Hashable {
     package var bulkRetry = 5000
     /// Without any sign of life from the coordinator a process gives up, resumable.
     package var orphan = 60_000
+    /// How long a checkpoint that cannot be read is tried again before the job ends, its history untouched.
+    package var unavailable = 30_000
     /// How long a leaving coordinator waits for the others to say that they leave.
     package var farewell = 3000
 
@@ -32,6 +34,8 @@ package struct ExitStatus: Sendable, Hashable {
     }
 
     package static let failed = 1
+    /// Refused, for a reason that another try does not change (sysexits' EX_USAGE).
+    package static let refused = 64
     /// Stopped before the end, can be resumed.
     package static let preempted = 75
     package static let interrupted = 130

@@ -4,7 +4,7 @@ import PSMessages
 import PSParameters
 
 extension WorkerState {
-    mutating func begin(_ attempt: Attempt, version: UInt64, at now: MonotonicTime) -> [Effect] {
+    mutating func begin(_ attempt: Attempt, version: Version, at now: MonotonicTime) -> [Effect] {
         guard loadedVersion != version, let layout, let shardMap else { return compute(attempt, version: version) }
         phase = .pulling(attempt, version: version)
         loadedVersion = nil
@@ -23,7 +23,7 @@ extension WorkerState {
         missing.filter { map.serverOfSlice[$0] == server }.sorted()
     }
 
-    mutating func compute(_ attempt: Attempt, version: UInt64) -> [Effect] {
+    mutating func compute(_ attempt: Attempt, version: Version) -> [Effect] {
         phase = .computing(attempt, abandoned: false)
         loadedVersion = version
         granted = version

@@ -11,7 +11,8 @@ package struct WorkerState: Sendable {
         case serverSaid(Envelope)
         /// The configuration of `.configure` was read and the network built.
         case configured(ParameterLayout)
-        case configurationFailed(String)
+        /// - mayPass: whether another start may fare better.
+        case configurationFailed(String, mayPass: Bool)
         /// The gradient of this slice is final.
         case gradientReady(Attempt, slice: Int)
         case computed(Contribution)
@@ -43,7 +44,7 @@ package struct WorkerState: Sendable {
         case unconfigured
         case configuring(Welcome)
         case idle
-        case pulling(Attempt, version: UInt64)
+        case pulling(Attempt, version: Version)
         case computing(Attempt, abandoned: Bool)
         /// Computed; waiting until every server holds the ticket.
         case pushing(Contribution)
@@ -74,14 +75,15 @@ package struct WorkerState: Sendable {
 
     // Weights.
     /// The version whose slices are all in the network.
-    var loadedVersion: UInt64?
+    var loadedVersion: Version?
     var missing: Set<Int> = []
 
     /// Number of the last attempt that was counted; a late copy of its grant is no new one.
     var lastCounted: UInt64 = 0
 
     // The ticket at hand.
-    var granted: UInt64 = 0
+    /// The version it is computed with.
+    var granted: Version = 0
     /// Slices ready but not taken yet, by server.
     var untaken: [Int: Set<Int>] = [:]
     /// Servers that do not hold the whole ticket yet.
@@ -112,18 +114,19 @@ package struct WorkerState: Sendable {
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
-        case .otherVersion(let text): return isJoined ? [] : leave(text)
+        case .otherVersion(let text): return isJoined ? [] : leave(text, code: ExitStatus.refused)
         case .serverSaid(let envelope): return serverSaid(envelope, at: now)
         case .configured(let layout):
             guard case .configuring(let welcome) = phase else { return [] }
             guard layout.digest == welcome.layoutDigest else {
                 return leave(
-                    "the coordinator's model has another layout than this release's: install the same release on every host"
-                )
+                    "the coordinator's model has another layout than this release's: install the same release on every host",
+                    code: ExitStatus.refused)
             }
             self.layout = layout
             return connect() + becomeIdle(at: now)
-        case .configurationFailed(let text): return leave(text)
+        case .configurationFailed(let text, let mayPass):
+            return leave(text, code: mayPass ? ExitStatus.failed : ExitStatus.refused)
         case .gradientReady(let attempt, let slice):
             guard case .computing(attempt, abandoned: false) = phase else { return [] }
             return pushNew(attempt, slice, at: now)
@@ -212,11 +215,15 @@ package struct WorkerState: Sendable {
             // Perhaps a late answer to an earlier contribution: when the attempt still stands, it is granted again.
             guard case .contributing = phase, source == coordinator else { return [] }
             return becomeIdle(at: now)
-        default: return leave("the coordinator refuses this worker: \(refusal.text)")
+        default:
+            let isFinal = [.kernels, .protocolVersion].contains(refusal.reason)
+            return leave(
+                "the coordinator refuses this worker: \(refusal.text)",
+                code: isFinal ? ExitStatus.refused : ExitStatus.failed)
         }
     }
 
-    private mutating func grant(_ attempt: Attempt, version: UInt64, at now: MonotonicTime) -> [Effect] {
+    private mutating func grant(_ attempt: Attempt, version: Version, at now: MonotonicTime) -> [Effect] {
         guard shardMap != nil, attempt.number > lastCounted else { return [] }
         switch phase {
         case .idle: break

@@ -1,6 +1,7 @@
 // metrics.jsonl: a line for each step of the history that counts, each step once.
 
 import PSFiles
+import PSParameters
 import PSProtocol
 
 /// Appends the reports of steps to a run's metrics. Used by one thread at a time.
@@ -41,7 +42,7 @@ package final class Metrics: @unchecked Sendable {
 
     /// Appends a step's line, unless it is there: a coordinator that was started anew may decide a step again.
     package func append(_ report: StepReport) throws(StorageError) {
-        if let last = lines.last, last.step >= report.step { return }
+        if let last = lines.last, last.step >= report.version { return }
         let line = JSON.line(report)
         if file == nil { file = try run.files.create(run.metrics, keeping: end) }
         do throws(StorageError) {
@@ -51,7 +52,7 @@ package final class Metrics: @unchecked Sendable {
             file = nil
             throw error
         }
-        lines.append((report.step, end))
+        lines.append((report.version, end))
         end += line.count
     }
 

@@ -3,6 +3,7 @@
 import Glibc
 import PSCheckpoint
 import PSFiles
+import PSMessages
 import PSProtocol
 
 extension RunDirectory {

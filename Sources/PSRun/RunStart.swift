@@ -4,6 +4,7 @@
 import PSCheckpoint
 import PSFiles
 import PSMessages
+import PSParameters
 import PSProtocol
 
 /// A start of a job's coordinator.
@@ -95,7 +96,8 @@ package struct RunStart: Sendable {
                 manifest.job == String(replay.job, radix: 16), manifest.generation == Int(replay.generation)
             else { continue }
             try journal.append(
-                .checkpoint(CheckpointReference(version: version, generation: replay.generation)), sync: false)
+                .checkpoint(
+                    CheckpointReference(version: version, generation: replay.generation), keeping: nil), sync: false)
         }
     }
 }

@@ -49,6 +49,27 @@ package struct RunSummary: Sendable, Hashable, Codable {
         case exitCode = "exit_code"
     }
 
+    package init(
+        steps: UInt64, samples: UInt64, seconds: Double, imagesPerSecond: Double, finalLoss: Double?,
+        weightsSHA256: String?, stateSHA256: String?, workers: Int, servers: Int, ticketsByWorker: [String: Int],
+        plan: String?, exitCode: Int, checkpoint: String?
+    ) {
+        self.steps = steps
+        self.samples = samples
+        self.seconds = seconds
+        self.imagesPerSecond = imagesPerSecond
+        self.finalLoss = finalLoss
+        self.weightsSHA256 = weightsSHA256
+        self.stateSHA256 = stateSHA256
+        self.workers = workers
+        self.servers = servers
+        self.ticketsByWorker = ticketsByWorker
+        restarts = 0
+        self.plan = plan
+        self.exitCode = exitCode
+        self.checkpoint = checkpoint
+    }
+
     package func write(to run: RunDirectory) throws(StorageError) {
         try run.replace(run.summary, with: JSON.pretty(self))
     }

@@ -3,6 +3,7 @@
 import Foundation
 import Logging
 import PSConfiguration
+import PSMessages
 import PSModel
 import PSNode
 import PSParameters
@@ -58,7 +59,7 @@ package final class ServerNode {
         let layout = try ModelDescription(configuration.model).layout
         return ServedJob(
             store: SliceStore(layout: layout, configuration: configuration), run: run, nonce: welcome.nonce,
-            shape: StepShape(ticketsPerStep: configuration.train.ticketsPerStep),
+            shape: configuration.train.stepShape,
             bufferBytes: configuration.server.bufferBytes)
     }
 

@@ -87,7 +87,7 @@ package final class ServerPerformer {
         case .joined(let job):
             self.job = job
             return try handle(
-                .configured(job.store.layout, shape: job.shape, bufferBytes: job.bufferBytes), at: now)
+                .configured(job.store.layout, job.shape, bufferBytes: job.bufferBytes), at: now)
         case .loaded(let generation, let weights):
             guard generation == state.generation else { return nil }
             published = weights

@@ -72,7 +72,7 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
         let clipsTicket = configuration.optimizer.clipScope == .ticket && configuration.optimizer.clip > 0
         var waiting = layout.slices.map(\.pieces.count)
         let result = try network.step(
-            images: images.floats, labels: labels, random: random.stream(attempt.ticket), options: options,
+            images: images.floats, labels: labels, random: random.stream(attempt.ticket.number), options: options,
             gradients: gradients.floats
         ) { tensor in
             for slice in slices(of: tensor) {

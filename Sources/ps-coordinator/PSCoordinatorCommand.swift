@@ -26,7 +26,11 @@ struct PSCoordinatorCommand: ParsableCommand {
     @Option(help: "Where servers and workers reach the coordinator: tcp://HOST:PORT; a port of * is chosen free.")
     var bind: String = "tcp://127.0.0.1:*"
 
-    @Option(help: "A checkpoint directory to start from instead of the job's last state.")
+    @Option(
+        help: """
+            'last': go on with a job that was stopped; or a checkpoint's directory to go back to. Without it a stop that \
+            was asked for holds.
+            """)
     var resume: String?
 
     @Flag(help: "Stop when standard input ends (for a process that starts this one).")
@@ -46,7 +50,7 @@ struct PSCoordinatorCommand: ParsableCommand {
             }
             var options = CoordinatorOptions(
                 configuration: configuration, runDirectory: RunDirectory(runDir), bind: bind)
-            options.resumeFrom = resume
+            options.resume = resume.map { CoordinatorOptions.Resume($0) }
             options.lifeline = lifeline
             let status = try CoordinatorNode(options, logger: logger).run()
             return (status.code, status.text)

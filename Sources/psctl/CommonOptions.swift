@@ -28,6 +28,12 @@ struct ConfigurationOptions: ParsableArguments {
     /// Flags over environment over file over defaults.
     func configuration() throws(ConfigurationError) -> JobConfiguration { try configuration(over: path) }
 
+    /// Flags over environment over this text over defaults.
+    func configuration(overText text: String, of name: String) throws(ConfigurationError) -> JobConfiguration {
+        try JobConfiguration(
+            text: text, of: name, environment: ProcessInfo.processInfo.environment, assignments: assignments)
+    }
+
     /// Flags over environment over this file over defaults.
     func configuration(over path: String?) throws(ConfigurationError) -> JobConfiguration {
         try JobConfiguration(
@@ -40,9 +46,9 @@ struct RunDirectoryOption: ParsableArguments {
     @Option(name: .customLong("run-dir"), help: "The run's directory (default: runs/last).")
     var path: String?
 
-    func existing() throws(JobError) -> RunDirectory { try Self.existing(path) }
+    func existing() throws -> RunDirectory { try Self.existing(path) }
 
-    static func existing(_ path: String?) throws(JobError) -> RunDirectory { try RunDirectory.existing(path) }
+    static func existing(_ path: String?) throws -> RunDirectory { try RunDirectory.existing(path) }
 }
 
 /// `--threads` of a command that computes in its own process.
@@ -63,7 +69,7 @@ struct ThreadsOption: ParsableArguments {
 func write(_ text: String) {
     if !StandardStreams.write(text, to: STDOUT_FILENO) {
         StandardStreams.write("psctl: error: standard output cannot be written\n", to: STDERR_FILENO)
-        exit(ExitStatus.failed.rawValue)
+        exit(CommandExit.failed.rawValue)
     }
 }
 

@@ -18,6 +18,6 @@ struct DoctorCommand: ParsableCommand {
         let doctor = Doctor(
             configuration: try settings.configuration(), directory: FileManager.default.currentDirectoryPath)
         write(json.isOn ? Report.json(doctor) : doctor.text)
-        if !doctor.healthy { throw ExitCode(ExitStatus.failed.rawValue) }
+        if !doctor.healthy { throw ExitCode(CommandExit.failed.rawValue) }
     }
 }

@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import PSJob
 import PSMessages
+import PSParameters
 import PSProtocol
 import PSReport
 
@@ -58,7 +59,7 @@ struct StopCommand: ParsableCommand {
     var afterStep: UInt64 = 0
 
     func run() throws {
-        write(try RunningJob(run: directory.existing()).request(.stop(afterStep: afterStep)) + "\n")
+        write(try RunningJob(run: directory.existing()).request(.stop(after: Version(afterStep))) + "\n")
     }
 }
 

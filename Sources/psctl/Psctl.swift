@@ -37,11 +37,11 @@ struct Psctl: ParsableCommand {
         if let requested = error as? ExitCode { Foundation.exit(requested.rawValue) }
         if code == .success {
             print(fullMessage(for: error))
-            Foundation.exit(ExitStatus.succeeded.rawValue)
+            Foundation.exit(CommandExit.succeeded.rawValue)
         }
         var line = message(for: error)
         if code == .validationFailure { line += " (psctl --help says more)" }
         StandardStreams.write("psctl: error: \(line)\n", to: STDERR_FILENO)
-        Foundation.exit(code == .validationFailure ? code.rawValue : ExitStatus(for: error).rawValue)
+        Foundation.exit(code == .validationFailure ? code.rawValue : CommandExit(for: error).rawValue)
     }
 }

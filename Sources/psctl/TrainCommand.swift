@@ -2,7 +2,9 @@
 
 import ArgumentParser
 import Foundation
+import PSCheckpoint
 import PSConfiguration
+import PSCoordinator
 import PSJob
 import PSReport
 
@@ -32,24 +34,29 @@ struct TrainCommand: ParsableCommand {
     @OptionGroup var json: JSONOption
 
     func run() throws {
-        var configuration: JobConfiguration
-        // A resumed job keeps its settings but for those given now.
-        if resume == "last", settings.path == nil {
-            let former = try RunDirectoryOption.existing(runDir)
-            configuration = try settings.configuration(over: former.configuration)
-        } else {
-            configuration = try settings.configuration()
-        }
+        let resume = resume.map { CoordinatorOptions.Resume($0) }
+        let configuration = try resumedConfiguration(resume) ?? settings.configuration()
         if printConfig {
             write(configuration.resolvedYAML())
             return
         }
         let job = try TrainJob(
-            configuration: configuration, runDirectory: runDir,
-            resume: resume.map { $0 == "last" ? .last : .checkpoint($0) }, programs: Programs.directory,
+            configuration: configuration, runDirectory: runDir, resume: resume, programs: Programs.directory,
             progress: Progress())
         let summary = try job.train()
         write(json.isOn ? Report.json(summary) : summary.text)
         if summary.exitCode != 0 { throw ExitCode(Int32(summary.exitCode)) }
+    }
+
+    /// A resumed job keeps its settings but for those given now.
+    private func resumedConfiguration(_ resume: CoordinatorOptions.Resume?) throws -> JobConfiguration? {
+        guard settings.path == nil else { return nil }
+        switch resume {
+        case nil: return nil
+        case .last: return try settings.configuration(over: RunDirectoryOption.existing(runDir).configuration)
+        case .checkpoint(let path):
+            let manifest = try Manifest.read(from: path)
+            return try settings.configuration(overText: manifest.settings, of: "the settings of \(path)")
+        }
     }
 }

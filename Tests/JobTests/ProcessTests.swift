@@ -3,6 +3,7 @@
 import Foundation
 import PSCoordinator
 import PSJob
+import PSParameters
 import PSProtocol
 import PSRun
 import Testing
@@ -41,10 +42,10 @@ private func status(_ run: String) throws -> JobStatus {
 }
 
 /// Waits for a step, then gives a process of the run.
-private func pid(_ role: String, of run: String, afterStep step: UInt64) throws -> pid_t {
+private func pid(_ role: String, of run: String, at version: Version) throws -> pid_t {
     var found: Int?
-    eventually("no \(role) is up at step \(step)") {
-        guard let now = try? status(run), now.state == .running, now.step >= step else { return false }
+    eventually("no \(role) is up at step \(version)") {
+        guard let now = try? status(run), now.state == .running, now.version >= version else { return false }
         found = now.processes.first { $0.role == role && $0.state == .up }?.pid
         return found != nil
     }
@@ -117,7 +118,7 @@ struct ProcessTests {
         let scratch = try Scratch()
         let run = scratch.file("run")
         let first = try train(run)
-        _ = try pid("worker", of: run, afterStep: 1)
+        _ = try pid("worker", of: run, at: 1)
         let stop = try psctl("stop", "--run-dir", run, "--after-step", "6")
         #expect(stop.code == 0, "\(stop.errors)")
         #expect(try summary(first.finish(), code: 75).steps == 6)
@@ -130,7 +131,7 @@ struct ProcessTests {
         let scratch = try Scratch()
         let run = scratch.file("run")
         let job = try train(run)
-        kill(try pid(role, of: run, afterStep: 2), SIGKILL)
+        kill(try pid(role, of: run, at: 2), SIGKILL)
         let result = try summary(job.finish(within: 90))
         try expectCalm(result)
         #expect(result.restarts == 1)
@@ -141,7 +142,7 @@ struct ProcessTests {
         let scratch = try Scratch()
         let run = scratch.file("run")
         let job = try train(run)
-        _ = try pid("server", of: run, afterStep: 1)
+        _ = try pid("server", of: run, at: 1)
         kill(pid_t(job.pid), signal)
         let stopped = try summary(job.finish(within: 15), code: code)
         #expect(stopped.steps >= 1)
@@ -152,7 +153,7 @@ struct ProcessTests {
         let scratch = try Scratch()
         let run = scratch.file("run")
         let job = try train(run)
-        let coordinator = try pid("coordinator", of: run, afterStep: 1)
+        let coordinator = try pid("coordinator", of: run, at: 1)
         kill(coordinator, SIGSTOP)
         let asked = Date.now
         let still = try status(run)
@@ -179,7 +180,7 @@ struct ProcessTests {
         let scratch = try Scratch()
         let run = scratch.file("run")
         let job = try train(run)
-        _ = try pid("server", of: run, afterStep: 1)
+        _ = try pid("server", of: run, at: 1)
         let before = try status(run)
         kill(pid_t(job.pid), SIGKILL)
         eventually(within: 10, "children are still there") {
@@ -187,7 +188,7 @@ struct ProcessTests {
         }
         let after = try status(run)
         #expect(after.state == .stopped)
-        #expect(after.checkpoint == after.step)
+        #expect(after.checkpoint == after.version)
         try expectCalm(summary(train(run, "--resume", "last").finish()))
         _ = try? job.finish()
     }

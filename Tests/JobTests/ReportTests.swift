@@ -4,6 +4,7 @@ import Foundation
 import PSEvaluation
 import PSJob
 import PSModel
+import PSParameters
 import PSProtocol
 import PSReport
 import Testing
@@ -28,7 +29,7 @@ import Testing
             """
         var status = try JSONDecoder().decode(JobStatus.self, from: Data(json.utf8))
         #expect(Progress.line(status).contains("5:20 left"))
-        status.steps = UInt64(Int.max)
+        status.lastVersion = Version(UInt64(Int.max))
         #expect(!Progress.line(status).contains("left"))
         #expect(!Progress.bar(status, columns: 100).contains("left"))
     }

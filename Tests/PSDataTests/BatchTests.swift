@@ -1,14 +1,15 @@
 // Tickets: every sample once an epoch, the same bytes for the same ticket, pictures where the settings put them.
 
 import PSData
+import PSParameters
 import Testing
 
 @Test(arguments: [(10, 10), (10, 3), (7, 4), (5, 13), (1, 3), (100, 32)])
 func everySampleOnceAnEpoch(sampleCount: Int, batch: Int) {
     let stream = SampleStream(seed: 7, sampleCount: sampleCount, batch: batch)
     let epochs = 6
-    let tickets = UInt64((epochs * sampleCount + batch - 1) / batch)
-    let samples = (0..<tickets).flatMap { stream.samples(ofTicket: $0) }
+    let tickets = (0..<UInt64((epochs * sampleCount + batch - 1) / batch)).map(Ticket.init)
+    let samples = tickets.flatMap { stream.samples(of: $0) }
     for epoch in 0..<epochs {
         #expect(samples[epoch * sampleCount..<(epoch + 1) * sampleCount].sorted() == Array(0..<sampleCount))
     }
@@ -17,27 +18,27 @@ func everySampleOnceAnEpoch(sampleCount: Int, batch: Int) {
         #expect(
             samples[..<sampleCount]
                 != SampleStream(seed: 8, sampleCount: sampleCount, batch: sampleCount)
-                .samples(ofTicket: 0)[...])
+                .samples(of: 0)[...])
     }
     // Asked in any order, by anyone, the answer is the same.
     let another = SampleStream(seed: 7, sampleCount: sampleCount, batch: batch)
-    for ticket in (0..<tickets).reversed() {
-        let start = Int(ticket) * batch
-        #expect(another.samples(ofTicket: ticket) == Array(samples[start..<start + batch]))
+    for ticket in tickets.reversed() {
+        let start = Int(ticket.number) * batch
+        #expect(another.samples(of: ticket) == Array(samples[start..<start + batch]))
     }
-    #expect(stream.samples(ofTicket: .max).count == batch)
+    #expect(stream.samples(of: Ticket(.max)).count == batch)
 }
 
 /// Over many epochs every sample comes first about equally often.
 @Test func permutationsAreUniform() {
     let stream = SampleStream(seed: 3, sampleCount: 5, batch: 5)
     var first = [Int](repeating: 0, count: 5)
-    for epoch in 0..<5000 { first[stream.samples(ofTicket: UInt64(epoch))[0]] += 1 }
+    for epoch in 0..<5000 { first[stream.samples(of: Ticket(UInt64(epoch)))[0]] += 1 }
     // 1000 each, deviation 28.
     #expect(first.allSatisfy { abs($0 - 1000) < 120 })
 }
 
-private func batch(_ maker: BatchMaker, ticket: UInt64) throws -> (images: [Float], labels: [Int32]) {
+private func batch(_ maker: BatchMaker, ticket: Ticket) throws -> (images: [Float], labels: [Int32]) {
     var images = [Float](repeating: .nan, count: maker.batch * maker.imageElements)
     var labels = [Int32](repeating: -1, count: maker.batch)
     try maker.fill(ticket: ticket, images: &images, labels: &labels)
@@ -61,12 +62,13 @@ private func plain(_ maker: BatchMaker, _ samples: Range<Int>) throws -> [Float]
         BatchMaker(source: FormulaSource(), imageSize: 8, settings: settings, seed: seed, batch: 4)
     }
     let first = maker(seed: 1)
-    let expected = try (0..<6).map { try batch(first, ticket: $0) }
+    let tickets = (0..<6).map(Ticket.init)
+    let expected = try tickets.map { try batch(first, ticket: $0) }
     let second = maker(seed: 1)
-    for ticket in (0..<6).reversed() {
-        let again = try batch(second, ticket: UInt64(ticket))
-        #expect(again == expected[ticket])
-        #expect(again.labels == second.stream.samples(ofTicket: UInt64(ticket)).map { Int32($0 % 2) })
+    for ticket in tickets.reversed() {
+        let again = try batch(second, ticket: ticket)
+        #expect(again == expected[Int(ticket.number)])
+        #expect(again.labels == second.stream.samples(of: ticket).map { Int32($0 % 2) })
         #expect(again.images.allSatisfy { $0 >= -1 && $0 <= 1 })
     }
     #expect(try batch(maker(seed: 2), ticket: 0).images != expected[0].images)
@@ -157,7 +159,7 @@ private func plain(_ maker: BatchMaker, _ samples: Range<Int>) throws -> [Float]
     }
     #expect(expected.count == 18)
     for ticket in 0..<1800 {
-        let image = try batch(maker, ticket: UInt64(ticket)).images
+        let image = try batch(maker, ticket: Ticket(UInt64(ticket))).images
         #expect(expected[image] != nil)
         expected[image]? += 1
     }

@@ -17,7 +17,7 @@ private let messages: [Message] = {
     var heartbeat = Heartbeat()
     heartbeat.bytesSent = 1 << 40
     heartbeat.activity = "ticket 7: computing"
-    let attempt = Attempt(ticket: 1 << 33, number: 2)
+    let attempt = Attempt(ticket: 8_589_934_592, number: 2)
     return [
         .hello(server), .hello(worker),
         .welcome(
@@ -36,7 +36,7 @@ private let messages: [Message] = {
         .commit(commit), .applied(step: 4), .snapshot(version: 6), .snapshotting(version: 6),
         .saved(version: 6, files: [SavedFile(name: "a", content: "weights", bytes: 5, sha256: "00")]),
         .failed(version: 2, text: "disk full", whileSaving: true), .finish(exitCode: 130, text: "by a signal"),
-        .leave(text: "stopped by a signal"), .statusRequest, .status(json: "{}"), .control(.stop(afterStep: 5)),
+        .leave(text: "stopped by a signal"), .statusRequest, .status(json: "{}"), .control(.stop(after: 5)),
         .control(.checkpoint), .controlReply(ok: true, text: ""),
     ]
 }()
@@ -61,14 +61,16 @@ func roundTrip(index: Int) throws {
 private func slice(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) } }
 
 private func push(seed: UInt64, index: Int = 7) -> Envelope {
-    envelope(.push(Attempt(ticket: seed, number: seed << 40), SliceHeader(index: index, version: seed % 2)), seed: seed)
+    envelope(
+        .push(Attempt(ticket: Ticket(seed), number: seed << 40), SliceHeader(index: index, version: Version(seed % 2))),
+        seed: seed)
 }
 
 @Test(arguments: [0, 4, 100, 127, 128, 16_384, 4 << 20])
 func aSliceTravelsBesideItsHead(count: Int) throws {
     let values = slice(count)
     for seed in 0..<UInt64(count > 1 << 20 ? 3 : 40) {
-        for sent in [push(seed: seed), envelope(.publish(SliceHeader(index: 0, version: seed)), seed: seed)] {
+        for sent in [push(seed: seed), envelope(.publish(SliceHeader(index: 0, version: Version(seed))), seed: seed)] {
             let head = values.withUnsafeBytes { sent.encoded(values: $0) }
             #expect(head.count < 120)
             #expect(try head.withUnsafeBytes { try Envelope.decode($0, payloadCount: count) } == sent)
@@ -130,7 +132,7 @@ func aSliceTravelsBesideItsHead(count: Int) throws {
     let orders = [(rank: 0, servers: 0), (2, 2), (0, Int(UInt32.max))].map {
         Reset(version: 0, checkpoint: "", rank: $0.rank, servers: $0.servers)
     }
-    for order in orders + [Reset(version: .max, checkpoint: "", rank: 0, servers: 1)] {
+    for order in orders + [Reset(version: Version(.max), checkpoint: "", rank: 0, servers: 1)] {
         let bytes = envelope(.reset(order), seed: 1).encoded()
         #expect(throws: MessageError.self) { try bytes.withUnsafeBytes { try Envelope.decode($0) } }
     }

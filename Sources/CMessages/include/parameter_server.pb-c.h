@@ -32,6 +32,7 @@ typedef struct Ps__Took Ps__Took;
 typedef struct Ps__Held Ps__Held;
 typedef struct Ps__Resend Ps__Resend;
 typedef struct Ps__Reset Ps__Reset;
+typedef struct Ps__Checkpoint Ps__Checkpoint;
 typedef struct Ps__Ready Ps__Ready;
 typedef struct Ps__Prepare Ps__Prepare;
 typedef struct Ps__Prepared Ps__Prepared;
@@ -99,6 +100,21 @@ typedef enum _Ps__Refusal__Reason {
   PS__REFUSAL__REASON__STALE = 10
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PS__REFUSAL__REASON)
 } Ps__Refusal__Reason;
+typedef enum _Ps__Failed__What {
+  /*
+   * loading: could not be read, which may pass
+   */
+  PS__FAILED__WHAT__UNAVAILABLE = 0,
+  /*
+   * could not be written
+   */
+  PS__FAILED__WHAT__SAVING = 1,
+  /*
+   * loading: was read, and is not what it should be
+   */
+  PS__FAILED__WHAT__DAMAGED = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PS__FAILED__WHAT)
+} Ps__Failed__What;
 typedef enum _Ps__Control__Kind {
   PS__CONTROL__KIND__UNKNOWN = 0,
   PS__CONTROL__KIND__STOP = 1,
@@ -461,19 +477,39 @@ struct  Ps__Resend
 
 
 /*
- * Load version `version` of the generation in the envelope: from the checkpoint, or the initial values when empty.
+ * Load version `version` of the generation in the envelope: from the checkpoint, or the initial values without one.
  */
 struct  Ps__Reset
 {
   ProtobufCMessage base;
   uint64_t version;
-  char *checkpoint;
+  Ps__Checkpoint *from;
   uint32_t rank;
   uint32_t servers;
 };
 #define PS__RESET__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__reset__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, 0, 0 }
+    , 0, NULL, 0, 0 }
+
+
+/*
+ * A complete checkpoint, of the Reset's version.
+ */
+struct  Ps__Checkpoint
+{
+  ProtobufCMessage base;
+  /*
+   * Its directory, when it is another run's; empty: below the run directory, wherever that is.
+   */
+  char *foreign;
+  /*
+   * The generation that wrote it, plus 1; 0 when it is not known.
+   */
+  uint32_t generation_plus_one;
+};
+#define PS__CHECKPOINT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&ps__checkpoint__descriptor) \
+    , (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Ps__Ready
@@ -607,11 +643,11 @@ struct  Ps__Failed
   ProtobufCMessage base;
   uint64_t version;
   char *text;
-  protobuf_c_boolean while_saving;
+  Ps__Failed__What what;
 };
 #define PS__FAILED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__failed__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, 0 }
+    , 0, (char *)protobuf_c_empty_string, PS__FAILED__WHAT__UNAVAILABLE }
 
 
 /*
@@ -1029,6 +1065,25 @@ Ps__Reset *
 void   ps__reset__free_unpacked
                      (Ps__Reset *message,
                       ProtobufCAllocator *allocator);
+/* Ps__Checkpoint methods */
+void   ps__checkpoint__init
+                     (Ps__Checkpoint         *message);
+size_t ps__checkpoint__get_packed_size
+                     (const Ps__Checkpoint   *message);
+size_t ps__checkpoint__pack
+                     (const Ps__Checkpoint   *message,
+                      uint8_t             *out);
+size_t ps__checkpoint__pack_to_buffer
+                     (const Ps__Checkpoint   *message,
+                      ProtobufCBuffer     *buffer);
+Ps__Checkpoint *
+       ps__checkpoint__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   ps__checkpoint__free_unpacked
+                     (Ps__Checkpoint *message,
+                      ProtobufCAllocator *allocator);
 /* Ps__Ready methods */
 void   ps__ready__init
                      (Ps__Ready         *message);
@@ -1427,6 +1482,9 @@ typedef void (*Ps__Resend_Closure)
 typedef void (*Ps__Reset_Closure)
                  (const Ps__Reset *message,
                   void *closure_data);
+typedef void (*Ps__Checkpoint_Closure)
+                 (const Ps__Checkpoint *message,
+                  void *closure_data);
 typedef void (*Ps__Ready_Closure)
                  (const Ps__Ready *message,
                   void *closure_data);
@@ -1509,6 +1567,7 @@ extern const ProtobufCMessageDescriptor ps__took__descriptor;
 extern const ProtobufCMessageDescriptor ps__held__descriptor;
 extern const ProtobufCMessageDescriptor ps__resend__descriptor;
 extern const ProtobufCMessageDescriptor ps__reset__descriptor;
+extern const ProtobufCMessageDescriptor ps__checkpoint__descriptor;
 extern const ProtobufCMessageDescriptor ps__ready__descriptor;
 extern const ProtobufCMessageDescriptor ps__prepare__descriptor;
 extern const ProtobufCMessageDescriptor ps__prepared__descriptor;
@@ -1519,6 +1578,7 @@ extern const ProtobufCMessageDescriptor ps__snapshotting__descriptor;
 extern const ProtobufCMessageDescriptor ps__saved__descriptor;
 extern const ProtobufCMessageDescriptor ps__saved__file__descriptor;
 extern const ProtobufCMessageDescriptor ps__failed__descriptor;
+extern const ProtobufCEnumDescriptor    ps__failed__what__descriptor;
 extern const ProtobufCMessageDescriptor ps__finish__descriptor;
 extern const ProtobufCMessageDescriptor ps__leave__descriptor;
 extern const ProtobufCMessageDescriptor ps__status_request__descriptor;

@@ -15,7 +15,7 @@ struct CoordinatorBench {
 
     /// - Parameter replay: what an earlier coordinator left; nil: a new job.
     init(
-        servers: Int = 1, ticketsPerStep: Int = 2, steps: UInt64 = 10, replay: Replay? = nil,
+        servers: Int = 1, ticketsPerStep: Int = 2, steps: Version = 10, replay: Replay? = nil,
         incarnation: Incarnation = 1000, nonFiniteLimit: Int = 3
     ) {
         self.incarnation = incarnation
@@ -25,7 +25,8 @@ struct CoordinatorBench {
         let settings = CoordinatorSettings(
             configuration: "yaml", runDirectory: "/run", nonce: "n", layoutDigest: Layouts.few.digest,
             plan: "plan", planSummary: "direct", sliceCount: 2,
-            serverCount: servers, ticketsPerStep: ticketsPerStep, samplesPerTicket: 4, steps: steps, stepsPerEpoch: 5,
+            serverCount: servers, stepShape: StepShape(ticketsPerStep: ticketsPerStep), samplesPerTicket: 4,
+            lastVersion: steps, stepsPerEpoch: 5,
             checkpointEverySteps: 0, checkpointEverySeconds: 0, nonFiniteLimit: nonFiniteLimit, rule: Arithmetic.rule)
         state = CoordinatorState(
             settings: settings, identity: Hello(role: .coordinator, host: "h", pid: 1, rank: 0),
@@ -67,7 +68,7 @@ struct CoordinatorBench {
 
     /// A server that kept its memory comes back.
     mutating func serverReturns(
-        _ source: Incarnation, rank: Int, generation: UInt32, version: UInt64, lastCommit: Commit? = nil
+        _ source: Incarnation, rank: Int, generation: UInt32, version: Version, lastCommit: Commit? = nil
     ) -> [CoordinatorState.Effect] {
         var hello = Hello(role: .server, host: "s", pid: 3, rank: rank)
         hello.memory = Hello.Memory(version: version, lastCommit: lastCommit)
@@ -84,7 +85,7 @@ struct CoordinatorBench {
     // MARK: Whole passages
 
     /// Servers 1, 2, ... load the base and save step 0; then workers 11, 12, ... join.
-    static func running(servers: Int = 1, workers: Int = 1, ticketsPerStep: Int = 2, steps: UInt64 = 10) -> Self {
+    static func running(servers: Int = 1, workers: Int = 1, ticketsPerStep: Int = 2, steps: Version = 10) -> Self {
         var bench = CoordinatorBench(servers: servers, ticketsPerStep: ticketsPerStep, steps: steps)
         for server in 1...servers { _ = bench.serverStarts(Incarnation(server), rank: server - 1) }
         _ = bench.durable()
@@ -94,7 +95,7 @@ struct CoordinatorBench {
         return bench
     }
 
-    mutating func saves(_ version: UInt64, servers: Int) {
+    mutating func saves(_ version: Version, servers: Int) {
         for server in 1...servers {
             _ = says(.snapshotting(version: version), from: Incarnation(server))
             _ = says(.saved(version: version, files: []), from: Incarnation(server))
@@ -114,7 +115,7 @@ struct CoordinatorBench {
 
     /// The whole step, by worker 11 and all servers.
     mutating func commits(isFinite: Bool = true, servers: Int = 1) -> [CoordinatorState.Effect] {
-        let step = state.version
+        let step = state.version.nextStep
         _ = contributesAll()
         _ = durable()
         var decision: [CoordinatorState.Effect] = []

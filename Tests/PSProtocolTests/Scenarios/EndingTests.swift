@@ -1,13 +1,14 @@
 // How jobs end: at the last step, on request, by failure; whoever is there or not.
 
 import PSMessages
+import PSParameters
 import PSProtocol
 import Testing
 
 @Suite struct EndingTests {
-    private func finishes(_ bench: inout CoordinatorBench, version: UInt64, code: Int) {
+    private func finishes(_ bench: inout CoordinatorBench, version: Version, code: Int) {
         bench.saves(version, servers: 1)
-        #expect(bench.journal.last == .finished(step: version, exitCode: code))
+        #expect(bench.journal.last == .finished(version: version, exitCode: code))
         let told = bench.durable().sent.filter { if case .finish(code, _) = $0.message { true } else { false } }.map(
             \.to)
         #expect(told == [1, 11])
@@ -54,12 +55,12 @@ import Testing
 
     @Test func stopAfterAStep() {
         var bench = CoordinatorBench.running()
-        _ = bench.says(.control(.stop(afterStep: 2)), from: 99)
+        _ = bench.says(.control(.stop(after: 2)), from: 99)
         // A coordinator started anew remembers it until the job has ended.
         var replay = Replay()
         for record in bench.journal { replay.apply(record) }
         #expect(replay.stopAfter == 2)
-        replay.apply(.finished(step: 2, exitCode: 75))
+        replay.apply(.finished(version: 2, exitCode: 75))
         #expect(replay.stopAfter == nil)
         #expect(!bench.commits().sent.contains { $0.message == .snapshot(version: 1) })
         #expect(bench.commits().sent.contains { $0.message == .snapshot(version: 2) })

@@ -7,6 +7,8 @@ import PSProtocol
 
 let coordinatorID: Incarnation = 1000
 
+let twoTickets = StepShape(ticketsPerStep: 2)
+
 func welcome(digest: UInt64 = Layouts.few.digest) -> Message {
     .welcome(
         Welcome(
@@ -25,7 +27,7 @@ struct ServerBench {
     static func ready(bufferBytes: Int = 1 << 20) -> ServerBench {
         var bench = ServerBench()
         _ = bench.orders(welcome(), generation: 0)
-        _ = bench.happens(.configured(Layouts.few, ticketsPerStep: 2, bufferBytes: bufferBytes))
+        _ = bench.happens(.configured(Layouts.few, twoTickets, bufferBytes: bufferBytes))
         _ = bench.orders(.reset(Reset(version: 0, checkpoint: "", rank: 0, servers: 1)))
         _ = bench.happens(.loaded(generation: 1))
         return bench
@@ -60,12 +62,13 @@ struct ServerBench {
                 payloadBytes: payload))
     }
 
-    mutating func pushes(_ ticket: UInt64, _ slice: Int, from worker: Incarnation = 11, number: UInt64 = 1)
+    mutating func pushes(_ ticket: Ticket, _ slice: Int, from worker: Incarnation = 11, number: UInt64 = 1)
         -> [ServerState.Effect]
     {
         asks(
-            .push(Attempt(ticket: ticket, number: number), SliceHeader(index: slice, version: ticket / 2)), from: worker
-        )
+            .push(
+                Attempt(ticket: ticket, number: number),
+                SliceHeader(index: slice, version: twoTickets.step(of: ticket).before)), from: worker)
     }
 
     /// The fold that is under way ends.
@@ -75,9 +78,9 @@ struct ServerBench {
 
     /// Both tickets of the open step arrive and are folded.
     mutating func takesAll() {
-        for place in 0..<UInt64(2) {
+        for ticket in twoTickets.tickets(of: state.version.nextStep) {
             for slice in 0..<2 {
-                _ = pushes(2 * state.version + place, slice)
+                _ = pushes(ticket, slice)
                 _ = folds(slice)
             }
         }
@@ -108,7 +111,7 @@ extension [ServerState.Effect] {
         }
     }
 
-    var folds: [Int] { compactMap { if case .fold(_, _, let place, _) = $0 { place } else { nil } } }
+    var folds: [Place] { compactMap { if case .fold(_, _, let place, _) = $0 { place } else { nil } } }
 
     var exit: ExitStatus? { lazy.compactMap { if case .exit(let status) = $0 { status } else { nil } }.first }
 }
@@ -136,8 +139,9 @@ struct WorkerBench {
 
     static func computing(_ attempt: Attempt) -> WorkerBench {
         var bench = WorkerBench.idle()
-        _ = bench.hears(.grant(attempt, version: attempt.ticket / 2))
-        _ = bench.hearsServer(1, .publish(SliceHeader(index: 0, version: attempt.ticket / 2)))
+        let version = twoTickets.step(of: attempt.ticket).before
+        _ = bench.hears(.grant(attempt, version: version))
+        _ = bench.hearsServer(1, .publish(SliceHeader(index: 0, version: version)))
         return bench
     }
 

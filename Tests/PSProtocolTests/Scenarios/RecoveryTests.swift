@@ -2,6 +2,7 @@
 
 import Foundation
 import PSMessages
+import PSParameters
 import PSProtocol
 import Testing
 
@@ -21,7 +22,7 @@ import Testing
         return CoordinatorBench(servers: 2, replay: replay, incarnation: 2000)
     }
 
-    private func commit(_ step: UInt64) -> Commit {
+    private func commit(_ step: Step) -> Commit {
         Commit(
             step: step, scale: Arithmetic.rule.clip([0, 0]).scale, learningRate: Arithmetic.rule.learningRate(step),
             averageDecay: Arithmetic.rule.averageDecay(step), skip: false)
@@ -70,7 +71,7 @@ import Testing
     @Test func memoryThatDoesNotFitIsRolledBack() {
         // (generation, version, version) that one of two servers may hold, none of which the journal explains.
         for (generation, first, second) in [(1, 1, 2), (1, 3, 3), (2, 1, 1), (0, 1, 1), (1, 0, 2)]
-            as [(UInt32, UInt64, UInt64)]
+            as [(UInt32, Version, Version)]
         {
             var later = successor(of: closedStepOne(committed: false))
             _ = later.serverReturns(1, rank: 0, generation: 1, version: first)
@@ -78,6 +79,18 @@ import Testing
             #expect(effects.records == [.rollback(generation: 2, base: base)])
             #expect(effects.sent.allSatisfy { if case .reset = $0.message { false } else { true } }, "durable first")
             #expect(later.durable().sent.filter { if case .reset = $0.message { true } else { false } }.count == 2)
+        }
+    }
+
+    /// Numbers of a server that speaks nonsense: no arithmetic may stop the coordinator.
+    @Test func memoryOfTheLargestNumbersIsRolledBack() {
+        let largest = commit(Step(.max))
+        // With two versions apart and without the journal's record, the commits that servers name are looked through.
+        for (dropped, first, second) in [(0, Version(.max), Version(.max)), (1, 1, 0)] as [(Int, Version, Version)] {
+            var later = successor(of: closedStepOne(committed: false), dropping: dropped)
+            _ = later.serverReturns(1, rank: 0, generation: 1, version: first, lastCommit: largest)
+            let effects = later.serverReturns(2, rank: 1, generation: 1, version: second, lastCommit: largest)
+            #expect(effects.records == [.rollback(generation: 2, base: base)])
         }
     }
 
@@ -165,9 +178,34 @@ import Testing
             .kernels(core: "Haswell", hash: 5),
             .rollback(generation: 2, base: nil), .rollback(generation: 3, base: base),
             .close(step: 4, contributions: [contribution(Attempt(ticket: 8, number: 3 << 40))]), .commit(commit(4)),
-            .checkpoint(base), .finished(step: 9, exitCode: 75),
+            .checkpoint(base), .stopAfter(version: 9), .finished(version: 9, exitCode: 75),
         ]
         let bytes = try JSONEncoder().encode(records)
         #expect(try JSONDecoder().decode([JournalRecord].self, from: bytes) == records)
+    }
+
+    /// As every release has written them: a journal is read by the next one.
+    @Test func journalRecordsAreTheseBytes() throws {
+        let lines: [(JournalRecord, String)] = [
+            (
+                .close(step: 4, contributions: [contribution(Attempt(ticket: 8, number: 3))]),
+                #"{"close":{"contributions":[{"attempt":{"number":3,"ticket":8},"correct":1,"loss":2.5,"norm":1,"#
+                    + #""samples":4}],"step":4}}"#
+            ),
+            (
+                .commit(Commit(step: .init(.max), scale: 1, learningRate: 2, averageDecay: 0.5, skip: false)),
+                #"{"commit":{"_0":{"averageDecay":0.5,"learningRate":2,"scale":1,"skip":false,"#
+                    + #""step":18446744073709551615}}}"#
+            ),
+            (.checkpoint(base), #"{"checkpoint":{"_0":{"path":"step-0","version":0}}}"#),
+            (.stopAfter(version: 7), #"{"stopAfter":{"step":7}}"#),
+            (.finished(version: 9, exitCode: 75), #"{"finished":{"exitCode":75,"step":9}}"#),
+        ]
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        for (record, line) in lines {
+            #expect(String(decoding: try encoder.encode(record), as: UTF8.self) == line)
+            #expect(try JSONDecoder().decode(JournalRecord.self, from: Data(line.utf8)) == record)
+        }
     }
 }

@@ -1,6 +1,7 @@
 // A server's rules, one at a time.
 
 import PSMessages
+import PSParameters
 import PSProtocol
 import Testing
 
@@ -78,7 +79,7 @@ import Testing
 
     @Test func prepareIsAnsweredWhenTheLastTicketIsFolded() {
         var bench = ServerBench.ready()
-        for (ticket, slice) in [(0, 0), (1, 0), (0, 1), (1, 1)] as [(UInt64, Int)] { _ = bench.pushes(ticket, slice) }
+        for (ticket, slice) in [(0, 0), (1, 0), (0, 1), (1, 1)] as [(Ticket, Int)] { _ = bench.pushes(ticket, slice) }
         for slice in [0, 0, 1] { _ = bench.folds(slice) }
         let prepare = Message.prepare(step: 0, attempts: [])
         #expect(bench.orders(prepare).isEmpty)

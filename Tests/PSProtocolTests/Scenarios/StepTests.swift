@@ -110,7 +110,7 @@ import Testing
             _ = bench.says(message, from: 1)
         }
         _ = bench.happens(.checkpointCompleted(CheckpointReference(version: 5, path: "step-5")))
-        let finish = bench.happens(.durable(.finished(step: 5, exitCode: 1))).said(to: 11)
+        let finish = bench.happens(.durable(.finished(version: 5, exitCode: 1))).said(to: 11)
         guard case .finish(let code, let text)? = finish.first else {
             Issue.record("\(finish)")
             return

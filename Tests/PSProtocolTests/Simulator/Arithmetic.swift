@@ -8,28 +8,25 @@ import PSProtocol
 /// The job's arithmetic, and from it the values every version must have, computed in one plain loop.
 struct Arithmetic {
     let layout: ParameterLayout
-    let ticketsPerStep: Int
-    let steps: Int
+    let stepShape: StepShape
     /// Steps whose gradient is not finite.
-    let poisoned: Set<UInt64>
+    let poisoned: Set<Step>
     /// By version, then slice.
-    private(set) var expected: [[UInt64]]
+    private var expected: [[UInt64]]
     /// By step.
     private(set) var commits: [Commit] = []
 
-    init(layout: ParameterLayout, ticketsPerStep: Int, steps: Int, poisoned: Set<UInt64>) {
+    init(layout: ParameterLayout, stepShape: StepShape, steps: Int, poisoned: Set<Step>) {
         self.layout = layout
-        self.ticketsPerStep = ticketsPerStep
-        self.steps = steps
+        self.stepShape = stepShape
         self.poisoned = poisoned
         expected = [layout.slices.indices.map { Arithmetic.initial(slice: $0) }]
-        for step in 0..<UInt64(steps) {
-            let weights = expected[Int(step)]
+        for step in (0..<UInt64(steps)).map(Step.init) {
+            let weights = expected[expected.count - 1]
             let seen = Arithmetic.digest(weights, layout)
             let sums = layout.slices.indices.map { slice -> UInt64 in
-                (0..<UInt64(ticketsPerStep)).reduce(UInt64(0)) { sum, place in
-                    let ticket = step * UInt64(ticketsPerStep) + place
-                    return Arithmetic.fold(sum, Arithmetic.gradient(ticket: ticket, slice: slice, weights: seen))
+                stepShape.tickets(of: step).reduce(UInt64(0)) { sum, ticket in
+                    Arithmetic.fold(sum, Arithmetic.gradient(ticket: ticket, slice: slice, weights: seen))
                 }
             }
             let clip = Arithmetic.rule.clip(sums.map { Arithmetic.squaredNorm($0) })
@@ -42,8 +39,11 @@ struct Arithmetic {
         }
     }
 
+    /// A slice's values at a version.
+    func values(_ version: Version, slice: Int) -> UInt64 { expected[Int(version.number)][slice] }
+
     static let rule = StepRule(
-        learningRate: { 1 + Float($0) / 8 }, averageDecay: { 1 / (2 + Float($0)) },
+        learningRate: { 1 + Float($0.number) / 8 }, averageDecay: { 1 / (2 + Float($0.number)) },
         clip: { norms in
             // A scale that any other order of the norms would change.
             let hash = norms.reduce(UInt64(0)) { mixed($0, $1.bitPattern) }
@@ -57,8 +57,8 @@ struct Arithmetic {
         layout.slices.reduce(0) { $1.kind == .weight ? mixed($0, values[$1.index]) : $0 }
     }
 
-    static func gradient(ticket: UInt64, slice: Int, weights: UInt64) -> UInt64 {
-        mixed(ticket, UInt64(slice), weights)
+    static func gradient(ticket: Ticket, slice: Int, weights: UInt64) -> UInt64 {
+        mixed(ticket.number, UInt64(slice), weights)
     }
 
     static func fold(_ sum: UInt64, _ gradient: UInt64) -> UInt64 { mixed(sum, gradient) }

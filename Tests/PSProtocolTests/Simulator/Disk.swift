@@ -1,6 +1,7 @@
 // The run directory in the simulation: a journal whose unsynced end may be lost, and checkpoints.
 
 import PSMessages
+import PSParameters
 import PSProtocol
 
 struct SimulatedDisk {
@@ -35,7 +36,7 @@ struct SimulatedDisk {
     }
 
     /// Whether the step's close survives whatever happens, on the history that is live.
-    func isClosed(_ step: UInt64) -> Bool {
+    func isClosed(_ step: Step) -> Bool {
         for record in journal.prefix(synced).reversed() {
             switch record {
             case .close(step, _): return true
@@ -52,12 +53,12 @@ struct SimulatedDisk {
 
     // MARK: Checkpoints
 
-    mutating func writePart(_ version: UInt64, _ generation: UInt32, rank: Int, _ values: [Int: UInt64]) {
+    mutating func writePart(_ version: Version, _ generation: UInt32, rank: Int, _ values: [Int: UInt64]) {
         parts["\(version) of \(generation)", default: [:]][rank] = values
     }
 
     /// Renames the parts, as the real store does: a part that was renamed before is not there.
-    mutating func complete(_ version: UInt64, _ generation: UInt32, servers: Int) -> String? {
+    mutating func complete(_ version: Version, _ generation: UInt32, servers: Int) -> String? {
         guard let part = parts.removeValue(forKey: "\(version) of \(generation)"), part.count == servers else {
             return nil
         }
@@ -77,9 +78,9 @@ struct SimulatedDisk {
     }
 
     /// Turns the journal's last checkpoint bad, if there is an older one and steps are to come.
-    mutating func damageLast(before steps: Int) {
+    mutating func damageLast(before last: Version) {
         let known = replay.checkpoints
-        guard known.count > 1, damaged.isEmpty, replay.version < UInt64(steps) else { return }
+        guard known.count > 1, damaged.isEmpty, replay.version < last else { return }
         damaged.insert(known[known.count - 1].path)
     }
 }

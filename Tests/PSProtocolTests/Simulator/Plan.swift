@@ -11,9 +11,11 @@ struct Plan {
     var servers = 1
     var ticketsPerStep = 3
     var steps = 6
+    var stepShape: StepShape { StepShape(ticketsPerStep: ticketsPerStep) }
+    var lastVersion: Version { Version(UInt64(steps)) }
     var bufferBytes = 64 << 20
     var checkpointEverySteps = 2
-    var poisoned: Set<UInt64> = []
+    var poisoned: Set<Step> = []
 
     /// No fault begins after this moment.
     var faultsEnd = 0
@@ -68,7 +70,7 @@ struct Plan {
         plan.steps = chance.integer(3...10)
         plan.bufferBytes = chance.pick([0, 2 << 20, 64 << 20])
         plan.checkpointEverySteps = chance.integer(0...3)
-        if chance.happens(0.3) { plan.poisoned = [UInt64(chance.integer(0...plan.steps - 1))] }
+        if chance.happens(0.3) { plan.poisoned = [Step(UInt64(chance.integer(0...plan.steps - 1)))] }
         plan.faultsEnd = chance.integer(2000...12_000)
         plan.lossProbability = chance.pick([0, 0, 0.003, 0.03])
         plan.duplicateProbability = chance.pick([0, 0.01, 0.05])

@@ -8,11 +8,11 @@ import PSProtocol
 final class SimulatedCoordinator: SimulatedProcess {
     private(set) var state: CoordinatorState
     private var disk = SimulatedThread()
-    private var granted: [Attempt: UInt64] = [:]
+    private var granted: [Attempt: Incarnation] = [:]
     /// The attempt that counted, by ticket, in this generation.
-    private var counted: [UInt64: Attempt] = [:]
-    private var closed: Set<UInt64> = []
-    private var prepared: Set<UInt64> = []
+    private var counted: [Ticket: Attempt] = [:]
+    private var closed: Set<Step> = []
+    private var prepared: Set<Step> = []
     private var finished: Set<Incarnation> = []
 
     override init(world: World, seat: Seat) {
@@ -59,7 +59,7 @@ final class SimulatedCoordinator: SimulatedProcess {
                 }
             }
         case .stepDone(let report):
-            if report.loss == nil || report.step != state.version { world.violate("a wrong report: \(report)") }
+            if report.loss == nil || report.version != state.version { world.violate("a wrong report: \(report)") }
         case .warn(let text):
             if text.hasSuffix("is tried") { world.saw(.olderCheckpoint) }
             if text.contains("its ticket is granted anew") { world.saw(.workerLost) }
@@ -79,8 +79,7 @@ final class SimulatedCoordinator: SimulatedProcess {
     private func check(_ record: JournalRecord) {
         switch record {
         case .close(let step, let contributions):
-            let count = UInt64(world.plan.ticketsPerStep)
-            if contributions.map(\.attempt.ticket) != Array(step * count..<(step + 1) * count)
+            if contributions.map(\.attempt.ticket) != Array(world.plan.stepShape.tickets(of: step))
                 || !contributions.allSatisfy({ granted[$0.attempt] != nil })
             {
                 world.violate("step \(step) is closed with \(contributions.map(\.attempt))")
@@ -92,7 +91,7 @@ final class SimulatedCoordinator: SimulatedProcess {
             prepared = []
             if generation > 1 { world.saw(.rollback) }
         case .commit(let commit):
-            if commit != world.arithmetic.commits[Int(commit.step)] {
+            if commit != world.arithmetic.commits[Int(commit.step.number)] {
                 world.violate("step \(commit.step) is committed with \(commit)")
             }
             if commit.skip { world.saw(.skip) }

@@ -18,13 +18,18 @@ final class SimulatedServer: SimulatedProcess {
     private var sums: [Int: UInt64] = [:]
     /// Contributions in the sum.
     private var folded: [Int: Int] = [:]
-    private var storeVersion = 0
+    private var storeVersion: Version = 0
     private var updated: Set<Int> = []
 
     // The loop's memory.
-    private var frames: [Int: [Int: UInt64]] = [:]
+    private var frames: [Int: [Place: UInt64]] = [:]
     private var published: [Int: UInt64] = [:]
-    private var saves: Set<[UInt64]> = []
+    private var saves: Set<Save> = []
+
+    private struct Save: Hashable {
+        var generation: UInt32
+        var version: Version
+    }
 
     override init(world: World, seat: Seat) {
         endpoint = world.plan.keepsEndpoints ? "server\(seat.number)" : "server\(seat.number).\(seat.starts)"
@@ -54,7 +59,7 @@ final class SimulatedServer: SimulatedProcess {
         var bytes = 0
         if case .push(_, let header) = packet.envelope.message {
             bytes = world.plan.layout.slices[header.index].byteCount
-            if header.version == state.version + 1 { world.saw(.early) }
+            if header.version == state.version.nextStep.after { world.saw(.early) }
         }
         handle(.workerSaid(packet.envelope, payloadBytes: bytes))
     }
@@ -81,7 +86,7 @@ final class SimulatedServer: SimulatedProcess {
         case .configure:
             handle(
                 .configured(
-                    world.plan.layout, ticketsPerStep: world.plan.ticketsPerStep, bufferBytes: world.plan.bufferBytes))
+                    world.plan.layout, world.plan.stepShape, bufferBytes: world.plan.bufferBytes))
         case .load(let generation, let reset, let slices): load(generation, reset, slices)
         case .store(let slice, let place):
             if frames[slice]?[place] != nil { world.violate("place \(place) of slice \(slice) is stored twice") }
@@ -115,7 +120,7 @@ final class SimulatedServer: SimulatedProcess {
                 return handle(.loadFailed(generation: generation, "damaged"))
             }
             weights = values
-            storeVersion = Int(reset.version)
+            storeVersion = reset.version
             sums = [:]
             folded = [:]
             updated = []
@@ -126,15 +131,19 @@ final class SimulatedServer: SimulatedProcess {
         }
     }
 
-    private func fold(_ generation: UInt32, _ slice: Int, _ place: Int, _ value: UInt64, isLast: Bool) {
+    private func fold(_ generation: UInt32, _ slice: Int, _ place: Place, _ value: UInt64, isLast: Bool) {
         if generation == state.generation {
-            if folded[slice, default: 0] != place { world.violate("slice \(slice) takes place \(place) out of order") }
-            if isLast != (place + 1 == world.plan.ticketsPerStep) { world.violate("the last fold is not marked") }
+            if Place(folded[slice, default: 0]) != place {
+                world.violate("slice \(slice) takes place \(place) out of order")
+            }
+            if isLast != (place.number + 1 == world.plan.ticketsPerStep) {
+                world.violate("the last fold is not marked")
+            }
         }
         folded[slice, default: 0] += 1
         let sum = Arithmetic.fold(place == 0 ? 0 : sums[slice] ?? 0, value)
         sums[slice] = sum
-        let isFinite = !isLast || !world.plan.poisoned.contains(UInt64(storeVersion))
+        let isFinite = !isLast || !world.plan.poisoned.contains(storeVersion.nextStep)
         handle(
             .folded(
                 generation: generation, slice: slice, squaredNorm: isLast ? Arithmetic.squaredNorm(sum) : 0,
@@ -147,23 +156,24 @@ final class SimulatedServer: SimulatedProcess {
             world.violate("slice \(slice) is updated with \(folded[slice] ?? 0) contributions")
         }
         let value = Arithmetic.update(weights[slice]!, sum: sums[slice] ?? 0, commit)
-        if value != world.arithmetic.expected[storeVersion + 1][slice] {
-            world.violate("slice \(slice) of version \(storeVersion + 1) has other bits than the calm run's")
+        let next = commit.step.after
+        if value != world.arithmetic.values(next, slice: slice) {
+            world.violate("slice \(slice) of version \(next) has other bits than the calm run's")
         }
         weights[slice] = value
         folded[slice] = 0
         if updated.count == weights.count {
-            storeVersion += 1
+            storeVersion = next
             updated = []
         }
         published[slice] = value
         handle(.updated(generation: generation, slice: slice))
     }
 
-    private func save(_ generation: UInt32, _ version: UInt64) {
-        if !saves.insert([UInt64(generation), version]).inserted { world.saw(.saveAnew) }
+    private func save(_ generation: UInt32, _ version: Version) {
+        if !saves.insert(Save(generation: generation, version: version)).inserted { world.saw(.saveAnew) }
         compute.run(self, milliseconds: 0) { [unowned self] in
-            if !weights.isEmpty, storeVersion != Int(version) {
+            if !weights.isEmpty, storeVersion != version {
                 world.violate("version \(storeVersion) is saved as \(version)")
             }
             disk.run(self, milliseconds: world.chance.integer(5...400)) { [unowned self, weights, shard] in

@@ -73,9 +73,9 @@ final class SimulatedWorker: SimulatedProcess {
         let milliseconds = world.chance.integer(world.plan.computeMilliseconds)
         compute.run(self, milliseconds: 0) { [unowned self] in
             let layout = world.plan.layout
-            let version = Int(attempt.ticket / UInt64(world.plan.ticketsPerStep))
+            let version = world.plan.stepShape.step(of: attempt.ticket).before
             let weights = layout.slices.filter { $0.kind == .weight }
-            for slice in weights where loaded[slice.index] != world.arithmetic.expected[version][slice.index] {
+            for slice in weights where loaded[slice.index] != world.arithmetic.values(version, slice: slice.index) {
                 world.violate(
                     "ticket \(attempt.ticket) computes with a slice \(slice.index) that is not version \(version)")
             }
@@ -93,7 +93,8 @@ final class SimulatedWorker: SimulatedProcess {
         compute.run(self, milliseconds: 0) { [unowned self] in
             handle(
                 .computed(
-                    Contribution(attempt: attempt, loss: Double(attempt.ticket), correct: 1, samples: 2, norm: 1)))
+                    Contribution(attempt: attempt, loss: Double(attempt.ticket.number), correct: 1, samples: 2, norm: 1)
+                ))
         }
     }
 }

@@ -56,13 +56,13 @@ final class World {
         self.plan = plan
         chance = Chance(seed: plan.seed)
         arithmetic = Arithmetic(
-            layout: plan.layout, ticketsPerStep: plan.ticketsPerStep, steps: plan.steps, poisoned: plan.poisoned)
+            layout: plan.layout, stepShape: plan.stepShape, steps: plan.steps, poisoned: plan.poisoned)
         triggers = plan.triggers
         settings = CoordinatorSettings(
             configuration: "", runDirectory: "", nonce: "", layoutDigest: plan.layout.digest,
             plan: "", planSummary: "",
-            sliceCount: plan.layout.slices.count, serverCount: plan.servers, ticketsPerStep: plan.ticketsPerStep,
-            samplesPerTicket: 2, steps: UInt64(plan.steps), stepsPerEpoch: 5,
+            sliceCount: plan.layout.slices.count, serverCount: plan.servers, stepShape: plan.stepShape,
+            samplesPerTicket: 2, lastVersion: plan.lastVersion, stepsPerEpoch: 5,
             checkpointEverySteps: UInt64(plan.checkpointEverySteps), checkpointEverySeconds: 0, nonFiniteLimit: 3,
             rule: Arithmetic.rule)
         network = Network(world: self)
@@ -185,7 +185,7 @@ final class World {
         }
         if plan.damagesCheckpoint {
             several(1) { [self] in
-                disk.damageLast(before: plan.steps)
+                disk.damageLast(before: plan.lastVersion)
                 kill(.server)
             }
         }
@@ -266,7 +266,7 @@ final class World {
                 other.state.generation == state.generation
             else { continue }
             let versions = (state.version, other.state.version)
-            if max(versions.0, versions.1) - min(versions.0, versions.1) > 1 {
+            if max(versions.0, versions.1) > min(versions.0, versions.1).nextStep.after {
                 violate("servers of one generation have versions \(versions)")
             }
         }
@@ -276,12 +276,13 @@ final class World {
         guard let result else { return }
         if result.code != 0 { violate("the job ends with \(result)") }
         let replay = disk.replay
-        if replay.version != UInt64(plan.steps) { violate("the journal ends at version \(replay.version)") }
-        guard let last = replay.checkpoints.last, last.version == UInt64(plan.steps) else {
+        if replay.version != plan.lastVersion { violate("the journal ends at version \(replay.version)") }
+        guard let last = replay.checkpoints.last, last.version == plan.lastVersion else {
             return violate("the last commit is not saved: \(replay.checkpoints)")
         }
         let values = disk.read(last.path, Array(plan.layout.slices.indices)) ?? [:]
-        for slice in plan.layout.slices.indices where values[slice] != arithmetic.expected[plan.steps][slice] {
+        for slice in plan.layout.slices.indices where values[slice] != arithmetic.values(plan.lastVersion, slice: slice)
+        {
             violate("slice \(slice) of the last checkpoint has other bits than the calm run's")
         }
     }
@@ -291,7 +292,7 @@ final class World {
     private func describe() -> String {
         let processes = coordinator?.state.status(at: time, bytesSent: 0, bytesReceived: 0)
         let lines = processes.map { status in
-            ["\(status.state) step \(status.step) generation \(status.generation)"]
+            ["\(status.state) step \(status.version) generation \(status.generation)"]
                 + status.processes.map { "\($0.role) \($0.rank) \($0.state) \($0.activity)" }
         }
         return lines?.joined(separator: "; ") ?? "no coordinator"

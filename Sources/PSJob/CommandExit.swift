@@ -4,7 +4,7 @@ import PSConfiguration
 import PSModel
 
 /// Exit codes, the same for every command.
-package enum ExitStatus: Int32, Sendable {
+package enum CommandExit: Int32, Sendable {
     case succeeded = 0
     case failed = 1
     /// Arguments or settings that cannot be used (sysexits' EX_USAGE).
@@ -15,7 +15,7 @@ package enum ExitStatus: Int32, Sendable {
     case interrupted = 130
 }
 
-extension ExitStatus {
+extension CommandExit {
     /// The code for a command that ended with `error`.
     package init(for error: any Error) {
         switch error {

@@ -1,0 +1,55 @@
+// Somebody else in a run directory: at work, which is refused, or on the way out, which is waited for.
+
+import Foundation
+import PSFiles
+import PSNode
+import PSProtocol
+import PSRun
+
+package struct RunAvailability {
+    private let run: RunDirectory
+    private let say: (String) -> Void
+    /// Seconds.
+    private let patience: TimeInterval
+
+    /// - Parameter say: told what is waited for, once.
+    package init(_ run: RunDirectory, patience: TimeInterval = 120, say: @escaping (String) -> Void) {
+        self.run = run
+        self.patience = patience
+        self.say = say
+    }
+
+    /// Returns when nobody holds the directory.
+    ///
+    /// A job whose starter is gone, or that is ending, saves its last step and goes: a scheduler that starts the next one
+    /// at once should not find the door shut. Nothing in the directory changes.
+    /// - Throws: `StorageError.inUse`.
+    package func wait() throws {
+        let deadline = Date.now.addingTimeInterval(patience)
+        var isSaid = false
+        while true {
+            do throws(StorageError) {
+                return try RunLock.check(run)
+            } catch .inUse(let path, let process) {
+                guard isOnItsWayOut, Date.now < deadline else {
+                    throw StorageError.inUse(path: path, process: process)
+                }
+                if !isSaid { say("\(path) is still held by \(process), which saves its last step: waiting for it to end") }
+                isSaid = true
+            }
+            usleep(100_000)
+        }
+    }
+
+    private var isOnItsWayOut: Bool {
+        if let supervision = Supervision.read(from: run), let coordinator = supervision.coordinator,
+            Processes.isAlive(coordinator, program: "ps-coordinator"),
+            !Processes.isAlive(supervision.pid, program: "psctl")
+        {
+            return true
+        }
+        if let status = try? CoordinatorClient(run: run)?.status(milliseconds: 500) { return status.ending != nil }
+        // It has told everybody and answers no more.
+        return (try? JobStatus.read(from: run))?.flatMap { $0.ending } != nil
+    }
+}
