@@ -135,7 +135,13 @@ let package = Package(
         tests("PSPlanningTests", ["PSPlanning", "PSModel"]),
         tests("PSConfigurationTests", ["PSConfiguration", "PSPlanning"]),
         tests("PSMessagesTests", ["PSMessages", "PSTransport"]),
-        tests("PSProtocolTests", ["PSProtocol"]),
+        tests("PSProtocolTests", ["PSProtocol", "PSFiles", "PSMessages", "PSParameters"]),
+        tests(
+            "SimulationTests",
+            [
+                "PSProtocol", "PSRun", "PSServer", "PSWorker", "PSCoordinator", "PSCheckpoint", "PSFiles",
+                "PSConfiguration", "PSOptimization", "PSMessages", "PSNode", "PSParameters", "PSTransport", logging,
+            ]),
         tests(
             "JobTests",
             [

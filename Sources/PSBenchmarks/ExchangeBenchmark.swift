@@ -98,58 +98,34 @@ private struct ExchangeReference {
     }
 
     func weightsHash(steps: Int) -> String {
-        func vector(_ value: Float = 0) -> UnsafeMutablePointer<Float> {
-            let pointer = UnsafeMutablePointer<Float>.allocate(capacity: layout.count)
-            pointer.initialize(repeating: value, count: layout.count)
-            return pointer
-        }
-        let (weights, average, sum, momentum) = (vector(), vector(), vector(), vector())
-        let meanSquare = vector(RMSProp.initialMeanSquare)
+        let state = FlatState(
+            SliceArithmetic(
+                layout: layout, settings: job.optimizer, ticketsPerStep: job.train.ticketsPerStep), seed: job.seed)
         let contributions = (0..<job.train.ticketsPerStep).map { place in
-            let gradient = vector()
+            let gradient = UnsafeMutablePointer<Float>.allocate(capacity: layout.count)
             ExchangeGradients.fill(
-                UnsafeMutableBufferPointer(start: gradient, count: layout.count), seed: job.seed,
-                place: Place(place))
+                UnsafeMutableBufferPointer(start: gradient, count: layout.count), seed: job.seed, place: Place(place))
             return gradient
         }
-        defer { for vector in [weights, average, sum, momentum, meanSquare] + contributions { vector.deallocate() } }
-        for (index, tensor) in layout.tensors.enumerated() {
-            let range = layout.range(ofTensor: index)
-            tensor.initialize(
-                seed: job.seed, elements: 0..<range.count,
-                into: UnsafeMutableBufferPointer(start: weights + range.lowerBound, count: range.count))
-        }
-        average.update(from: weights, count: layout.count)
-
+        defer { for gradient in contributions { gradient.deallocate() } }
         for step in 0..<steps {
-            let norms = layout.slices.filter { $0.kind == .weight }.map { slice in
-                slice.pieces.reduce(0) { norm, piece in
-                    let start = piece.range.lowerBound
-                    for (place, gradient) in contributions.enumerated() {
-                        if place == 0 {
-                            Aggregate.start(sum + start, from: gradient + start, count: piece.range.count)
-                        } else {
-                            Aggregate.add(sum + start, gradient + start, count: piece.range.count)
-                        }
-                    }
-                    return norm
-                        + Aggregate.finish(
-                            sum + start, weights: nil, scale: 1 / Float(contributions.count), weightDecay: 0,
-                            count: piece.range.count
+            let norms = layout.slices.indices.map { slice in
+                contributions.enumerated().reduce(0) { norm, contribution in
+                    norm
+                        + state.fold(
+                            slice, from: contribution.element, isFirst: contribution.offset == 0,
+                            isLast: contribution.offset == contributions.count - 1
                         ).squaredNorm
                 }
             }
-            let (_, scale) = clipScale(threshold: job.optimizer.clip, squaredNorms: norms)
-            let rates = UpdateRates(
-                settings: job.optimizer, clipScale: scale,
+            let commit = CommitRates(
+                scale: clipScale(threshold: job.optimizer.clip, squaredNorms: norms).scale,
                 learningRate: job.learningRate.rate(
                     step: step, totalSteps: job.train.steps ?? 1, stepsPerEpoch: stepsPerEpoch),
                 averageDecay: job.optimizer.averageDecay(commit: step))
-            RMSProp.update(
-                weights, weights: weights, gradient: sum, meanSquare: meanSquare, momentum: momentum, average: average,
-                rates: rates, count: layout.weightCount)
+            for slice in layout.slices.indices { state.update(slice, commit) }
         }
         return Fingerprint.weightsSHA256(
-            layout: layout, values: UnsafeBufferPointer(start: weights, count: layout.count))
+            layout: layout, values: UnsafeBufferPointer(start: state.weights, count: layout.count))
     }
 }

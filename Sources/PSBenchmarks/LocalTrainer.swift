@@ -28,33 +28,7 @@ final class LocalTrainer {
     private let optimizer = OptimizerSettings()
     private let random: CounterRandom
     private let threads: Int
-    private let state: ServerState
-
-    /// What the servers of a job hold, as flat vectors.
-    private struct ServerState: @unchecked Sendable {
-        // Threads work on different slices.
-        let weights: UnsafeMutablePointer<Float>
-        let average: UnsafeMutablePointer<Float>
-        let meanSquare: UnsafeMutablePointer<Float>
-        let momentum: UnsafeMutablePointer<Float>
-        let gradients: UnsafeMutablePointer<Float>
-
-        init(_ layout: ParameterLayout) {
-            func vector(_ count: Int, _ value: Float = 0) -> UnsafeMutablePointer<Float> {
-                let vector = UnsafeMutablePointer<Float>.allocate(capacity: count)
-                vector.initialize(repeating: value, count: count)
-                return vector
-            }
-            (weights, average, gradients) = (vector(layout.count), vector(layout.count), vector(layout.count))
-            meanSquare = vector(layout.weightCount, RMSProp.initialMeanSquare)
-            momentum = vector(layout.weightCount)
-            let values = layout.initialValues(seed: 1)
-            weights.update(from: values, count: layout.count)
-            average.update(from: values, count: layout.count)
-        }
-
-        func deallocate() { for vector in [weights, average, meanSquare, momentum, gradients] { vector.deallocate() } }
-    }
+    private let state: FlatState
 
     init(
         description: ModelDescription, batch: Int, threads: Int, plan: EnginePlan, measuresLayers: Bool
@@ -69,10 +43,8 @@ final class LocalTrainer {
         let classes = random.stream(1)
         labels = (0..<batch).map { Int32(classes.integer(UInt64($0), below: description.settings.classes)) }
         self.threads = threads
-        state = ServerState(layout)
+        state = FlatState(SliceArithmetic(layout: layout, settings: optimizer, ticketsPerStep: 1), seed: 1)
     }
-
-    deinit { state.deallocate() }
 
     func step(number: Int) throws(NetworkError) -> Step {
         var step = Step()
@@ -84,7 +56,7 @@ final class LocalTrainer {
         let start = ContinuousClock.now
         step.loss = try network.step(
             images: images, labels: labels, random: random.stream(UInt64(2 + number)), options: StepOptions(),
-            gradients: state.gradients, ready: { _ in }
+            gradients: state.sum, ready: { _ in }
         ).loss
         step.network = (ContinuousClock.now - start).inSeconds
         step.timings = network.timings
@@ -94,43 +66,19 @@ final class LocalTrainer {
 
     /// What the coordinator and the servers do with the gradients of a step of one ticket.
     private func update(commit: Int) {
-        let slices = layout.slices
-        let state = state
-        let norms = UnsafeMutablePointer<Double>.allocate(capacity: slices.count)
+        let count = layout.slices.count
+        let norms = UnsafeMutablePointer<Double>.allocate(capacity: count)
         defer { norms.deallocate() }
         nonisolated(unsafe) let squaredNorms = norms
-        shared(slices.count) { index in
-            let slice = slices[index]
-            squaredNorms[index] =
-                slice.kind == .statistic
-                ? 0
-                : Aggregate.finish(
-                    state.gradients + slice.range.lowerBound, weights: nil, scale: 1, weightDecay: 0,
-                    count: slice.range.count
-                ).squaredNorm
+        shared(count) { [state] index in
+            // The step's only contribution lies where its sum is to be.
+            squaredNorms[index] = state.fold(index, from: state.sum, isFirst: true, isLast: true).squaredNorm
         }
-        let averageDecay = optimizer.averageDecay(commit: commit)
-        let sums = Array(UnsafeBufferPointer(start: norms, count: slices.count))
-        let rates = UpdateRates(
-            settings: optimizer, clipScale: clipScale(threshold: optimizer.clip, squaredNorms: sums).scale,
-            learningRate: Float(LearningRateSchedule().base), averageDecay: averageDecay)
-        let batchNormMomentum = Float(optimizer.batchNormMomentum)
-        shared(slices.count) { index in
-            let slice = slices[index]
-            let first = slice.range.lowerBound
-            switch slice.kind {
-            case .weight:
-                RMSProp.update(
-                    state.weights + first, weights: state.weights + first, gradient: state.gradients + first,
-                    meanSquare: state.meanSquare + first, momentum: state.momentum + first,
-                    average: state.average + first, rates: rates, count: slice.range.count)
-            case .statistic:
-                Statistic.fold(
-                    state.weights + first, running: state.weights + first, mean: state.gradients + first,
-                    average: state.average + first, batchNormMomentum: batchNormMomentum, averageDecay: averageDecay,
-                    count: slice.range.count)
-            }
-        }
+        let sums = Array(UnsafeBufferPointer(start: norms, count: count))
+        let commit = CommitRates(
+            scale: clipScale(threshold: optimizer.clip, squaredNorms: sums).scale,
+            learningRate: Float(LearningRateSchedule().base), averageDecay: optimizer.averageDecay(commit: commit))
+        shared(count) { [state] index in state.update(index, commit) }
     }
 
     /// Runs `body` for 0..<count on as many threads as the network has, as servers share their slices.

@@ -42,11 +42,13 @@ package final class CoordinatorNode {
 
         // Until the start is known to be possible nothing of a run that is there changes.
         if try !run.hasJob() {
-            _ = try JobOpening(configuration: configuration, run: run, resume: options.resume)
+            _ = try JobOpening(
+                configuration: configuration, run: run, resume: options.resume, mustExist: options.isRestart)
             try run.create()
         }
         lock = try RunLock(run)
-        let opening = try JobOpening(configuration: configuration, run: run, resume: options.resume)
+        let opening = try JobOpening(
+            configuration: configuration, run: run, resume: options.resume, mustExist: options.isRestart)
         layout = opening.description.layout
         plan = opening.plan
         link = Link(try Socket(.router, context: context, largestMessage: 8 << 20))

@@ -22,6 +22,8 @@ package struct CoordinatorOptions: Sendable {
     package var bind: String
     /// Nil: begin, or take up what another start left, a stop that was asked for included.
     package var resume: Resume?
+    /// The run directory must hold a job: one that was moved away is not begun anew in its old place.
+    package var isRestart = false
     /// Standard input is a pipe from who started this process; its end means that they are gone.
     package var lifeline = false
     package var timing = Timing()

@@ -44,6 +44,8 @@ package final class CoordinatorPerformer {
     private let post: @Sendable (CoordinatorState.Event) -> Void
     private let logger: Logger
     private var routes: [Incarnation: RoutingID] = [:]
+    /// Shown each effect before it is performed: the simulator looks on.
+    package var watch: (CoordinatorState.Effect) -> Void = { _ in }
 
     /// - Parameter post: hands an event from any thread to the one that calls `handle`.
     package init(
@@ -105,10 +107,12 @@ package final class CoordinatorPerformer {
 
     private func perform(_ effects: [CoordinatorState.Effect]) throws(TransportError) -> ExitStatus? {
         for effect in effects {
+            watch(effect)
             switch effect {
             case .send(let envelope), .heartbeat(let envelope):
-                if let route = routes[envelope.destination], try !wire.send(envelope, to: route) {
-                    routes[envelope.destination] = nil
+                let who = envelope.destination
+                if let route = routes[who], try !wire.send(envelope, to: route) || !state.isKnown(who) {
+                    routes[who] = nil
                 }
             case .journal(let record, let sync): append(record, sync: sync)
             case .completeCheckpoint(let version, let generation, let files): complete(version, generation, files)

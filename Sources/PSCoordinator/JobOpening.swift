@@ -27,10 +27,17 @@ package struct JobOpening: Sendable {
     package let replay: Replay
 
     /// - Throws: what stands against the start, with a message for a person.
-    package init(configuration: JobConfiguration, run: RunDirectory, resume: CoordinatorOptions.Resume?) throws {
+    package init(
+        configuration: JobConfiguration, run: RunDirectory, resume: CoordinatorOptions.Resume?, mustExist: Bool = false
+    ) throws {
+        let hasJob = try run.hasJob()
+        if !hasJob, mustExist || resume == .last {
+            throw StorageError.mismatch(
+                path: run.path, problems: ["holds no job to go on with; was the run moved or removed?"])
+        }
         description = try ModelDescription(configuration.model)
         imageCount = try configuration.data.open(.train).count
-        let replay = try run.hasJob() ? Journal.read(run) : Replay()
+        let replay = try hasJob ? Journal.read(run) : Replay()
         self.replay = replay
         let wish: RunStart.Wish =
             switch resume {

@@ -118,7 +118,9 @@ package final class Supervisor {
     private func startCoordinator() throws {
         var arguments = ["--config", settingsFile, "--run-dir", run.path, "--bind", "tcp://127.0.0.1:*"]
         // A wish to resume holds until a coordinator has it in its journal; one that is started in its place goes on.
-        if !hasBeenUp {
+        if hasBeenUp {
+            arguments.append("--restart")
+        } else {
             switch resume {
             case nil: break
             case .last: arguments += ["--resume", "last"]

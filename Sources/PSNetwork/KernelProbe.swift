@@ -49,12 +49,8 @@ package enum KernelProbe {
 
     private static func hash(of network: TrainingNetwork) throws(NetworkError) -> UInt64 {
         let layout = network.layout
-        var weights = [Float](repeating: 0, count: layout.count)
+        var weights = layout.initialValues(seed: 1)
         weights.withUnsafeMutableBufferPointer { weights in
-            for (index, tensor) in layout.tensors.enumerated() {
-                let part = UnsafeMutableBufferPointer(rebasing: weights[layout.range(ofTensor: index)])
-                tensor.initialize(seed: 1, elements: 0..<tensor.elementCount, into: part)
-            }
             for slice in layout.slices {
                 network.load(elements: slice.range, from: weights.baseAddress! + slice.range.lowerBound)
             }

@@ -111,6 +111,9 @@ package struct ServerState: Sendable {
         heardCoordinator = now
     }
 
+    /// Whether it has loaded a version of its generation and serves it.
+    package var isServing: Bool { phase == .ready }
+
     /// What the process is doing, for a person.
     package var activity: String {
         if !isJoined { return "looking for the coordinator" }

@@ -38,6 +38,12 @@ package final class SliceStore: @unchecked Sendable {
             }
         }
 
+        var values: SliceValues {
+            SliceValues(
+                weights: weights.floats, average: average.floats, sum: sum.floats,
+                meanSquare: meanSquare?.floats, momentum: momentum?.floats)
+        }
+
         /// A buffer that nobody refers to: an old version whose readers are done, or a new one.
         func takeSpare(byteCount: Int) -> SharedBuffer {
             for index in spares.indices where isKnownUniquelyReferenced(&spares[index]) {
@@ -56,6 +62,7 @@ package final class SliceStore: @unchecked Sendable {
     package let layout: ParameterLayout
     private let configuration: JobConfiguration
     private let seed: UInt64
+    private let arithmetic: SliceArithmetic
     /// By slice index.
     private var slices: [Int: StoredSlice] = [:]
 
@@ -63,6 +70,8 @@ package final class SliceStore: @unchecked Sendable {
         self.layout = layout
         self.configuration = configuration
         seed = configuration.seed
+        arithmetic = SliceArithmetic(
+            layout: layout, settings: configuration.optimizer, ticketsPerStep: configuration.train.ticketsPerStep)
     }
 
     // MARK: Loading
@@ -122,73 +131,23 @@ package final class SliceStore: @unchecked Sendable {
 
     // MARK: A step
 
-    /// Adds the contribution in its turn. After the last one the sum is the step's gradient, weight decay included, and
-    /// its squared norm is returned (0 for statistics, which stay outside the norm).
+    /// Adds a contribution in its turn; see `SliceArithmetic.fold`.
     func fold(_ index: Int, values: UnsafePointer<Float>, isFirst: Bool, isLast: Bool) -> (Double, isFinite: Bool) {
-        let slice = layout.slices[index]
         guard let stored = slices[index] else { preconditionFailure("slice \(index) is not held here") }
-        let sum = stored.sum.floats
-        guard isLast else {
-            if isFirst {
-                Aggregate.start(sum, from: values, count: slice.range.count)
-            } else {
-                Aggregate.add(sum, values, count: slice.range.count)
-            }
-            return (0, true)
-        }
-        let isWeight = slice.kind == .weight
-        let isMean = configuration.optimizer.reduction == .mean || !isWeight
-        let scale = isMean ? 1 / Float(configuration.train.ticketsPerStep) : 1
-        var squaredNorm = 0.0
-        // Piece by piece: a slice may hold tensors that decay beside tensors that do not.
-        for piece in slice.pieces {
-            let offset = piece.range.lowerBound - slice.range.lowerBound
-            let decays = configuration.optimizer.weightDecay > 0 && layout.tensors[piece.tensor].decays
-            let weights = decays ? UnsafePointer(stored.weights.floats + offset) : nil
-            let decay = Float(configuration.optimizer.weightDecay)
-            let norm =
-                isFirst
-                ? Aggregate.startAndFinish(
-                    sum + offset, from: values + offset, weights: weights, scale: scale, weightDecay: decay,
-                    count: piece.range.count)
-                : Aggregate.addAndFinish(
-                    sum + offset, values + offset, weights: weights, scale: scale, weightDecay: decay,
-                    count: piece.range.count)
-            squaredNorm += norm.squaredNorm
-        }
-        return (isWeight ? squaredNorm : 0, squaredNorm.isFinite)
+        return arithmetic.fold(index, values: values, into: stored.values, isFirst: isFirst, isLast: isLast)
     }
 
     /// Applies a commit to one slice; returns the buffer of the new version, which is to be published.
     func update(_ index: Int, _ commit: Commit) -> SharedBuffer {
-        let slice = layout.slices[index]
         guard let stored = slices[index] else { preconditionFailure("slice \(index) is not held here") }
         if commit.skip { return stored.weights }
-        let next = stored.takeSpare(byteCount: slice.byteCount)
+        let next = stored.takeSpare(byteCount: layout.slices[index].byteCount)
         makeUnique(&stored.average)
-        let count = slice.range.count
-        if slice.kind == .statistic {
-            Statistic.fold(
-                next.floats, running: stored.weights.floats, mean: stored.sum.floats, average: stored.average.floats,
-                batchNormMomentum: Float(configuration.optimizer.batchNormMomentum), averageDecay: commit.averageDecay,
-                count: count)
-        } else {
-            let rates = UpdateRates(
-                settings: configuration.optimizer, clipScale: commit.scale, learningRate: commit.learningRate,
-                averageDecay: commit.averageDecay)
-            makeUnique(&stored.momentum!)
-            if stored.meanSquare != nil {
-                makeUnique(&stored.meanSquare!)
-                RMSProp.update(
-                    next.floats, weights: stored.weights.floats, gradient: stored.sum.floats,
-                    meanSquare: stored.meanSquare!.floats, momentum: stored.momentum!.floats,
-                    average: stored.average.floats, rates: rates, count: count)
-            } else {
-                Momentum.update(
-                    next.floats, weights: stored.weights.floats, gradient: stored.sum.floats,
-                    momentum: stored.momentum!.floats, average: stored.average.floats, rates: rates, count: count)
-            }
-        }
+        if stored.momentum != nil { makeUnique(&stored.momentum!) }
+        if stored.meanSquare != nil { makeUnique(&stored.meanSquare!) }
+        arithmetic.update(
+            index, stored.values, into: next.floats,
+            CommitRates(scale: commit.scale, learningRate: commit.learningRate, averageDecay: commit.averageDecay))
         stored.spares.append(stored.weights)
         stored.weights = next
         return next

@@ -33,6 +33,9 @@ struct PSCoordinatorCommand: ParsableCommand {
             """)
     var resume: String?
 
+    @Flag(help: .hidden)
+    var restart = false
+
     @Flag(help: "Stop when standard input ends (for a process that starts this one).")
     var lifeline = false
 
@@ -51,6 +54,7 @@ struct PSCoordinatorCommand: ParsableCommand {
             var options = CoordinatorOptions(
                 configuration: configuration, runDirectory: RunDirectory(runDir), bind: bind)
             options.resume = resume.map { CoordinatorOptions.Resume($0) }
+            options.isRestart = restart
             options.lifeline = lifeline
             let status = try CoordinatorNode(options, logger: logger).run()
             return (status.code, status.text)

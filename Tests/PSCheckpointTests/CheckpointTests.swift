@@ -1,5 +1,6 @@
 // Whole checkpoints: written by any number of servers, read the same, damage named, never half there.
 
+import Glibc
 import PSCheckpoint
 import PSFiles
 import PSParameters
@@ -41,7 +42,7 @@ private func stored(_ state: [StoredValue: [Float]], _ layout: ParameterLayout) 
         let store = CheckpointStore(runDirectory: directory.path)
         let path = try writeCheckpoint(store, step: 5, layout: smallModel, state: state, serverCount: serverCount)
         #expect(path == "\(directory.path)/checkpoints/step-5")
-        let reader = try CheckpointReader(path, verify: true)
+        let reader = try CheckpointReader(path)
         #expect(try contents(reader, smallModel) == stored(state, smallModel))
         #expect(reader.manifest.files.count <= 3 * serverCount)
         hashes.insert([
@@ -121,9 +122,28 @@ private func stored(_ state: [StoredValue: [Float]], _ layout: ParameterLayout) 
     var flipped = sound
     flipped[sound.count - 1] ^= 1
     writeFile(shard, flipped)
-    _ = try CheckpointReader(path)
-    var error = #expect(throws: StorageError.self) { try CheckpointReader(path, verify: true) }
+    var error = #expect(throws: StorageError.self) { try CheckpointReader(path) }
     #expect(error?.description.contains("\(shard): has SHA-256") == true)
+    #expect(error?.isDamage == true)
+    // Who reads some tensors only has their files compared.
+    let some = try CheckpointReader(path, verifying: .structure)
+    let map = ShardMap(layout: smallModel, serverCount: 2)
+    for server in 0..<2 {
+        let tensors = smallModel.units.filter { map.serverOfUnit[$0.index] == server }.flatMap(\.tensors)
+        let names = Set(tensors.map { smallModel.tensors[$0].name })
+        if server == 1 {
+            #expect(throws: StorageError.self) { try some.verify(tensors: names) }
+        } else {
+            try some.verify(tensors: names)
+        }
+    }
+
+    writeFile(shard, sound)
+    _ = try CheckpointReader(path)
+    unlink(shard)
+    error = #expect(throws: StorageError.self) { try CheckpointReader(path) }
+    #expect(error?.description == "\(shard): is missing, its manifest lists it")
+    #expect(error?.isDamage == true)
 
     writeFile(shard, Array(sound.dropLast()))
     error = #expect(throws: StorageError.self) { try CheckpointReader(path) }
@@ -190,19 +210,45 @@ private func stored(_ state: [StoredValue: [Float]], _ layout: ParameterLayout) 
     #expect(names(in: store.directory) == ["step-1"])
 }
 
+/// What is named stays, what is older goes; what lies above, of a history that was abandoned, waits until it is passed.
 @Test func retention() throws {
     let directory = TemporaryDirectory()
     let store = CheckpointStore(runDirectory: directory.path)
-    #expect(try store.latest() == nil)
     let layout = ParameterLayout(tensors: Array(smallModel.tensors.suffix(1)))
     let state = state(layout, seed: 6)
     for step in [0, 10, 2, 100, 30] {
         try writeCheckpoint(store, step: step, layout: layout, state: state, serverCount: 1)
     }
     #expect(try store.list().map(\.step) == [0, 2, 10, 30, 100])
-    #expect(try store.latest()?.path == store.path(step: 100))
-    #expect(try store.prune(keeping: 2, except: [2]) == [0, 10])
+    #expect(try store.prune(keeping: []) == [], "no word of what counts is no word to remove all")
+    #expect(try store.prune(keeping: [2, 30]) == [0, 10])
     #expect(names(in: store.directory) == ["step-100", "step-2", "step-30"])
+    #expect(try store.prune(keeping: [30, 101]) == [2, 100])
+}
+
+/// Names that lead out of the directory are refused before anything becomes a checkpoint.
+@Test func aManifestThatCouldNotBeReadIsNotWritten() throws {
+    let directory = TemporaryDirectory()
+    let store = CheckpointStore(runDirectory: directory.path)
+    let layout = ParameterLayout(tensors: Array(smallModel.tensors.suffix(1)))
+    let path = try writeCheckpoint(
+        store, step: 1, layout: layout, state: state(layout, seed: 6), serverCount: 1)
+    var manifest = try Manifest.read(from: path)
+    let part = try store.createPartDirectory(step: 2, generation: 1)
+    for file in manifest.files { writeFile("\(part)/\(file.path)", readFile("\(path)/\(file.path)")) }
+    manifest.step = 2
+    manifest.files[0].path = "../step-1/\(manifest.files[0].path)"
+    let error = #expect(throws: StorageError.self) { try store.complete(manifest, layout: layout) }
+    #expect(error?.description.contains("not the name of a file") == true)
+    #expect(try store.list().map(\.step) == [1])
+}
+
+/// A server does not make a run directory that was moved away anew.
+@Test func aMovedRunIsNotMadeAnew() throws {
+    let directory = TemporaryDirectory()
+    let store = CheckpointStore(runDirectory: "\(directory.path)/gone")
+    #expect(throws: StorageError.self) { try store.createPartDirectory(step: 1, generation: 1) }
+    #expect(names(in: directory.path).isEmpty)
 }
 
 @Test func aCheckpointOfAVoidedHistoryIsReplaced() throws {

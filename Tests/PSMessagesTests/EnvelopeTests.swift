@@ -30,12 +30,14 @@ private let messages: [Message] = {
         .contribution(Contribution(attempt: attempt, loss: .infinity, correct: 3, samples: 32, norm: 0.5)),
         .counted(attempt), .pull(version: 0, slices: [0, 5, 300]), .gone(version: 1, slices: []),
         .took(attempt, slice: 2), .held(attempt), .resend(attempt, slice: 0),
-        .reset(Reset(version: 7, checkpoint: "/r/checkpoints/step-7", rank: 0, servers: 2)), .ready(version: 0),
+        .reset(Reset(version: 7, base: CheckpointReference(version: 7, generation: 3), rank: 0, servers: 2)),
+        .reset(Reset(version: 7, base: CheckpointReference(version: 7, foreign: "/r/step-7"), rank: 0, servers: 2)),
+        .reset(Reset(version: 0, base: nil, rank: 1, servers: 2)), .ready(version: 0),
         .prepare(step: 4, attempts: [attempt, Attempt(ticket: 0, number: 0)]),
         .prepared(Prepared(step: 4, isFinite: false, norms: [.init(slice: 1, squared: 1e300)])),
         .commit(commit), .applied(step: 4), .snapshot(version: 6), .snapshotting(version: 6),
         .saved(version: 6, files: [SavedFile(name: "a", content: "weights", bytes: 5, sha256: "00")]),
-        .failed(version: 2, text: "disk full", whileSaving: true), .finish(exitCode: 130, text: "by a signal"),
+        .failed(version: 2, text: "disk full", what: .saving), .failed(version: 2, text: "bit", what: .damaged), .finish(exitCode: 130, text: "by a signal"),
         .leave(text: "stopped by a signal"), .statusRequest, .status(json: "{}"), .control(.stop(after: 5)),
         .control(.checkpoint), .controlReply(ok: true, text: ""),
     ]
@@ -130,9 +132,9 @@ func aSliceTravelsBesideItsHead(count: Int) throws {
     let head: [UInt8] = [0x08, 0x02, 0x92, 0x06] + longest
     #expect(throws: MessageError.self) { try head.withUnsafeBytes { try Envelope.decode($0, payloadCount: 4) } }
     let orders = [(rank: 0, servers: 0), (2, 2), (0, Int(UInt32.max))].map {
-        Reset(version: 0, checkpoint: "", rank: $0.rank, servers: $0.servers)
+        Reset(version: 0, base: nil, rank: $0.rank, servers: $0.servers)
     }
-    for order in orders + [Reset(version: Version(.max), checkpoint: "", rank: 0, servers: 1)] {
+    for order in orders + [Reset(version: Version(.max), base: nil, rank: 0, servers: 1)] {
         let bytes = envelope(.reset(order), seed: 1).encoded()
         #expect(throws: MessageError.self) { try bytes.withUnsafeBytes { try Envelope.decode($0) } }
     }

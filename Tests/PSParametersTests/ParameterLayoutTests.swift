@@ -27,7 +27,7 @@ func slicesCoverTheVectorOnce(seed: UInt64) {
     var end = 0
     for slice in layout.slices {
         #expect(slice.range.lowerBound == end)
-        #expect(slice.byteCount <= ParameterLayout.largestSlice)
+        #expect(slice.byteCount <= ParameterLayout.sliceBytes.upperBound)
         #expect(slice.pieces.first?.range.lowerBound == slice.range.lowerBound)
         #expect(slice.pieces.last?.range.upperBound == slice.range.upperBound)
         for piece in slice.pieces {

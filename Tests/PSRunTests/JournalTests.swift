@@ -1,9 +1,9 @@
 // The journal: what was appended comes back, a torn tail is cut, damage is refused, failed writes are final.
 
 import Glibc
-import PSCheckpoint
 import PSFiles
 import PSParameters
+import PSRun
 import Testing
 
 private let payloads: [[UInt8]] = (0..<12).map { index in

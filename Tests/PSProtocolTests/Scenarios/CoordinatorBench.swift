@@ -20,14 +20,14 @@ struct CoordinatorBench {
     ) {
         self.incarnation = incarnation
         var replay = replay ?? Replay()
-        if replay.job == 0 { replay.apply(.header(job: jobID, seed: 1, layoutDigest: Layouts.few.digest)) }
+        if replay.job == 0 { replay.apply(.header(job: jobID, seed: 1, layoutDigest: Layouts.few.digest, recipe: [:])) }
         replay.apply(.term(replay.term + 1, endpoint: ""))
         let settings = CoordinatorSettings(
             configuration: "yaml", runDirectory: "/run", nonce: "n", layoutDigest: Layouts.few.digest,
             plan: "plan", planSummary: "direct", sliceCount: 2,
             serverCount: servers, stepShape: StepShape(ticketsPerStep: ticketsPerStep), samplesPerTicket: 4,
             lastVersion: steps, stepsPerEpoch: 5,
-            checkpointEverySteps: 0, checkpointEverySeconds: 0, nonFiniteLimit: nonFiniteLimit, rule: Arithmetic.rule)
+            checkpointEverySteps: 0, checkpointEverySeconds: 0, checkpointsKept: 2, nonFiniteLimit: nonFiniteLimit, rule: Arithmetic.rule)
         state = CoordinatorState(
             settings: settings, identity: Hello(role: .coordinator, host: "h", pid: 1, rank: 0),
             incarnation: incarnation, replay: replay, at: now)
@@ -100,7 +100,7 @@ struct CoordinatorBench {
             _ = says(.snapshotting(version: version), from: Incarnation(server))
             _ = says(.saved(version: version, files: []), from: Incarnation(server))
         }
-        _ = happens(.checkpointCompleted(CheckpointReference(version: version, path: "step-\(version)")))
+        _ = happens(.checkpointCompleted(CheckpointReference(version: version, generation: state.generation)))
     }
 
     /// Worker 11 is granted and contributes every ticket of the step.
@@ -148,6 +148,12 @@ extension [CoordinatorState.Effect] {
     var refusals: [Refusal] { sent.compactMap { if case .refusal(let refusal) = $0.message { refusal } else { nil } } }
 
     var records: [JournalRecord] { compactMap { if case .journal(let record, _) = $0 { record } else { nil } } }
+
+    var warnings: [String] { compactMap { if case .warn(let text) = $0 { text } else { nil } } }
+
+    var examined: [CheckpointReference] {
+        compactMap { if case .examine(let reference) = $0 { reference } else { nil } }
+    }
 
     var exit: ExitStatus? { lazy.compactMap { if case .exit(let status) = $0 { status } else { nil } }.first }
 }

@@ -28,7 +28,7 @@ struct ServerBench {
         var bench = ServerBench()
         _ = bench.orders(welcome(), generation: 0)
         _ = bench.happens(.configured(Layouts.few, twoTickets, bufferBytes: bufferBytes))
-        _ = bench.orders(.reset(Reset(version: 0, checkpoint: "", rank: 0, servers: 1)))
+        _ = bench.orders(.reset(Reset(version: 0, base: nil, rank: 0, servers: 1)))
         _ = bench.happens(.loaded(generation: 1))
         return bench
     }

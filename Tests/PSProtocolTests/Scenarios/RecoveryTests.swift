@@ -1,13 +1,14 @@
 // What a coordinator does with what its predecessor left: the journal on one side, the servers' memories on the other.
 
 import Foundation
+import PSFiles
 import PSMessages
 import PSParameters
 import PSProtocol
 import Testing
 
 @Suite struct RecoveryTests {
-    private let base = CheckpointReference(version: 0, path: "step-0")
+    private let base = CheckpointReference(version: 0, generation: 1)
 
     /// The journal of a job that has committed step 0 and closed step 1.
     private func closedStepOne(committed: Bool = true) -> CoordinatorBench {
@@ -59,11 +60,11 @@ import Testing
     /// The record of a commit is not synced: a machine that failed may have lost it, while servers have applied it.
     @Test func aLostCommitRecordIsWrittenAgain() {
         let before = closedStepOne(committed: false)
-        #expect(before.journal.last == .commit(commit(0)))
+        #expect(before.journal.last == .commit(commit(0), norm: 0))
         var later = successor(of: before, dropping: 1)
         _ = later.serverReturns(1, rank: 0, generation: 1, version: 1, lastCommit: commit(0))
         let effects = later.serverReturns(2, rank: 1, generation: 1, version: 1, lastCommit: commit(0))
-        #expect(effects.records == [.commit(commit(0))])
+        #expect(effects.records == [.commit(commit(0), norm: nil)])
         #expect(effects.commits.count == 2, "servers that have applied it say so")
         #expect(later.state.version == 1)
     }
@@ -107,7 +108,7 @@ import Testing
             if case .reset(let reset) = $0.message { (reset, $0.to) } else { nil }
         }
         #expect(resets.map(\.1) == [1, 3])
-        #expect(resets[1].0 == Reset(version: 0, checkpoint: "step-0", rank: 1, servers: 2))
+        #expect(resets[1].0 == Reset(version: 0, base: base, rank: 1, servers: 2))
         // The replaced one is sent away by name.
         #expect(bench.says(.heartbeat(Heartbeat()), from: 2).refusals.first?.reason == .session)
         #expect(bench.serverReturns(2, rank: 1, generation: 1, version: 1).refusals.first?.reason == .full)
@@ -139,12 +140,21 @@ import Testing
         #expect(bench.state.checkpoints.map(\.version) == [0, 1])
         _ = bench.serverStarts(2, rank: 0)
         _ = bench.durable()
-        let failed = Message.failed(version: 1, text: "hash", whileSaving: false)
-        #expect(bench.says(failed, from: 2).records == [.rollback(generation: 3, base: base)])
+        let newest = CheckpointReference(version: 1, generation: 1)
+        // A second reader decides.
+        let failed = bench.says(.failed(version: 1, text: "hash", what: .damaged), from: 2)
+        #expect(failed.records.isEmpty)
+        #expect(failed.examined == [newest])
+        #expect(bench.says(.failed(version: 1, text: "hash", what: .damaged), from: 2).examined.isEmpty, "once")
+        let older = bench.happens(.examined(newest, .damaged("hash")))
+        #expect(older.records == [.rollback(generation: 3, base: base)])
+        #expect(older.warnings.first?.contains("step 1: hash; the one of step 0 is tried") == true)
         _ = bench.durable()
-        // The oldest has nothing older.
-        let end = bench.says(.failed(version: 0, text: "hash", whileSaving: false), from: 2).said(to: 2)
-        guard case .finish(let code, let text)? = end.first else {
+        // The oldest has nothing older, and that is not written down.
+        _ = bench.says(.failed(version: 0, text: "hash", what: .damaged), from: 2)
+        let end = bench.happens(.examined(base, .damaged("hash")))
+        #expect(end.records.isEmpty)
+        guard case .finish(let code, let text)? = end.said(to: 2).first else {
             Issue.record("\(end)")
             return
         }
@@ -152,14 +162,52 @@ import Testing
         #expect(text.contains("step 0"))
     }
 
+    /// What cannot be read may be whole: it is tried again, and then the job ends with its history as it was.
+    @Test func whatCannotBeReadIsTriedAgainAndNeverMadeVoid() {
+        for isDamageFirst in [false, true] {
+            var bench = CoordinatorBench.running()
+            _ = bench.commits()
+            _ = bench.says(.control(.checkpoint), from: 99)
+            bench.saves(1, servers: 1)
+            _ = bench.serverStarts(2, rank: 0)
+            _ = bench.durable()
+            let journal = bench.journal
+            let newest = CheckpointReference(version: 1, generation: 1)
+            if isDamageFirst {
+                // The server's own eyes are bad: the checkpoint is sound.
+                _ = bench.says(.failed(version: 1, text: "hash", what: .damaged), from: 2)
+                #expect(bench.happens(.examined(newest, .sound)).warnings.count == 1)
+            } else {
+                let away = bench.says(.failed(version: 1, text: "stale mount", what: .unavailable), from: 2)
+                #expect(away.warnings.first?.contains("stale mount; it is tried again") == true)
+            }
+            let again = bench.passes(1000).said(to: 2)
+            #expect(again.contains(.reset(Reset(version: 1, base: newest, rank: 0, servers: 1))))
+            var back = bench
+            _ = back.says(.ready(version: 1), from: 2)
+            #expect(back.state.version == 1, "the storage came back")
+            for _ in 0..<3 {
+                #expect(bench.passes(9000).said(to: 2).allSatisfy { if case .finish = $0 { false } else { true } })
+                _ = bench.says(.heartbeat(Heartbeat()), from: 2)
+            }
+            let end = bench.passes(4000).said(to: 2)
+            guard case .finish(1, let text)? = end.last else {
+                Issue.record("\(end)")
+                return
+            }
+            #expect(text.contains("nothing was changed"))
+            #expect(bench.journal == journal)
+        }
+    }
+
     /// A person named a checkpoint of another job: its rollback is the journal's first word, and whatever happens then,
     /// the job goes back no further.
     @Test func aNamedCheckpointIsTheBase() {
-        let named = CheckpointReference(version: 6, path: "/elsewhere/step-6")
+        let named = CheckpointReference(version: 6, foreign: "/elsewhere/step-6")
         var replay = Replay()
         for record in [
-            .header(job: jobID, seed: 1, layoutDigest: Layouts.few.digest), .term(1, endpoint: ""),
-            .rollback(generation: 1, base: nil), .checkpoint(CheckpointReference(version: 8, path: "/own/step-8")),
+            .header(job: jobID, seed: 1, layoutDigest: Layouts.few.digest, recipe: [:]), .term(1, endpoint: ""),
+            .rollback(generation: 1, base: nil), .checkpoint(CheckpointReference(version: 8), keeping: nil),
             .rollback(generation: 2, base: named),
         ] as [JournalRecord] { replay.apply(record) }
         #expect(replay.version == 6)
@@ -167,21 +215,80 @@ import Testing
         var bench = CoordinatorBench(replay: replay)
         #expect(bench.serverStarts(1).records == [.rollback(generation: 3, base: named)])
         _ = bench.durable()
-        let failed = bench.says(.failed(version: 6, text: "hash", whileSaving: false), from: 1)
+        _ = bench.says(.failed(version: 6, text: "hash", what: .damaged), from: 1)
+        let failed = bench.happens(.examined(named, .damaged("hash")))
         #expect(failed.said(to: 1).count == 1, "the end")
         #expect(failed.records.isEmpty)
     }
 
+    /// The first thing such a job does is to save a checkpoint of its own: then it needs the other run no more.
+    @Test func aBaseOfAnotherRunIsSavedAtOnce() {
+        var replay = Replay()
+        for record in [
+            .header(job: jobID, seed: 1, layoutDigest: Layouts.few.digest, recipe: [:]),
+            .rollback(generation: 1, base: CheckpointReference(version: 6, foreign: "/elsewhere/step-6")),
+        ] as [JournalRecord] { replay.apply(record) }
+        var bench = CoordinatorBench(replay: replay)
+        _ = bench.serverStarts(1)
+        _ = bench.durable()
+        #expect(bench.says(.ready(version: 6), from: 1).said(to: 1).contains(.snapshot(version: 6)))
+        bench.saves(6, servers: 1)
+        #expect(bench.state.checkpoints == [CheckpointReference(version: 6, generation: 2)])
+    }
+
+    /// The files of a checkpoint go only when the journal does not name it any more, and that is durable.
+    @Test func pruningWaitsForTheRecord() {
+        var bench = CoordinatorBench.running()
+        for version in [1, 2] as [Version] {
+            _ = bench.commits()
+            _ = bench.says(.control(.checkpoint), from: 99)
+            bench.saves(version, servers: 1)
+        }
+        let last = CheckpointReference(version: 2, generation: 1)
+        #expect(bench.journal.last == .checkpoint(last, keeping: [1]))
+        #expect(bench.replay.checkpoints.map(\.version) == [1, 2])
+        let kept = bench.durable().compactMap { if case .prune(let kept) = $0 { kept } else { nil } }
+        #expect(kept == [[1, 2]])
+    }
+
     @Test func journalRecordsSurviveTheirEncoding() throws {
         let records: [JournalRecord] = [
-            .header(job: .max, seed: 7, layoutDigest: 9), .plan(identity: .max), .term(3, endpoint: "tcp://h:1"),
+            .header(job: .max, seed: 7, layoutDigest: 9, recipe: ["train.batch": "2"]), .plan(identity: .max), .term(3, endpoint: "tcp://h:1"),
             .kernels(core: "Haswell", hash: 5),
             .rollback(generation: 2, base: nil), .rollback(generation: 3, base: base),
-            .close(step: 4, contributions: [contribution(Attempt(ticket: 8, number: 3 << 40))]), .commit(commit(4)),
-            .checkpoint(base), .stopAfter(version: 9), .finished(version: 9, exitCode: 75),
+            .close(step: 4, contributions: [contribution(Attempt(ticket: 8, number: 3 << 40))]), .commit(commit(4), norm: .infinity),
+            .checkpoint(base, keeping: [1, 2]), .checkpoint(CheckpointReference(version: 3, foreign: "/x"), keeping: nil),
+            .stopAfter(version: 9), .finished(version: 9, exitCode: 75), .resumed, .ended, .recipe(["seed": "1"]),
         ]
-        let bytes = try JSONEncoder().encode(records)
-        #expect(try JSONDecoder().decode([JournalRecord].self, from: bytes) == records)
+        #expect(try JSON.decode([JournalRecord].self, from: JSON.compact(records)) == records)
+        // And all of them together as the one record that a journal begins anew with.
+        let replay = records.reduce(into: Replay()) { $0.apply($1) }
+        let state = try JSON.decode(JournalRecord.self, from: JSON.compact(JournalRecord.state(replay)))
+        #expect([state].reduce(into: Replay()) { $0.apply($1) } == replay)
+    }
+
+    /// What earlier releases wrote, and how it is read: a path below the run's own directory moves with it.
+    @Test func journalsOfEarlierReleasesAreRead() throws {
+        let lines: [(JournalRecord, String)] = [
+            (
+                .header(job: 5, seed: 7, layoutDigest: 9, recipe: nil),
+                #"{"header":{"job":5,"layoutDigest":9,"seed":7}}"#
+            ),
+            (
+                .commit(commit(4), norm: nil),
+                #"{"commit":{"_0":{"averageDecay":\#(commit(4).averageDecay),"learningRate":1.5,"#
+                    + #""scale":\#(commit(4).scale),"skip":false,"step":4}}}"#
+            ),
+            (
+                .checkpoint(CheckpointReference(version: 6), keeping: nil),
+                #"{"checkpoint":{"_0":{"path":"/old/place/checkpoints/step-6","version":6}}}"#
+            ),
+            (
+                .rollback(generation: 2, base: CheckpointReference(version: 6, foreign: "/good")),
+                #"{"rollback":{"base":{"path":"/good","version":6},"generation":2}}"#
+            ),
+        ]
+        for (record, line) in lines { #expect(try JSON.decode(JournalRecord.self, from: line.utf8) == record) }
     }
 
     /// As every release has written them: a journal is read by the next one.
@@ -193,11 +300,11 @@ import Testing
                     + #""samples":4}],"step":4}}"#
             ),
             (
-                .commit(Commit(step: .init(.max), scale: 1, learningRate: 2, averageDecay: 0.5, skip: false)),
+                .commit(Commit(step: .init(.max), scale: 1, learningRate: 2, averageDecay: 0.5, skip: false), norm: 3),
                 #"{"commit":{"_0":{"averageDecay":0.5,"learningRate":2,"scale":1,"skip":false,"#
-                    + #""step":18446744073709551615}}}"#
+                    + #""step":18446744073709551615},"norm":3}}"#
             ),
-            (.checkpoint(base), #"{"checkpoint":{"_0":{"path":"step-0","version":0}}}"#),
+            (.checkpoint(base, keeping: [0]), #"{"checkpoint":{"_0":{"generation":1,"version":0},"keeping":[0]}}"#),
             (.stopAfter(version: 7), #"{"stopAfter":{"step":7}}"#),
             (.finished(version: 9, exitCode: 75), #"{"finished":{"exitCode":75,"step":9}}"#),
         ]

@@ -118,7 +118,7 @@ import Testing
         // A failure too: the word of it may have got lost.
         var failing = ServerBench.ready()
         _ = failing.orders(order)
-        let failed = Message.failed(version: 0, text: "full", whileSaving: true)
+        let failed = Message.failed(version: 0, text: "full", what: .saving)
         #expect(failing.happens(.saveFailed(generation: 1, version: 0, "full")).toCoordinator == [failed])
         #expect(failing.orders(order).toCoordinator == [failed])
     }
@@ -165,7 +165,7 @@ import Testing
     @Test func aLaterGenerationDropsEverything() {
         var bench = ServerBench.ready()
         _ = bench.pushes(0, 0)
-        let reset = Message.reset(Reset(version: 4, checkpoint: "step-4", rank: 0, servers: 1))
+        let reset = Message.reset(Reset(version: 4, base: CheckpointReference(version: 4), rank: 0, servers: 1))
         #expect(bench.orders(reset, generation: 2).count == 2)
         #expect(bench.orders(reset, generation: 2).isEmpty, "loading already")
         #expect(bench.asks(.pull(version: 4, slices: [0]), generation: 2).refusals == [.generation], "not yet")

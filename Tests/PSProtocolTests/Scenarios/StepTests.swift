@@ -48,7 +48,7 @@ import Testing
         #expect(scale != Arithmetic.rule.clip([900, 1600]).scale)
         #expect(decided.commits.first == Commit(step: 0, scale: scale, learningRate: 1, averageDecay: 0.5, skip: false))
         #expect(Set(decided.commits).count == 1)
-        #expect(decided.records == [.commit(decided.commits[0])])
+        #expect(decided.records == [.commit(decided.commits[0], norm: 50)])
     }
 
     @Test func ordersAreRepeatedToThoseWhoAreSilent() {
@@ -104,12 +104,12 @@ import Testing
         #expect(bench.state.status(at: bench.now, bytesSent: 0, bytesReceived: 0).nonFiniteSteps == 2)
         // A restarted coordinator counts on.
         #expect(bench.replay.skippedSteps == [0, 2, 3])
-        let last = bench.commits(isFinite: false)
-        #expect(last.sent.contains { $0.message == .snapshot(version: 5) }, "the state is saved for who looks into it")
+        // The step 0 that is saved led to a gradient that was not finite: there is no way back.
+        _ = bench.commits(isFinite: false)
         for message in [Message.snapshotting(version: 5), .saved(version: 5, files: [])] {
             _ = bench.says(message, from: 1)
         }
-        _ = bench.happens(.checkpointCompleted(CheckpointReference(version: 5, path: "step-5")))
+        _ = bench.happens(.checkpointCompleted(CheckpointReference(version: 5, generation: 1)))
         let finish = bench.happens(.durable(.finished(version: 5, exitCode: 1))).said(to: 11)
         guard case .finish(let code, let text)? = finish.first else {
             Issue.record("\(finish)")

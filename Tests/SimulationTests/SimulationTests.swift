@@ -33,6 +33,27 @@ import Testing
         #expect(world.violations == [])
     }
 
+    /// A fault of each kind, put into what is tested, is found: the invariants can fail.
+    @Test(arguments: Plan.Plant.allCases)
+    func plantedFaultsAreFound(plant: Plan.Plant) {
+        for seed in 0..<UInt64(600) {
+            var plan = Plan.stormy(seed: seed)
+            plan.plant = plant
+            switch plant {
+            case .rotAccepted: plan.damages = 2
+            case .unavailableTakenForDamaged: plan.unreadable = 2
+            case .voidCheckpointLoaded:
+                plan.goesBack = .toOldest
+                plan.stop = (plan.faultsEnd / 2, plan.servers)
+            case .basePruned: break
+            }
+            let world = World(plan)
+            world.run()
+            if !world.violations.isEmpty { return }
+        }
+        Issue.record("\(plant) is not found")
+    }
+
     @Test func stormyJobs() {
         var seen: [Rare: Int] = [:]
         for seed in 0..<UInt64(SimulationTests.isLong ? 20_000 : 400) {

@@ -13,7 +13,7 @@ struct Plan {
     var steps = 6
     var stepShape: StepShape { StepShape(ticketsPerStep: ticketsPerStep) }
     var lastVersion: Version { Version(UInt64(steps)) }
-    var bufferBytes = 64 << 20
+    var bufferBytes = 1 << 20
     var checkpointEverySteps = 2
     var poisoned: Set<Step> = []
 
@@ -27,8 +27,28 @@ struct Plan {
     var coordinatorKills = 0
     var pauses = 0
     var cuts = 0
-    /// A newer checkpoint turns bad on the disk.
-    var damagesCheckpoint = false
+    /// Times that the newest checkpoint turns bad on the disk: a bit, its end, or all of a file.
+    var damages = 0
+    /// Times that servers cannot read for a while.
+    var unreadable = 0
+    /// The run directory is moved away for a while, under the running job.
+    var movesAway = false
+    /// Chance that one piece of disk work takes so much longer.
+    var diskStall: (probability: Double, milliseconds: ClosedRange<Int>) = (0, 0...0)
+    /// Chance that a coordinator or server dies in the middle of a change to the disk.
+    var midWriteDeaths = 0.0
+    /// Checkpoints that are kept.
+    var keep = 3
+    var personCheckpoints = 0
+    var personStops = 0
+    /// The run directory is moved before the job is resumed.
+    var movesRun = false
+    enum GoingBack { case no, toOldest, toAnotherRun }
+    /// Where a person resumes the job from: further back, or in a run of its own.
+    var goesBack = GoingBack.no
+    /// A fault in the code, put there to see that it is found.
+    enum Plant: CaseIterable { case rotAccepted, unavailableTakenForDamaged, voidCheckpointLoaded, basePruned }
+    var plant: Plant?
     /// Kills at delicate moments.
     var triggers: [Trigger] = []
     /// Ranks are given by whoever starts the processes.
@@ -44,7 +64,8 @@ struct Plan {
     /// Kills a process soon after the `count`th time that something happens.
     struct Trigger {
         enum Moment: CaseIterable {
-            case close, prepare, commit, applied, snapshot, saved, checkpoint, rollback, reset, finished
+            case close, prepare, commit, applied, snapshot, saved, checkpoint, rollback, reset, finished, ended,
+                stopAfter
         }
         var moment: Moment
         var count: Int
@@ -68,7 +89,7 @@ struct Plan {
         plan.servers = chance.integer(1...3)
         plan.ticketsPerStep = chance.integer(1...5)
         plan.steps = chance.integer(3...10)
-        plan.bufferBytes = chance.pick([0, 2 << 20, 64 << 20])
+        plan.bufferBytes = chance.pick([0, 256, 1 << 20])
         plan.checkpointEverySteps = chance.integer(0...3)
         if chance.happens(0.3) { plan.poisoned = [Step(UInt64(chance.integer(0...plan.steps - 1)))] }
         plan.faultsEnd = chance.integer(2000...12_000)
@@ -79,7 +100,17 @@ struct Plan {
         plan.coordinatorKills = chance.integer(0...2)
         plan.pauses = chance.integer(0...3)
         plan.cuts = chance.integer(0...3)
-        plan.damagesCheckpoint = chance.happens(0.2)
+        // Swarms: each fault is there or not.
+        plan.damages = chance.pick([0, 0, 0, 1, 2])
+        plan.unreadable = chance.pick([0, 0, 0, 1, 2])
+        plan.movesAway = chance.happens(0.1)
+        if chance.happens(0.2) { plan.diskStall = (chance.pick([0.02, 0.2]), 500...9000) }
+        plan.midWriteDeaths = chance.pick([0, 0, 0.3, 0.8])
+        plan.keep = chance.integer(2...3)
+        plan.personCheckpoints = chance.pick([0, 0, 1, 3])
+        plan.personStops = chance.pick([0, 0, 0, 1])
+        plan.movesRun = chance.happens(0.3)
+        plan.goesBack = chance.pick([.no, .no, .toOldest, .toAnotherRun])
         for _ in 0..<chance.integer(0...3) {
             plan.triggers.append(
                 Trigger(
@@ -99,7 +130,7 @@ struct Plan {
 
 /// Transitions that are rare and must be seen.
 enum Rare: String, CaseIterable {
-    case rollback, prepareAgain, commitAgain, resend, decline, early, reissue, lowerTicketFirst, saveAnew, saidAgain,
-        gone
-    case olderCheckpoint, skip, workerLost, serverWakes, resumed, finishAgain, noSliceServer
+    case rollback, prepareAgain, commitAgain, resend, early, reissue, lowerTicketFirst, saidAgain, gone, refusal
+    case olderCheckpoint, rot, unavailable, skip, workerLost, serverWakes, resumed, finishAgain, noSliceServer
+    case diesWriting, tornTail, slowDisk, moved, movedAway, goesBack, foreignBase, adopted, stopPromised
 }

@@ -1,0 +1,127 @@
+// The simulated network: what ZeroMQ is seen to do, at its worst. In order on one connection, in no order across; a
+// restarted listener is sent the later part of what was meant for the former one; copies may come late.
+
+import PSMessages
+import PSNode
+import PSTransport
+
+struct Packet {
+    var envelope: Envelope
+    /// The values of a push or publish, as they were when they were sent.
+    var values: [UInt8]?
+    /// What they were sent from: not to be written before it is let go.
+    var source: Payload?
+
+    func received(from peer: RoutingID?) -> Received {
+        Received(peer: peer, envelope: .success(envelope), values: values.map { Frame($0) })
+    }
+}
+
+/// From a process that connects to whoever listens at an endpoint, both ways.
+final class Connection {
+    let client: SimulatedProcess
+    let endpoint: String
+    let peer: RoutingID
+    var isOpen = true
+    /// Nothing gets through before this moment.
+    var cutUntil = 0
+    /// The moments of the last arrivals: later messages do not overtake them.
+    fileprivate var lastArrival = (atServer: 0, atClient: 0)
+
+    init(client: SimulatedProcess, endpoint: String, number: Int) {
+        self.client = client
+        self.endpoint = endpoint
+        peer = RoutingID(bytes: withUnsafeBytes(of: number, Array.init))
+    }
+}
+
+final class Network {
+    unowned let world: World
+    /// Who listens where.
+    var listeners: [String: SimulatedProcess] = [:]
+    var connections: [Connection] = []
+    private var count = 0
+
+    init(world: World) { self.world = world }
+
+    func connect(_ client: SimulatedProcess, to endpoint: String) -> Connection {
+        connections.removeAll { !$0.isOpen || !$0.client.isAlive }
+        count += 1
+        let connection = Connection(client: client, endpoint: endpoint, number: count)
+        connections.append(connection)
+        return connection
+    }
+
+    func send(_ packet: Packet, toServerOf connection: Connection) {
+        world.see(packet)
+        transfer(packet, connection, \.lastArrival.atServer) { [self] in
+            guard let listener = listeners[connection.endpoint] else { return }
+            listener.act { listener.receive(packet, on: connection) }
+        }
+    }
+
+    func send(_ packet: Packet, toClientOf connection: Connection) {
+        world.see(packet)
+        transfer(packet, connection, \.lastArrival.atClient) {
+            connection.client.act { if connection.isOpen { connection.client.receive(packet, on: connection) } }
+        }
+    }
+
+    private func transfer(
+        _ packet: Packet, _ connection: Connection, _ last: ReferenceWritableKeyPath<Connection, Int>,
+        _ arrive: @escaping () -> Void
+    ) {
+        let isStormy = world.now < world.plan.faultsEnd
+        if world.now < connection.cutUntil { return }
+        if isStormy, world.chance.happens(world.plan.lossProbability) { return }
+        let arrival = max(connection[keyPath: last], world.now + world.chance.integer(0...4))
+        connection[keyPath: last] = arrival
+        world.agenda.add(at: arrival) { [world] in
+            if let source = packet.source, source.withBytes({ Array($0) }) != packet.values {
+                world.violate("values were written while they were on their way: \(packet.envelope.message)")
+            }
+            arrive()
+        }
+        if isStormy, world.chance.happens(world.plan.duplicateProbability) {
+            world.agenda.add(at: arrival + world.chance.integer(0...3000), arrive)
+        }
+    }
+}
+
+/// A performer's wire in the simulation: one connection of a client, or all that lead to a listener.
+final class SimulatedWire: Wire {
+    enum End {
+        case client(Connection)
+        case listener
+    }
+
+    private let end: End
+    private unowned let network: Network
+    /// Told of each message before it leaves.
+    var look: (Envelope) -> Void = { _ in }
+    let bytesSent: UInt64 = 0
+    let bytesReceived: UInt64 = 0
+
+    init(_ end: End, _ network: Network) {
+        self.end = end
+        self.network = network
+    }
+
+    func send(_ envelope: Envelope, to peer: RoutingID?, values: Payload?) throws(TransportError) -> Bool {
+        look(envelope)
+        let packet = Packet(envelope: envelope, values: values?.withBytes { Array($0) }, source: values)
+        switch end {
+        case .client(let connection): network.send(packet, toServerOf: connection)
+        case .listener:
+            guard let connection = network.connections.first(where: { $0.peer == peer }), connection.isOpen else {
+                return false
+            }
+            network.send(packet, toClientOf: connection)
+        }
+        return true
+    }
+
+    func close(lingerMilliseconds: Int) {
+        if case .client(let connection) = end { connection.isOpen = false }
+    }
+}

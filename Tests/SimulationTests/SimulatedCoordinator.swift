@@ -1,0 +1,186 @@
+// The coordinator in the simulation: the performer that a process has, with the real journal, checkpoint store and metrics,
+// on a simulated network, threads and disk. Each of its decisions is compared with what it must be.
+
+import PSCheckpoint
+import PSCoordinator
+import PSFiles
+import PSMessages
+import PSNode
+import PSParameters
+import PSProtocol
+import PSRun
+
+final class SimulatedCoordinator: SimulatedProcess {
+    private var performer: CoordinatorPerformer!
+    private var journaling: SimulatedQueue!
+    private var writing: SimulatedQueue!
+    private var run: RunDirectory!
+    private var granted: [Attempt: UInt64] = [:]
+    /// The attempt that counted, by ticket, in this generation.
+    private var counted: [Ticket: Attempt] = [:]
+    private var closed: Set<Step> = []
+    private var prepared: Set<Step> = []
+    private var finished: Set<Incarnation> = []
+
+    var state: CoordinatorState { performer.state }
+
+    override func start() {
+        journaling = SimulatedQueue(self) { [unowned self] in world.diskTime(world.chance.integer(0...10)) }
+        writing = SimulatedQueue(self) { [unowned self] in world.diskTime(world.chance.integer(1...30)) }
+        run = RunDirectory(at: world.runPath, in: files)
+        do {
+            try open()
+        } catch {
+            // It died in the middle, or there is nothing to take up.
+            if isAlive { world.exited(self, ExitStatus(code: ExitStatus.failed, text: "cannot start: \(error)")) }
+            return
+        }
+        world.network.listeners["coordinator"] = self
+        world.isUp()
+        tickEvery(100)
+    }
+
+    private func open() throws(StorageError) {
+        let hasJob = try run.hasJob()
+        if !hasJob {
+            guard world.mayBegin else { throw .system(operation: "find the job in", path: run.path, code: 2) }
+            try run.create()
+        }
+        let start = RunStart(
+            seed: 1, layoutDigest: world.plan.layout.digest, recipe: ["train.batch": "2"], planIdentity: 5,
+            wish: world.wish)
+        try start.check(hasJob ? try Journal.read(run) : Replay(), run: run)
+        let journal = try Journal(run)
+        if journal.cutByteCount > 0 { world.saw(.tornTail) }
+        var replay = try start.begin(journal, run: run, job: world.newJob, endpoint: "coordinator")
+        if world.plan.plant == .voidCheckpointLoaded, let newest = try run.checkpoints.list().last,
+            newest.step > Int(replay.checkpoints.last?.version.number ?? 0)
+        {
+            replay.checkpoints.append(CheckpointReference(version: Version(UInt64(newest.step))))
+        }
+        world.opened(replay, run)
+        let nonce = try run.writeNonce()
+        let metrics = Metrics(run)
+        let settings = world.settings(run: run.path, nonce: nonce)
+        let layout = world.plan.layout
+        let report = metrics.takeUp(replay, settings)
+        nonisolated(unsafe) let process = self
+        let servers = world.servers
+        performer = CoordinatorPerformer(
+            CoordinatorState(
+                settings: settings, identity: Hello(role: .coordinator, host: "simulated", pid: 1, rank: 0),
+                incarnation: incarnation, replay: replay, lastReport: report, at: world.time),
+            wire: SimulatedWire(.listener, world.network),
+            files: CoordinatorPerformer.Files(
+                run: run, journal: journal, metrics: metrics, layout: layout, nonce: nonce,
+                manifest: { version, generation in
+                    Manifest(
+                        job: String(replay.job, radix: 16), model: "simulated", settings: "{}",
+                        step: Int(version.number), generation: Int(generation), seed: 1, ticketsConsumed: 0,
+                        layoutDigest: layout.digest, serverCount: servers, files: [])
+                }),
+            journaling: journaling, disk: writing, logger: SimulatedProcess.logger, post: { process.post($0) })
+        performer.watch = { [unowned self] in watch($0) }
+    }
+
+    private func post(_ event: CoordinatorState.Event) {
+        act { [self] in
+            var event = event
+            if world.plan.plant == .unavailableTakenForDamaged, case .examined(let reference, _) = event {
+                event = .examined(reference, .damaged("planted"))
+            }
+            if case .durable(let record) = event { world.isDurable(record) }
+            handle(event)
+        }
+    }
+
+    override func tick() { handle(.tick) }
+
+    override func receive(_ packet: Packet, on connection: Connection) {
+        ended(try? performer.take(packet.received(from: connection.peer), at: world.time))
+    }
+
+    func handle(_ event: CoordinatorState.Event) {
+        ended(try? performer.handle(event, at: world.time))
+    }
+
+    // MARK: What must hold
+
+    private func watch(_ effect: CoordinatorState.Effect) {
+        guard isAlive else { return }
+        switch effect {
+        case .send(let envelope): look(at: envelope)
+        case .journal(let record, _):
+            check(record)
+            world.reached(record)
+        case .prune: act(after: 50) { [unowned self] in world.pruned(run) }
+        case .stepDone(let report):
+            if report.loss == nil || report.version != state.version {
+                world.violate("a wrong report: \(report)")
+            }
+        case .warn(let text):
+            if text.hasSuffix("is tried") { world.saw(.olderCheckpoint) }
+            if text.contains("its ticket is granted anew") { world.saw(.workerLost) }
+        default: break
+        }
+    }
+
+    private func check(_ record: JournalRecord) {
+        switch record {
+        case .close(let step, let contributions):
+            if contributions.map(\.attempt.ticket) != Array(world.plan.stepShape.tickets(of: step))
+                || !contributions.allSatisfy({ granted[$0.attempt] != nil })
+            {
+                world.violate("step \(step) is closed with \(contributions.map(\.attempt))")
+            }
+            closed.insert(step)
+        case .rollback(let generation, let base):
+            counted = [:]
+            closed = []
+            prepared = []
+            if generation > 1 { world.saw(.rollback) }
+            world.rollsBack(to: base, run)
+        case .commit(let commit, let norm):
+            if commit != world.arithmetic.commits[Int(commit.step.number)] {
+                world.violate("step \(commit.step) is committed with \(commit)")
+            }
+            if let norm, norm.bitPattern != world.arithmetic.norms[Int(commit.step.number)].bitPattern, !commit.skip {
+                world.violate("step \(commit.step) has the norm \(norm)")
+            }
+            if commit.skip { world.saw(.skip) }
+            if !prepared.contains(commit.step) { world.saw(.commitAgain) }
+            world.commits(commit.step)
+        default: break
+        }
+    }
+
+    private func look(at envelope: Envelope) {
+        switch envelope.message {
+        case .grant(let attempt, _):
+            if granted[attempt] == nil, granted.keys.contains(where: { $0.ticket == attempt.ticket }) {
+                world.saw(.reissue)
+            }
+            if let worker = granted[attempt], worker != envelope.destination {
+                world.violate("\(attempt) is granted to two workers")
+            }
+            granted[attempt] = envelope.destination
+        case .prepare(let step, _):
+            prepared.insert(step)
+            if !closed.contains(step) { world.saw(.prepareAgain) }
+        case .counted(let attempt):
+            let known = counted[attempt.ticket] ?? attempt
+            if granted[attempt] != envelope.destination || known != attempt {
+                world.violate("\(attempt) is counted, though granted to \(granted[attempt] ?? 0), after \(known)")
+            }
+            counted[attempt.ticket] = attempt
+        case .commit(let commit): world.commitGoesOut(commit.step)
+        case .reset(let reset): world.resets(envelope.generation, reset)
+        case .controlReply(ok: true, _): world.stopIsPromised()
+        case .finish:
+            if finished.contains(envelope.destination) { world.saw(.finishAgain) }
+            finished.insert(envelope.destination)
+            world.isEnding = true
+        default: break
+        }
+    }
+}

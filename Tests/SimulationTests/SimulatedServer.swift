@@ -1,0 +1,109 @@
+// A server in the simulation: the performer that a process has, with the real slice store and the real checkpoint files,
+// on a simulated network, threads and disk.
+
+import PSFiles
+import PSMessages
+import PSNode
+import PSParameters
+import PSProtocol
+import PSRun
+import PSServer
+import PSTransport
+
+final class SimulatedServer: SimulatedProcess {
+    private var performer: ServerPerformer!
+    private var control: Connection!
+    private var compute: SimulatedQueue!
+    private var writing: SimulatedQueue!
+    private let endpoint: String
+    private var saves: Set<[UInt64]> = []
+
+    override init(world: World, seat: Seat) {
+        endpoint = world.plan.keepsEndpoints ? "server\(seat.number)" : "server\(seat.number).\(seat.starts)"
+        super.init(world: world, seat: seat)
+    }
+
+    var state: ServerState { performer.state }
+    var isServing: Bool { performer.state.isServing }
+
+    override func start() {
+        world.network.listeners[endpoint] = self
+        control = world.network.connect(self, to: "coordinator")
+        compute = SimulatedQueue(self) { [unowned self] in world.chance.integer(world.plan.updateMilliseconds) }
+        writing = SimulatedQueue(self) { [unowned self] in world.diskTime(world.chance.integer(5...400)) }
+        var hello = Hello(role: .server, host: "simulated", pid: seat.number, rank: seat.rank)
+        hello.endpoint = endpoint
+        nonisolated(unsafe) let process = self
+        let coordinatorWire = SimulatedWire(.client(control), world.network)
+        coordinatorWire.look = { [unowned self] in look(at: $0) }
+        performer = ServerPerformer(
+            ServerState(hello: hello, incarnation: incarnation, at: world.time),
+            control: coordinatorWire, bulk: SimulatedWire(.listener, world.network), compute: compute,
+            disk: writing, logger: SimulatedProcess.logger,
+            join: { try process.join($0) }, post: { process.post($0) })
+        tickEvery(250)
+    }
+
+    private func join(_ welcome: Welcome) throws -> ServedJob {
+        let run = RunDirectory(at: welcome.runDirectory, in: files)
+        try run.check(nonce: welcome.nonce)
+        return ServedJob(
+            store: SliceStore(layout: world.plan.layout, configuration: world.arithmetic.configuration), run: run,
+            nonce: welcome.nonce, shape: world.plan.stepShape, bufferBytes: world.plan.bufferBytes)
+    }
+
+    private func post(_ event: ServerPerformer.Internal) {
+        act { [self] in
+            var event = event
+            if world.plan.plant == .unavailableTakenForDamaged,
+                case .event(.loadFailed(let generation, let text, _)) = event
+            {
+                event = .event(.loadFailed(generation: generation, text, isDamage: true))
+            }
+            if case .event(.loadFailed(_, _, isDamage: false)) = event { world.saw(.unavailable) }
+            ended(try? performer.take(event, at: world.time))
+            check()
+        }
+    }
+
+    override func tick() {
+        ended(try? performer.handle(.tick, at: world.time))
+        check()
+    }
+
+    override func receive(_ packet: Packet, on connection: Connection) {
+        if connection === control {
+            ended(try? performer.handle(.coordinatorSaid(packet.envelope), at: world.time))
+            return check()
+        }
+        var wasHeld: Bool?
+        if case .push(_, let header) = packet.envelope.message {
+            if header.version.number == state.version.number + 1 { world.saw(.early) }
+            wasHeld = false
+        }
+        let before = performer.frames.values.reduce(0) { $0 + $1.count }
+        try? performer.takeFromWorker(packet.received(from: connection.peer), at: world.time)
+        if wasHeld == false, !hasAnswered, performer.frames.values.reduce(0, { $0 + $1.count }) == before {
+            world.saw(.decline)
+        }
+        hasAnswered = false
+        check()
+    }
+
+    private var hasAnswered = false
+
+    private func look(at envelope: Envelope) {
+        guard case .saved(let version, _) = envelope.message else { return }
+        if !saves.insert([UInt64(envelope.generation), version.number]).inserted { world.saw(.saidAgain) }
+    }
+
+    private func check() {
+        guard isAlive else { return }
+        // Frames are held within the buffer, but for one a slice: that of the next contribution in order.
+        let slices = world.plan.layout.slices
+        let bytes = performer.frames.reduce(0) { $0 + $1.value.count * slices[$1.key].byteCount }
+        let frontiers = state.owned.reduce(0) { $0 + slices[$1].byteCount }
+        if bytes > world.plan.bufferBytes + frontiers { world.violate("\(bytes) bytes of frames are held") }
+        world.check(self)
+    }
+}

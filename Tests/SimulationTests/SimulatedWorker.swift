@@ -1,0 +1,64 @@
+// A worker in the simulation: the performer that a process has, on a simulated network and thread.
+
+import PSMessages
+import PSNode
+import PSParameters
+import PSProtocol
+import PSTransport
+import PSWorker
+
+final class SimulatedWorker: SimulatedProcess {
+    private var performer: WorkerPerformer!
+    private var control: Connection!
+    private var compute: SimulatedQueue!
+    /// When the last event of the compute thread is heard: they keep their order.
+    private var lastPost = 0
+
+    override func start() {
+        control = world.network.connect(self, to: "coordinator")
+        compute = SimulatedQueue(self) { [unowned self] in world.chance.integer(0...1) }
+        var hello = Hello(role: .worker, host: "simulated", pid: seat.number, rank: seat.rank)
+        hello.kernelCore = "simulated"
+        nonisolated(unsafe) let process = self
+        performer = WorkerPerformer(
+            WorkerState(hello: hello, incarnation: incarnation, at: world.time),
+            control: SimulatedWire(.client(control), world.network), compute: compute,
+            logger: SimulatedProcess.logger,
+            connect: { [unowned self] (endpoint) throws(TransportError) in
+                SimulatedWire(.client(world.network.connect(self, to: endpoint)), world.network)
+            },
+            build: { _ in SimulatedWork(process.world.arithmetic, complain: { process.world.violate($0) }) },
+            post: { process.post($0) })
+        tickEvery(250)
+    }
+
+    /// Computing takes its time: the slices of a gradient come one after the other.
+    private func post(_ event: WorkerPerformer.Internal) {
+        let slices = world.plan.layout.slices.count
+        let pause: Int
+        switch event {
+        case .event(.gradientReady), .event(.computed):
+            pause = world.chance.integer(world.plan.computeMilliseconds) / (slices + 1)
+        default: pause = 0
+        }
+        lastPost = max(lastPost, world.now) + pause
+        act(after: lastPost - world.now) { [unowned self] in
+            ended(try? performer.take(event, at: world.time))
+        }
+    }
+
+    override func tick() { ended(try? performer.handle(.tick, at: world.time)) }
+
+    override func receive(_ packet: Packet, on connection: Connection) {
+        if connection === control {
+            return ended(try? performer.handle(.coordinatorSaid(packet.envelope), at: world.time))
+        }
+        let received = packet.received(from: nil)
+        guard performer.hasItsValues(packet.envelope, received.values) else {
+            return world.violate("a slice with more or fewer values: \(packet.envelope.message)")
+        }
+        let wasPushing = performer.state.activity.hasSuffix("pushing")
+        ended(try? performer.takeFromServer(packet.envelope, values: received.values, at: world.time))
+        if wasPushing, performer.state.activity.hasSuffix("computing") { world.saw(.lowerTicketFirst) }
+    }
+}
