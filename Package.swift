@@ -116,7 +116,10 @@ let package = Package(
         tests("PSProtocolTests", ["PSProtocol"]),
         tests(
             "JobTests",
-            ["PSJob", "PSCheckpoint", "PSConfiguration", "PSModel", "PSNetwork", "PSParameters", "PSPlanning"],
+            [
+                "PSJob", "PSCheckpoint", "PSConfiguration", "PSData", "PSModel", "PSNetwork", "PSOptimization",
+                "PSParameters", "PSPlanning",
+            ],
             resources: [.copy("Torchvision")]),
     ]
 )
