@@ -146,7 +146,8 @@ let package = Package(
             "JobTests",
             [
                 "PSJob", "PSBenchmarks", "PSEvaluation", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
-                "PSConfiguration", "PSModel", "PSNetwork", "PSParameters", "PSPlanning",
+                "PSConfiguration", "PSCoordinator", "PSData", "PSModel", "PSNetwork", "PSOptimization", "PSParameters",
+                "PSPlanning", "PSProtocol",
             ],
             resources: [.copy("Torchvision")]),
     ]
