@@ -4,6 +4,9 @@ import Glibc
 import Logging
 
 package enum DaemonArguments {
+    /// As many servers, and as many workers, as the settings allow a job.
+    private static let mostRanks = 10_000
+
     /// What is wrong with a daemon's arguments, or nil.
     package static func mistake(coordinator: String? = nil, bind: String? = nil, rank: Int? = nil) -> String? {
         for (option, value) in [("--coordinator", coordinator), ("--bind", bind)] {
@@ -12,7 +15,7 @@ package enum DaemonArguments {
         if let coordinator, coordinator.hasSuffix(":*") {
             return "--coordinator \(coordinator): expected the port that the coordinator printed"
         }
-        if let rank, rank < 0 { return "--rank \(rank): expected 0 or more" }
+        if let rank, !(0..<mostRanks).contains(rank) { return "--rank \(rank): expected 0 to \(mostRanks - 1)" }
         return nil
     }
 }
