@@ -29,6 +29,7 @@ package final class SafetensorsFile: @unchecked Sendable {
                 path: path,
                 problem: "not a safetensors file: \(file.count) bytes, fewer than the 8 of its header's length")
         }
+        if let problem = PyTorchFile.problem(path: path, bytes: file) { throw .damaged(path: path, problem: problem) }
         let headerLength = UInt64(littleEndian: file.loadUnaligned(as: UInt64.self))
         guard headerLength <= Self.largestHeader else {
             throw .damaged(

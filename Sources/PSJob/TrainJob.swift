@@ -34,6 +34,7 @@ package struct TrainJob {
         self.configuration = configuration
         self.programs = programs
         self.progress = progress
+        try LocalLimits.check(configuration)
         let description = try ModelDescription(configuration.model)
         let layout = description.layout
         let classes = try configuration.data.open(.train).classNames.count

@@ -57,7 +57,7 @@ package final class WorkerNode {
         input = NodeInput(lifeline: options.lifeline)
         let identity = ProcessIdentity(role: .worker)
         control = Link(try Socket(.dealer, context: context, largestMessage: 8 << 20))
-        try control.socket.connect(options.coordinator)
+        try Addresses.connect(control.socket, to: options.coordinator)
         var hello = Hello(role: .worker, host: identity.host, pid: identity.pid, rank: options.rank)
         (hello.kernelCore, hello.kernelHash) = KernelProbe.identity()
         state = WorkerState(hello: hello, incarnation: identity.incarnation, timing: options.timing, at: input.now)
@@ -204,7 +204,7 @@ package final class WorkerNode {
         servers = []
         for address in addresses {
             let socket = try Socket(.dealer, context: context, largestMessage: largestSliceMessage)
-            try socket.connect(address.endpoint)
+            try Addresses.connect(socket, to: address.endpoint)
             servers.append(Link(socket))
         }
     }

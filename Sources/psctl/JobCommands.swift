@@ -37,7 +37,7 @@ struct WatchCommand: ParsableCommand {
 
     func run() throws {
         let run = try directory.existing()
-        let clear = isatty(STDOUT_FILENO) == 1 ? "\u{1B}[H\u{1B}[2J" : ""
+        let clear = Terminal.redraws(STDOUT_FILENO) ? "\u{1B}[H\u{1B}[2J" : ""
         while true {
             let status = try LocalStatus.read(run)
             write(clear + StatusText.table(status, run: run.path) + (clear.isEmpty ? "\n" : ""))

@@ -15,6 +15,22 @@ import Testing
         #expect(Report.percent(0.8675) == "86.75%")
     }
 
+    @Test func onlyANamedTerminalIsDrawnOver() throws {
+        let controller = posix_openpt(O_RDWR | O_NOCTTY)
+        try #require(controller >= 0)
+        defer { close(controller) }
+        try #require(unlockpt(controller) == 0)
+        let terminal = open(String(cString: ptsname(controller)), O_RDWR | O_NOCTTY)
+        defer { close(terminal) }
+        #expect(Terminal.redraws(terminal, environment: ["TERM": "xterm-256color"]))
+        for environment in [["TERM": "dumb"], ["TERM": ""], [:]] {
+            #expect(!Terminal.redraws(terminal, environment: environment))
+        }
+        let file = open("/dev/null", O_RDWR)
+        defer { close(file) }
+        #expect(!Terminal.redraws(file, environment: ["TERM": "xterm-256color"]))
+    }
+
     @Test func columnsAreAligned() {
         #expect(Report.table([["a", "10"], ["long", "5"]]) == "a     10\nlong   5\n")
     }
