@@ -62,7 +62,8 @@ enum ForeignWeights {
             default: ""
             }
         let names = file.tensors.map(\.name).sorted().prefix(2).joined(separator: ", ")
-        return "all \(file.tensors.count) names begin with '\(prefix)'\(origin) (\(names), ...); take it away before you "
+        return
+            "all \(file.tensors.count) names begin with '\(prefix)'\(origin) (\(names), ...); take it away before you "
             + "save: {k.removeprefix('\(prefix)'): v for k, v in state_dict.items()}"
     }
 

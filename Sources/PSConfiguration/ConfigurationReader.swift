@@ -37,7 +37,8 @@ extension JobConfiguration {
             // No more than that: what is named by mistake may be a whole data set, or have no end.
             let bytes = try file.read(upToCount: YAMLTokens.mostBytes + 1) ?? Data()
             guard bytes.count <= YAMLTokens.mostBytes else {
-                throw ConfigurationError.unreadableFile(path: path, reason: "it is larger than 1 MiB; is it a job file?")
+                throw ConfigurationError.unreadableFile(
+                    path: path, reason: "it is larger than 1 MiB; is it a job file?")
             }
             guard let text = String(validating: bytes, as: UTF8.self) else {
                 throw ConfigurationError.unreadableFile(path: path, reason: "it is no text in UTF-8")

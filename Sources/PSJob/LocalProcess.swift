@@ -48,7 +48,7 @@ final class LocalProcess {
     /// for the supervisor, which ends the job in order.
     func start(_ arguments: [String]) throws(JobError) {
         var ends: [Int32] = [0, 0]
-        guard pipe(&ends) == 0 else { 
+        guard pipe(&ends) == 0 else {
             let advice = [EMFILE, ENFILE].contains(errno) ? "; raise the limit of open files with ulimit -n" : ""
             throw .cannotStart(program: program, reason: String(cString: strerror(errno)) + advice)
         }

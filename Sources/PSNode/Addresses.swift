@@ -153,7 +153,9 @@ struct SocketAddress {
 
     init(_ address: UnsafePointer<sockaddr>, _ length: socklen_t) {
         self.length = min(length, self.length)
-        withUnsafeMutableBytes(of: &storage) { $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: Int(self.length))) }
+        withUnsafeMutableBytes(of: &storage) {
+            $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: Int(self.length)))
+        }
     }
 
     /// What a call fills in that returns 0.

@@ -23,14 +23,18 @@ extension Addresses {
         let host: Substring
         let port: Substring
         if rest.hasPrefix("[") {
-            guard let end = rest.firstIndex(of: "]") else { return wrong("the bracket of the IPv6 address is not closed") }
+            guard let end = rest.firstIndex(of: "]") else {
+                return wrong("the bracket of the IPv6 address is not closed")
+            }
             host = rest[..<end].dropFirst()
             guard isNumeric(String(host), AF_INET6) else { return wrong("'\(host)' in brackets is no IPv6 address") }
             let tail = rest[end...].dropFirst()
             guard tail.hasPrefix(":") else { return wrong("the port is missing; expected tcp://[ADDRESS]:PORT") }
             port = tail.dropFirst()
         } else {
-            guard let colon = rest.lastIndex(of: ":") else { return wrong("the port is missing; expected tcp://HOST:PORT") }
+            guard let colon = rest.lastIndex(of: ":") else {
+                return wrong("the port is missing; expected tcp://HOST:PORT")
+            }
             host = rest[..<colon]
             port = rest[colon...].dropFirst()
             if host.contains(":") {
@@ -40,7 +44,8 @@ extension Addresses {
             guard host == "*" || host.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) })
             else { return wrong("'\(host)' is neither a host's name nor an address") }
         }
-        guard port == "*" || !port.isEmpty && port.allSatisfy({ $0.isASCII && $0.isNumber }) && UInt16(port) != nil else {
+        guard port == "*" || !port.isEmpty && port.allSatisfy({ $0.isASCII && $0.isNumber }) && UInt16(port) != nil
+        else {
             return wrong("the port is '\(port)', expected 1 to 65535")
         }
         return .success((String(host), String(port)))

@@ -68,7 +68,8 @@ package enum ProcessLimits {
         let words = limit.rlim_cur == rlim_t.max ? "" : ", the limit for all of this user's is \(limit.rlim_cur)"
         throw Exceeded(
             description: "\(needed) processes and threads are needed, only \(held + 1) can be started"
-                + " (\(String(cString: strerror(code)))\(words)): raise it with ulimit -u, or the pids.max of a container")
+                + " (\(String(cString: strerror(code)))\(words)): raise it with ulimit -u, or the pids.max of a container"
+        )
     }
 
     /// - Returns: how many threads could be held at once, and the errno of the one that could not, or 0.

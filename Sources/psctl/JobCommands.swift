@@ -2,9 +2,19 @@
 
 import ArgumentParser
 import Foundation
+import PSCheckpoint
 import PSJob
 import PSMessages
+import PSNode
 import PSProtocol
+
+extension RunDirectoryOption {
+    /// The run, where this process may have what asking its coordinator takes.
+    fileprivate func connectable() throws -> RunDirectory {
+        try ProcessLimits.check(ProcessLimits.need(threads: ProcessLimits.clientThreads))
+        return try existing()
+    }
+}
 
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -14,7 +24,7 @@ struct StatusCommand: ParsableCommand {
     @OptionGroup var json: JSONOption
 
     func run() throws {
-        let run = try directory.existing()
+        let run = try directory.connectable()
         let status = try LocalStatus.read(run)
         write(json.isOn ? Report.json(status) : StatusText.table(status, run: run.path))
     }
@@ -36,7 +46,7 @@ struct WatchCommand: ParsableCommand {
     }
 
     func run() throws {
-        let run = try directory.existing()
+        let run = try directory.connectable()
         let clear = Terminal.redraws(STDOUT_FILENO) ? "\u{1B}[H\u{1B}[2J" : ""
         while true {
             let status = try LocalStatus.read(run)
@@ -57,7 +67,7 @@ struct StopCommand: ParsableCommand {
     var afterStep: UInt64 = 0
 
     func run() throws {
-        write(try RunningJob(run: directory.existing()).request(.stop(afterStep: afterStep)) + "\n")
+        write(try RunningJob(run: directory.connectable()).request(.stop(afterStep: afterStep)) + "\n")
     }
 }
 
@@ -68,6 +78,6 @@ struct CheckpointCommand: ParsableCommand {
     @OptionGroup var directory: RunDirectoryOption
 
     func run() throws {
-        write(try RunningJob(run: directory.existing()).request(.checkpoint) + "\n")
+        write(try RunningJob(run: directory.connectable()).request(.checkpoint) + "\n")
     }
 }

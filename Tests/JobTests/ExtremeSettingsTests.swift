@@ -52,7 +52,7 @@ import Testing
         func product(_ keys: String...) -> Bool {
             var product = 1
             for key in keys {
-                guard let most = most(key), case let (next, isOver) = product.multipliedReportingOverflow(by: most),
+                guard let most = most(key), case (let next, let isOver) = product.multipliedReportingOverflow(by: most),
                     !isOver
                 else { return false }
                 product = next
@@ -65,7 +65,6 @@ import Testing
             if let most = most(setting.key) { #expect(most <= 1 << 50, "\(setting.key)") }
         }
     }
-
 
     private static let options: [[String]] = [
         ["bench", "step", "--batch"], ["bench", "step", "--image-size"], ["bench", "step", "--width"],

@@ -79,7 +79,9 @@ private func message(_ body: () throws -> Void) -> String {
             TensorSpecification(name: $0.0, shape: $0.1, kind: .weight, initialization: .constant(0))
         })
 
-    private func load(prefix: String = "", _ type: SafetensorsDataType = .float32, counters: Bool = true) throws -> String {
+    private func load(prefix: String = "", _ type: SafetensorsDataType = .float32, counters: Bool = true) throws
+        -> String
+    {
         let path = "\(directory.path)/w"
         var tensors = layout.tensors.map { (prefix + $0.name, type, $0.shape) }
         if counters { tensors.insert((prefix + "a.bn.num_batches_tracked", .int64, []), at: 0) }
