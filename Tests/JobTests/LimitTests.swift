@@ -84,7 +84,7 @@ import Testing
 
 @Suite struct ProcessLimitTests {
     private static let programs = [
-        "psctl status --run-dir /none", "psctl train --run-dir /nonexistent/run", "psctl bench exchange",
+        "psctl status --run-dir /none", "psctl train --run-dir /proc/none/run", "psctl bench exchange",
         "ps-server --coordinator tcp://127.0.0.1:9", "ps-worker --coordinator tcp://127.0.0.1:9",
     ]
 
