@@ -34,8 +34,13 @@ extension JobConfiguration {
         do {
             let file = try FileHandle(forReadingFrom: URL(filePath: path))
             defer { try? file.close() }
-            // No more than that: what is named by mistake may be a whole data set, or have no end.
-            let bytes = try file.read(upToCount: YAMLTokens.mostBytes + 1) ?? Data()
+            // No more than that: what is named by mistake may be a whole data set, or have no end. A pipe gives pieces.
+            var bytes = Data()
+            while bytes.count <= YAMLTokens.mostBytes,
+                let piece = try file.read(upToCount: YAMLTokens.mostBytes + 1 - bytes.count), !piece.isEmpty
+            {
+                bytes += piece
+            }
             guard bytes.count <= YAMLTokens.mostBytes else {
                 throw ConfigurationError.unreadableFile(
                     path: path, reason: "it is larger than 1 MiB; is it a job file?")

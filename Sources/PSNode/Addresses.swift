@@ -17,7 +17,7 @@ package enum Addresses {
     }
 
     /// The addresses that a host's name has, in the resolver's order; or why it has none.
-    static func resolve(_ host: String, port: String? = nil) -> (addresses: [SocketAddress], problem: String?) {
+    package static func resolve(_ host: String, port: String? = nil) -> (addresses: [SocketAddress], problem: String?) {
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
         hints.ai_socktype = Int32(SOCK_DGRAM.rawValue)
@@ -35,36 +35,40 @@ package enum Addresses {
     }
 
     /// The address a host is meant by: the first of IPv4, and of IPv6 only where there is no other.
-    static func preferred(_ addresses: [SocketAddress]) -> SocketAddress? {
+    package static func preferred(_ addresses: [SocketAddress]) -> SocketAddress? {
         addresses.first { $0.family == AF_INET } ?? addresses.first { $0.family == AF_INET6 }
     }
 
     /// The numeric address of this machine that faces `endpoint`: what a peer that sits there can reach.
-    package static func local(facing endpoint: String) -> String? { try? facing(endpoint).get() }
+    package static func local(facing endpoint: String) -> String? { try? way(to: endpoint).get().own }
 
     /// Why `endpoint` cannot be reached from this machine as it is now: its name is not known, or there is no way to it.
     package static func problem(reaching endpoint: String) -> String? {
-        if case .failure(let problem) = facing(endpoint) { problem.text } else { nil }
+        if case .failure(let problem) = way(to: endpoint) { problem.text } else { nil }
     }
 
     private struct Problem: Error { let text: String }
 
-    private static func facing(_ endpoint: String) -> Result<String, Problem> {
+    /// The first of the endpoint's addresses that there is a way to, IPv4's first, and this machine's that faces it.
+    private static func way(to endpoint: String) -> Result<(family: Int32, own: String), Problem> {
         guard let (host, port) = parse(endpoint) else {
             return .failure(Problem(text: mistake(in: endpoint) ?? "no endpoint"))
         }
         let (addresses, problem) = resolve(host, port: port)
-        guard let peer = preferred(addresses) else {
-            return .failure(Problem(text: "\(host): \(problem ?? "no address")"))
+        var missing = "\(host): \(problem ?? "no address")"
+        for peer in addresses.filter({ $0.family == AF_INET }) + addresses.filter({ $0.family == AF_INET6 }) {
+            // Connecting a datagram socket sends nothing; it only makes the kernel choose a route and with it an address.
+            let descriptor = socket(peer.family, Int32(SOCK_DGRAM.rawValue), 0)
+            defer { if descriptor >= 0 { close(descriptor) } }
+            if descriptor >= 0, peer.withPointer({ Glibc.connect(descriptor, $0, $1) }) == 0,
+                let own = SocketAddress(filling: { getsockname(descriptor, $0, $1) }), let address = own.numeric
+            {
+                return .success((peer.family, address))
+            }
+            let code = errno
+            missing = "no way to \(host) (\(peer.numeric ?? "?")): \(reason(code))"
         }
-        // Connecting a datagram socket sends nothing; it only makes the kernel choose a route and with it an address.
-        let descriptor = socket(peer.family, Int32(SOCK_DGRAM.rawValue), 0)
-        guard descriptor >= 0 else { return .failure(Problem(text: "\(host): \(reason(errno))")) }
-        defer { close(descriptor) }
-        guard peer.withPointer({ Glibc.connect(descriptor, $0, $1) }) == 0,
-            let own = SocketAddress(filling: { getsockname(descriptor, $0, $1) }), let address = own.numeric
-        else { return .failure(Problem(text: "no way to \(host) (\(peer.numeric ?? "?")): \(reason(errno))")) }
-        return .success(address)
+        return .failure(Problem(text: missing))
     }
 
     private static func reason(_ code: Int32) -> String { String(cString: strerror(code)) }
@@ -116,8 +120,8 @@ package enum Addresses {
         _ socket: Socket, to wanted: String?, facing peer: String
     ) throws(TransportError) -> String {
         func facing() throws(TransportError) -> String {
-            switch Addresses.facing(peer) {
-            case .success(let address): return address
+            switch way(to: peer) {
+            case .success(let way): return way.own
             case .failure(let problem):
                 throw TransportError("find the address that faces \(peer)", reason: problem.text)
             }
@@ -140,14 +144,15 @@ package enum Addresses {
     /// Connects by the protocol that the host is reached by; ZeroMQ looks a name up again whenever it reconnects.
     package static func connect(_ socket: Socket, to endpoint: String) throws(TransportError) {
         guard let (host, _) = parse(endpoint) else { return try socket.connect(endpoint) }
-        // By IPv6, ZeroMQ would not try the IPv4 addresses of a name that has both.
-        let usesIPv6 = preferred(resolve(host).addresses).map { $0.family == AF_INET6 } ?? true
-        try socket.connect(endpoint, usesIPv6: usesIPv6)
+        // By IPv6, ZeroMQ would not try the IPv4 addresses of a name that has both. Of one that is not known, it takes
+        // what there will be.
+        let family = (try? way(to: endpoint).get().family) ?? preferred(resolve(host).addresses)?.family
+        try socket.connect(endpoint, usesIPv6: family != AF_INET)
     }
 }
 
 /// An address as the socket calls take it.
-struct SocketAddress {
+package struct SocketAddress {
     private var storage = sockaddr_storage()
     private var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
 
@@ -173,7 +178,7 @@ struct SocketAddress {
     }
 
     /// "10.0.0.1", "::1", "fe80::1%eth0".
-    var numeric: String? {
+    package var numeric: String? {
         var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
         guard withPointer({ getnameinfo($0, $1, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST) }) == 0 else {
             return nil

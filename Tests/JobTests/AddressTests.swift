@@ -52,7 +52,21 @@ import Testing
         #expect(DaemonArguments.mistake(coordinator: "tcp://[::1]:80", rank: 10_000) != nil)
     }
 
-    /// A message each way over every form of an address.
+    @Test func ofANameWithBothIPv4IsMeant() {
+        let (new, old) = (Addresses.resolve("::1").addresses, Addresses.resolve("127.0.0.1").addresses)
+        #expect(Addresses.preferred(new + old)?.numeric == "127.0.0.1")
+        #expect(Addresses.preferred(new)?.numeric == "::1")
+        #expect(Addresses.preferred([])?.numeric == nil)
+    }
+
+    @Test func whatCannotBeReachedIsNamed() {
+        #expect(Addresses.problem(reaching: "tcp://127.0.0.1:1") == nil)
+        #expect(Addresses.problem(reaching: "tcp://name.invalid:1")?.hasPrefix("name.invalid: ") == true)
+        #expect(Addresses.local(facing: "tcp://name.invalid:1") == nil)
+        #expect(Addresses.local(facing: "tcp://127.0.0.1:1") == "127.0.0.1")
+    }
+
+    /// A message over every form of an address.
     @Test(arguments: ["tcp://127.0.0.1:*", "tcp://*:*", "tcp://0.0.0.0:*", "tcp://[::1]:*", "tcp://[::]:*"])
     func whatIsBoundCanBeConnectedTo(endpoint: String) throws {
         if endpoint.contains("["), !AddressTests.hasIPv6 { return }
