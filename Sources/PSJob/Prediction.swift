@@ -6,7 +6,7 @@ import PSPlanning
 
 /// The main head's output for any number of images.
 package struct Predictor {
-    /// What plans are made for, whatever is computed at once: an image's logits do not depend on its company.
+    /// What plans are made for, whatever is computed at once: an image goes by the same algorithms in any company.
     private static let plannedBatch = 32
 
     private let network: InferenceNetwork

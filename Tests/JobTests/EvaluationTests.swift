@@ -115,7 +115,8 @@ import Testing
         }
         for logits in all {
             #expect(logits.count == 7 * 10)
-            #expect(zip(logits, all[0]).allSatisfy { abs($0 - $1) <= 1e-4 * max(1, abs($1)) })
+            // The last bit of a product may depend on how many rows it has.
+            #expect(zip(logits, all[0]).allSatisfy { abs($0 - $1) <= 1e-7 })
         }
     }
 
