@@ -164,7 +164,7 @@ import Testing
 
     @Test(arguments: ["ps-server", "ps-worker"]) func aSignalEndsTheWait(program: String) throws {
         let waiting = try Running(program, ["--coordinator", "tcp://name.invalid:7000"])
-        usleep(1_500_000)
+        try eventually(within: 10, "it says that it waits") { try waiting.errorsSoFar().contains("waiting for a way") }
         kill(pid_t(waiting.pid), SIGTERM)
         let finished = try waiting.finish(within: 5)
         #expect(finished.code == 75, "\(finished.errors)")
