@@ -51,6 +51,8 @@ let package = Package(
         // C: generated messages, vectorised loops.
         .target(name: "CMessages", dependencies: ["CProtobufC"]),
         .target(name: "CKernels", cSettings: vectorised),
+        // Linked, not called: holds OpenBLAS to one thread from the moment it is loaded.
+        .target(name: "CSingleThreadedBLAS"),
 
         // The flat vector, and what a network is.
         target("PSParameters", []),
@@ -60,7 +62,7 @@ let package = Package(
         target("PSPlanning", ["PSModel", "PSParameters"]),
 
         // The engine.
-        target("PSKernels", ["COpenBLAS", "CKernels", "PSModel", "PSPlanning"]),
+        target("PSKernels", ["COpenBLAS", "CKernels", "CSingleThreadedBLAS", "PSModel", "PSPlanning"]),
         target("PSNetwork", ["PSKernels", "PSModel", "PSParameters", "PSPlanning"]),
         target("PSData", ["CZlib", "PSParameters"]),
 
@@ -147,7 +149,7 @@ let package = Package(
             [
                 "PSJob", "PSBenchmarks", "PSEvaluation", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
                 "PSConfiguration", "PSCoordinator", "PSData", "PSModel", "PSNetwork", "PSOptimization", "PSParameters",
-                "PSPlanning", "PSProtocol",
+                "PSMessages", "PSPlanning", "PSProtocol",
             ],
             resources: [.copy("Torchvision")]),
     ]

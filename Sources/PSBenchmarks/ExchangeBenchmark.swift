@@ -41,6 +41,7 @@ package struct ExchangeBenchmark: Encodable, Sendable {
         job.cluster.workers = workers
         job.checkpoint.everySeconds = 0
         job.eval.atEnd = false
+        try LocalLimits.check(job)
         let layout = try ModelDescription(job.model).layout
 
         let run = RunDirectory(NSTemporaryDirectory() + "/psctl-exchange-\(UUID().uuidString)")

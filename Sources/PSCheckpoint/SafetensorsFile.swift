@@ -25,6 +25,7 @@ package final class SafetensorsFile: Sendable {
                 path: path,
                 problem: "not a safetensors file: \(file.byteCount) bytes, fewer than the 8 of its header's length")
         }
+        if let problem = try PyTorchFile.problem(file) { throw .damaged(path: path, problem: problem) }
         let headerLength = try file.bytes(0..<8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         guard headerLength <= Self.largestHeader else {
             throw .damaged(
@@ -109,17 +110,5 @@ package final class SafetensorsFile: Sendable {
             position += part.count
         }
         return hash.hexadecimal()
-    }
-}
-
-extension ReadableFile {
-    fileprivate func bytes(_ range: Range<Int>) throws(StorageError) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: range.count)
-        var failure: StorageError?
-        bytes.withUnsafeMutableBytes { buffer in
-            do throws(StorageError) { try read(at: range.lowerBound, into: buffer) } catch { failure = error }
-        }
-        if let failure { throw failure }
-        return bytes
     }
 }

@@ -10,7 +10,8 @@ package enum WeightFile {
     /// Reads weights and statistics into a new flat vector of `layout`.
     ///
     /// `num_batches_tracked` entries may be there or not. Any other difference from the model (a tensor missing, unknown,
-    /// of another shape or type) is an error that names them all.
+    /// of another shape or type) is an error that names them all; what is wrong with all of them in the same way, such as
+    /// a prefix or half precision, is said once.
     ///
     /// - Parameter ignoredPrefix: tensors of the file whose names begin so are passed over if the layout has none of
     ///   them: the auxiliary head, say, where only the main one is computed.
@@ -18,15 +19,26 @@ package enum WeightFile {
         _ path: String, layout: ParameterLayout, ignoredPrefix: String? = nil
     ) throws(StorageError) -> [Float] {
         let file = try SafetensorsFile(path)
+        if let prefix = ForeignWeights.commonPrefix(of: file, layout: layout) {
+            throw .mismatch(path: path, problems: [ForeignWeights.prefixProblem(prefix, in: file)])
+        }
         var problems: [String] = []
+        var wrongTypes: [SafetensorsTensor] = []
         for tensor in layout.tensors {
             guard let found = file.tensor(named: tensor.name) else {
                 problems.append("\(tensor.name) is missing; the model needs F32 \(tensor.shape)")
                 continue
             }
-            if found.dataType != .float32 || found.shape != tensor.shape {
+            if found.dataType != .float32, found.shape == tensor.shape {
+                wrongTypes.append(found)
+            } else if found.shape != tensor.shape {
                 problems.append("\(tensor.name) is \(found.summary); the model needs F32 \(tensor.shape)")
             }
+        }
+        if let problem = ForeignWeights.typeProblem(wrongTypes) {
+            problems.insert(problem, at: 0)
+        } else {
+            problems += wrongTypes.map { "\($0.name) is \($0.summary); the model needs F32 \($0.shape)" }
         }
         for found in file.tensors
         where layout.index(ofTensor: found.name) == nil && !found.name.hasSuffix(batchCounter) {

@@ -45,7 +45,25 @@ extension JobConfiguration {
 
     private static func text(ofFile path: String) throws(ConfigurationError) -> String {
         do {
-            return try String(contentsOfFile: path, encoding: .utf8)
+            let file = try FileHandle(forReadingFrom: URL(filePath: path))
+            defer { try? file.close() }
+            // No more than that: what is named by mistake may be a whole data set, or have no end. A pipe gives pieces.
+            var bytes = Data()
+            while bytes.count <= YAMLTokens.mostBytes,
+                let piece = try file.read(upToCount: YAMLTokens.mostBytes + 1 - bytes.count), !piece.isEmpty
+            {
+                bytes += piece
+            }
+            guard bytes.count <= YAMLTokens.mostBytes else {
+                throw ConfigurationError.unreadableFile(
+                    path: path, reason: "it is larger than 1 MiB; is it a job file?")
+            }
+            guard let text = String(validating: bytes, as: UTF8.self) else {
+                throw ConfigurationError.unreadableFile(path: path, reason: "it is no text in UTF-8")
+            }
+            return text
+        } catch let error as ConfigurationError {
+            throw error
         } catch {
             throw .unreadableFile(path: path, reason: error.localizedDescription)
         }
@@ -53,6 +71,9 @@ extension JobConfiguration {
 
     /// Takes over what a YAML text sets: a mapping of settings, sections nested or keys dotted.
     mutating func read(yaml: String, path: String) throws(ConfigurationError) {
+        if let problem = YAMLTokens.problem(in: yaml) {
+            throw .malformed(origin: .file(path: path, line: problem.line), problem: problem.text)
+        }
         let root: Node?
         do {
             root = try Yams.compose(yaml: yaml)

@@ -13,6 +13,10 @@ package enum SettingsTable {
 
     private static let belowOne = 0...1.0.nextDown
     private static let aboveZero = Double.leastNonzeroMagnitude
+    // Bounds far above what anybody wants, low enough that their products still are whole numbers of 64 bits: steps x
+    // images of a step come to 6.6e18.
+    private static let mostSteps = 1_000_000_000
+    private static let mostTimes = 1_000_000
 
     private static let job: [Setting] = [
         .text("name", \.name, .identifier, "the job's name, part of its run directory's"),
@@ -67,12 +71,12 @@ package enum SettingsTable {
             "learningRate.everyEpochs", \.learningRate.everyEpochs, aboveZero...1e9, "exponential: epochs to a decay"),
         .boolean("learningRate.staircase", \.learningRate.staircase, "exponential: decay in whole periods"),
         .integer(
-            "learningRate.warmupSteps", \.learningRate.warmupSteps, 0...Int.max, "steps of linear rise at the start"),
+            "learningRate.warmupSteps", \.learningRate.warmupSteps, 0...mostSteps, "steps of linear rise at the start"),
     ]
 
     private static let train: [Setting] = [
         Setting(
-            "train.steps", \.train.steps, .optionalInteger(1...Int.max),
+            "train.steps", \.train.steps, .optionalInteger(1...mostSteps),
             "steps of the whole job; wins over epochs; a resumed job with more goes on",
             wrap: { $0.map { .integer($0) } ?? .none },
             unwrap: {
@@ -88,7 +92,7 @@ package enum SettingsTable {
         .number("train.labelSmoothing", \.train.labelSmoothing, 0...1, "share of the target spread over all classes"),
         .number("train.auxiliaryWeight", \.train.auxiliaryWeight, 0...1e6, "weight of the auxiliary loss"),
         .integer(
-            "train.nonFiniteLimit", \.train.nonFiniteLimit, 1...Int.max,
+            "train.nonFiniteLimit", \.train.nonFiniteLimit, 1...mostSteps,
             "steps in a row without a finite gradient before the job fails"),
     ]
 
@@ -125,17 +129,18 @@ package enum SettingsTable {
         .integer("cluster.servers", \.cluster.servers, 1...10_000, "server processes"),
         .integer("cluster.threads", \.cluster.threads, 1...1024, "compute threads of each worker"),
         .integer(
-            "cluster.maxRestarts", \.cluster.maxRestarts, 0...Int.max, "restarts of one process without progress"),
+            "cluster.maxRestarts", \.cluster.maxRestarts, 0...mostTimes, "restarts of one process without progress"),
         .integer(
-            "server.bufferBytes", \.server.bufferBytes, 1 << 20...Int.max,
+            "server.bufferBytes", \.server.bufferBytes, 1 << 20...1 << 50,
             "a server's memory for gradients ahead of their turn"),
     ]
 
     private static let checkpoint: [Setting] = [
-        .integer("checkpoint.everySteps", \.checkpoint.everySteps, 0...Int.max, "steps between checkpoints; 0: never"),
+        .integer(
+            "checkpoint.everySteps", \.checkpoint.everySteps, 0...mostSteps, "steps between checkpoints; 0: never"),
         .number(
             "checkpoint.everySeconds", \.checkpoint.everySeconds, 0...1e9, "seconds between checkpoints; 0: never"),
-        .integer("checkpoint.keep", \.checkpoint.keep, 2...Int.max, "newest checkpoints kept"),
+        .integer("checkpoint.keep", \.checkpoint.keep, 2...mostTimes, "newest checkpoints kept"),
         .boolean("eval.atEnd", \.eval.atEnd, "measure the test images when training ends"),
         .integer("eval.batch", \.eval.batch, 1...65_536, "test images computed at once"),
     ]

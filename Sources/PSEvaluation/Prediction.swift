@@ -6,28 +6,32 @@ import PSPlanning
 
 /// The main head's output for any number of images.
 package struct Predictor {
+    /// What plans are made for, whatever is computed at once: an image goes by the same algorithms in any company.
+    private static let plannedBatch = 32
+
     private let network: InferenceNetwork
 
     /// - Parameters:
     ///   - values: the flat vector of the description's layout.
     ///   - batch: images computed at once.
-    ///   - planning: how the plan for this batch is made.
+    ///   - planning: how the plan is made.
     package init(
         description: ModelDescription, values: [Float], batch: Int, threads: Int, planning: PlanSettings
     ) throws(NetworkError) {
         network = try InferenceNetwork(
             description: description, batch: batch, threads: threads,
-            plan: EnginePlan(description: description, batch: batch, settings: planning))
+            plan: EnginePlan(description: description, batch: Predictor.plannedBatch, settings: planning))
         network.layout.eachSlice(of: values, network.load)
     }
 
     package var classes: Int { network.description.settings.classes }
 
-    /// - Parameter images: NHWC, `count` images.
+    /// - Parameter images: NHWC, at least `count` images; what follows them, as in the buffer of a last batch that is
+    ///   not full, is not looked at.
     /// - Returns: `count` x classes.
     package func logits(images: [Float], count: Int) -> [Float] {
         let imageElements = network.description.nodes[0].shape.elements
-        precondition(images.count == count * imageElements)
+        precondition(images.count >= count * imageElements, "\(count) images do not fit in \(images.count) values")
         return [Float](unsafeUninitializedCapacity: count * classes) { output, initialized in
             images.withUnsafeBufferPointer { images in
                 for first in stride(from: 0, to: count, by: network.batch) {

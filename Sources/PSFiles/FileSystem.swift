@@ -20,6 +20,19 @@ package protocol ReadableFile: AnyObject, Sendable {
     func read(at position: Int, into bytes: UnsafeMutableRawBufferPointer) throws(StorageError)
 }
 
+extension ReadableFile {
+    /// Some of the file's bytes.
+    package func bytes(_ range: Range<Int>) throws(StorageError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: range.count)
+        var failure: StorageError?
+        bytes.withUnsafeMutableBytes { buffer in
+            do throws(StorageError) { try read(at: range.lowerBound, into: buffer) } catch { failure = error }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
+}
+
 /// A file open for writing at its end. Used by one thread at a time.
 package protocol WritableFile: AnyObject, Sendable {
     func write(_ bytes: UnsafeRawBufferPointer) throws(StorageError)
@@ -92,13 +105,7 @@ extension FileSystem {
     package func read(_ path: String, atMost limit: Int = 100 << 20) throws(StorageError) -> [UInt8] {
         let file = try open(path)
         if file.byteCount > limit { throw .damaged(path: path, problem: "is larger than \(limit) bytes") }
-        var bytes = [UInt8](repeating: 0, count: file.byteCount)
-        var failure: StorageError?
-        bytes.withUnsafeMutableBytes { buffer in
-            do throws(StorageError) { try file.read(at: 0, into: buffer) } catch { failure = error }
-        }
-        if let failure { throw failure }
-        return bytes
+        return try file.bytes(0..<file.byteCount)
     }
 }
 

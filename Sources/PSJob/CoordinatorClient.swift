@@ -21,12 +21,12 @@ package struct CoordinatorClient {
         coordinator = endpoints.incarnation
         link = Link(try Socket(.dealer, context: TransportContext(), largestMessage: 8 << 20))
         var endpoint = endpoints.coordinator
-        if let (host, port) = Addresses.parse(endpoint), host == Addresses.everywhere,
+        if let (host, port) = Addresses.parse(endpoint), Addresses.isEverywhere(host),
             endpoints.host != ProcessInfo.processInfo.hostName
         {
-            endpoint = "tcp://\(endpoints.host):\(port)"
+            endpoint = Addresses.endpoint(endpoints.host, port)
         }
-        try link.socket.connect(endpoint)
+        try Addresses.connect(link.socket, to: endpoint)
     }
 
     /// The coordinator of the run, if its files name one.

@@ -5,6 +5,7 @@ import PSConfiguration
 import PSData
 import PSModel
 import PSNetwork
+import PSPlanning
 import PSReport
 
 /// What an examination of this machine found.
@@ -124,10 +125,10 @@ package struct Doctor: Encodable {
                 "disk", "\(directory): \(String(cString: strerror(errno)))",
                 advice: "start psctl in a directory that exists, or name one with --run-dir")
         }
-        let available = Int(system.f_bavail) * Int(system.f_frsize)
+        let available = Int(clamping: system.f_bavail).timesSaturating(Int(clamping: system.f_frsize))
         guard let need = try? MemoryNeed(configuration) else { return .ok("disk", Report.bytes(available)) }
         // While the newest is written the oldest is still there.
-        let checkpoints = need.checkpoint * (configuration.checkpoint.keep + 1)
+        let checkpoints = need.checkpoint.timesSaturating(configuration.checkpoint.keep + 1)
         let found = "\(Report.bytes(available)) free here, \(Report.bytes(checkpoints)) needed for checkpoints"
         if access(directory, W_OK) != 0 {
             return .failed("disk", "\(directory) is not writable", advice: "start psctl elsewhere, or use --run-dir")
@@ -169,17 +170,15 @@ struct MemoryNeed {
         // A process's code and libraries, and the data set in memory.
         let base = 128 << 20
         // A worker: the network, the gradients, slices on their way in.
-        worker =
-            try TrainingNetwork.arenaByteCount(
-                description: description, batch: configuration.train.batch, threads: configuration.cluster.threads,
-                plan: configuration.engine.trainingPlan(
-                    description: description, batch: configuration.train.batch
-                ).plan)
-            + 2 * vector + base
+        let arena = try TrainingNetwork.arenaByteCount(
+            description: description, batch: configuration.train.batch, threads: configuration.cluster.threads,
+            plan: configuration.engine.trainingPlan(description: description, batch: configuration.train.batch).plan)
+        worker = arena.plusSaturating(2 * vector + base)
         // A server's share of two versions of the weights, average, two slots, the sum; and what comes too early.
-        let early = min(configuration.server.bufferBytes, configuration.train.ticketsPerStep * vector)
-        server = 6 * vector / configuration.cluster.servers + early + base / 4
-        total = configuration.cluster.workers * worker + configuration.cluster.servers * server
+        let early = min(configuration.server.bufferBytes, configuration.train.ticketsPerStep.timesSaturating(vector))
+        let cluster = configuration.cluster
+        server = 6 * vector / cluster.servers + early + base / 4
+        total = cluster.workers.timesSaturating(worker).plusSaturating(cluster.servers.timesSaturating(server))
         checkpoint = 4 * vector
     }
 }

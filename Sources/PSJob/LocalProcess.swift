@@ -49,7 +49,10 @@ final class LocalProcess {
     /// for the supervisor, which ends the job in order.
     func start(_ arguments: [String]) throws(JobError) {
         var ends: [Int32] = [0, 0]
-        guard pipe(&ends) == 0 else { throw .cannotStart(program: program, reason: String(cString: strerror(errno))) }
+        guard pipe(&ends) == 0 else {
+            let advice = [EMFILE, ENFILE].contains(errno) ? "; raise the limit of open files with ulimit -n" : ""
+            throw .cannotStart(program: program, reason: String(cString: strerror(errno)) + advice)
+        }
         // The child's copy as standard input is another descriptor, without this flag.
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         var actions = posix_spawn_file_actions_t()
@@ -71,14 +74,23 @@ final class LocalProcess {
         words.append(nil)
         defer { for word in words { free(word) } }
         logStart = (try? FileManager.default.attributesOfItem(atPath: log)[.size] as? Int) ?? 0
-        let code = posix_spawn(&pid, program, &actions, &attributes, words, environ)
+        // The engine has threads of its own; see also `CSingleThreadedBLAS`.
+        var surroundings = ProcessInfo.processInfo.environment
+        surroundings["OPENBLAS_NUM_THREADS"] = "1"
+        var variables = surroundings.map { strdup("\($0)=\($1)") }
+        variables.append(nil)
+        defer { for variable in variables { free(variable) } }
+        let code = posix_spawn(&pid, program, &actions, &attributes, words, variables)
         guard code == 0 else {
             close(ends[1])
-            let isThere = access(program, X_OK) == 0
-            throw .cannotStart(
-                program: program,
-                reason: String(cString: strerror(code))
-                    + (isThere ? "; can \(log) be written?" : "; build it with: swift build -c release"))
+            let advice =
+                switch code {
+                case EAGAIN: "too many processes and threads of this user: raise ulimit -u, or pids.max of a container"
+                case EMFILE, ENFILE: "too many open files: raise ulimit -n"
+                case _ where access(program, X_OK) == 0: "can \(log) be written?"
+                default: "build it with: swift build -c release"
+                }
+            throw .cannotStart(program: program, reason: "\(String(cString: strerror(code))); \(advice)")
         }
         if lifeline >= 0 { close(lifeline) }
         lifeline = ends[1]

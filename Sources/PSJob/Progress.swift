@@ -17,7 +17,7 @@ package final class Progress {
     /// Writes to standard error, which is free in every mode.
     /// - Parameter lineInterval: seconds between two lines where there is no terminal.
     package init(lineInterval: TimeInterval = 10) {
-        isTerminal = isatty(STDERR_FILENO) == 1
+        isTerminal = Terminal.redraws(STDERR_FILENO)
         self.lineInterval = lineInterval
     }
 

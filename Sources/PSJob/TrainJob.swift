@@ -31,6 +31,7 @@ package struct TrainJob {
         self.configuration = configuration
         self.programs = programs
         self.progress = progress
+        try LocalLimits.check(configuration)
         switch resume {
         // Read now: the path may lead through a link that is about to move.
         case .checkpoint(let path): self.resume = .checkpoint(Paths.resolved(path) ?? Paths.absolute(path))

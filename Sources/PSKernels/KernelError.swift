@@ -10,7 +10,7 @@ package enum KernelError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .threadsRefused(let wanted, let started, let code):
             "the system refused \(wanted) compute threads after \(started) (\(String(cString: strerror(code)))); "
-                + "ask for fewer (cluster.threads, --threads)"
+                + "ask for fewer (cluster.threads, --threads), or raise ulimit -u"
         }
     }
 }

@@ -1,6 +1,7 @@
 // One piece of memory for a whole network, planned before it is taken: regions whose lifetimes do not meet share it.
 
 import Glibc
+import PSPlanning
 
 /// Where every region of a network lies, in floats from the arena's start.
 package struct ArenaPlan {
@@ -53,7 +54,7 @@ package final class Arena {
 
     static func byteCount(floats: Int) -> Int {
         let page = 2 << 20
-        return (floats * MemoryLayout<Float>.stride + page - 1) / page * page
+        return floats.timesSaturating(MemoryLayout<Float>.stride).plusSaturating(page - 1) / page * page
     }
 
     package init(floats: Int) throws(NetworkError) {

@@ -4,25 +4,40 @@ import Glibc
 import Logging
 
 package enum DaemonArguments {
+    /// As many servers, and as many workers, as the settings allow a job.
+    private static let mostRanks = 10_000
+
     /// What is wrong with a daemon's arguments, or nil.
     package static func mistake(coordinator: String? = nil, bind: String? = nil, rank: Int? = nil) -> String? {
         for (option, value) in [("--coordinator", coordinator), ("--bind", bind)] {
-            if let value, Addresses.parse(value) == nil { return "\(option) \(value): expected tcp://HOST:PORT" }
+            if let value, let mistake = Addresses.mistake(in: value) { return "\(option) \(value): \(mistake)" }
         }
-        if let coordinator, coordinator.hasSuffix(":*") {
+        if let coordinator, let (host, port) = Addresses.parse(coordinator) {
+            if host == "*" { return "--coordinator \(coordinator): expected a host, where the coordinator is" }
+            guard ["*", "0"].contains(port) else { return rankMistake(rank) }
             return "--coordinator \(coordinator): expected the port that the coordinator printed"
         }
-        if let rank, rank < 0 { return "--rank \(rank): expected 0 or more" }
-        return nil
+        return rankMistake(rank)
+    }
+
+    private static func rankMistake(_ rank: Int?) -> String? {
+        guard let rank, !(0..<mostRanks).contains(rank) else { return nil }
+        return "--rank \(rank): expected 0 to \(mostRanks - 1)"
     }
 }
 
 package enum Daemon {
     /// The exit code of settings that cannot be used (sysexits' EX_USAGE).
     package static let usage = 64
+    /// The exit code of a process that was stopped before its end.
+    static let resumable = 75
 
     /// Runs a daemon and ends the process with its exit code; what went wrong is one line on standard error.
-    package static func run(_ name: String, _ body: (Logger) throws -> (code: Int, text: String)) -> Never {
+    ///
+    /// - Parameter need: what the process will need of the system before `body` knows its job.
+    package static func run(
+        _ name: String, need: ProcessLimits.Need, _ body: (Logger) throws -> (code: Int, text: String)
+    ) -> Never {
         StandardStreams.openMissing()
         // A log whose reader is gone is a failed write, not the end.
         signal(SIGPIPE, SIG_IGN)
@@ -30,6 +45,7 @@ package enum Daemon {
         let logger = Logger(label: name)
         let code: Int
         do {
+            try ProcessLimits.check(need)
             let status = try body(logger)
             if !status.text.isEmpty { print(name, status.text, isError: [1, usage].contains(status.code)) }
             code = status.code

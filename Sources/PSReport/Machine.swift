@@ -6,6 +6,7 @@ import CProtobufC
 import CZeroMQ
 import CZlib
 import Foundation
+import PSPlanning
 
 package enum Machine {
     /// The kernel set OpenBLAS chose for this processor.
@@ -18,20 +19,14 @@ package enum Machine {
         return usage.ru_maxrss * 1024
     }
 
-    /// Memory a new process could take, bytes: what the kernel can free, within the limit of the control group.
-    package static func availableMemory() -> Int? {
-        guard let text = try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8),
+    /// Memory a new process could take, bytes: what the kernel can free, within the limits of the control groups.
+    package static func availableMemory(root: String = "") -> Int? {
+        guard let text = try? String(contentsOfFile: "\(root)/proc/meminfo", encoding: .utf8),
             let line = text.split(separator: "\n").first(where: { $0.hasPrefix("MemAvailable:") }),
-            let kibibytes = Int(line.split(separator: " ")[1])
+            case let words = line.split(separator: " "), words.count > 1, let kibibytes = Int(words[1])
         else { return nil }
-        func number(_ path: String) -> Int? {
-            guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }
-            return Int(text.trimmingCharacters(in: .whitespacesAndNewlines))
-        }
-        // Version 2 of control groups; without a limit the file says "max".
-        let group = "/sys/fs/cgroup/memory"
-        guard let limit = number(group + ".max"), let used = number(group + ".current") else { return kibibytes << 10 }
-        return min(kibibytes << 10, max(0, limit - used))
+        let machine = kibibytes.timesSaturating(1024)
+        return min(machine, ControlGroupMemory(root: root).available() ?? machine)
     }
 
     /// Names and versions of the libraries this program is linked with.

@@ -38,10 +38,8 @@ package final class ServerNode {
         let identity = ProcessIdentity(role: .server)
         control = Link(try Socket(.dealer, context: context, largestMessage: 8 << 20))
         bulk = Link(try Socket(.router, context: context, largestMessage: largestSliceMessage))
-        let host = Addresses.local(facing: options.coordinator) ?? "127.0.0.1"
-        let bound = try Addresses.bind(bulk.socket, to: options.bind ?? "tcp://\(host):*")
-        let endpoint = Addresses.reachable(bound, facing: options.coordinator)
-        try control.socket.connect(options.coordinator)
+        let endpoint = try Addresses.bind(bulk.socket, to: options.bind, facing: options.coordinator)
+        try Addresses.connect(control.socket, to: options.coordinator)
         var hello = Hello(role: .server, host: identity.host, pid: identity.pid, rank: options.rank)
         hello.endpoint = endpoint
         performer = ServerPerformer(

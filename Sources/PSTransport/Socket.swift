@@ -66,6 +66,7 @@ package final class Socket {
     /// - Returns: the endpoint as bound, port included.
     @discardableResult
     package func bind(_ endpoint: String) throws(TransportError) -> String {
+        set(ZMQ_IPV6, endpoint.contains("[") ? 1 : 0)
         guard zmq_bind(handle, endpoint) == 0 else { throw TransportError("listen on \(endpoint)") }
         var text = [CChar](repeating: 0, count: 256)
         var count = text.count
@@ -73,7 +74,9 @@ package final class Socket {
         return String(decoding: text.prefix(max(0, count - 1)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
-    package func connect(_ endpoint: String) throws(TransportError) {
+    /// - Parameter usesIPv6: looks a name up as IPv6, and as IPv4 only where it has no such address.
+    package func connect(_ endpoint: String, usesIPv6: Bool = false) throws(TransportError) {
+        set(ZMQ_IPV6, usesIPv6 || endpoint.contains("[") ? 1 : 0)
         guard zmq_connect(handle, endpoint) == 0 else { throw TransportError("connect to \(endpoint)") }
     }
 

@@ -6,15 +6,25 @@ package struct TransportError: Error, CustomStringConvertible {
     /// What was attempted, with the endpoint where there is one.
     package let attempt: String
     package let code: Int32
+    /// What was found, where no call failed.
+    private let reason: String?
 
     init(_ attempt: String, code: Int32 = zmq_errno()) {
         self.attempt = attempt
         self.code = code
+        reason = nil
+    }
+
+    package init(_ attempt: String, reason: String) {
+        self.attempt = attempt
+        self.reason = reason
+        code = 0
     }
 
     package var isAddressInUse: Bool { code == EADDRINUSE }
 
     package var description: String {
+        if let reason { return "cannot \(attempt): \(reason)" }
         let reason = String(cString: zmq_strerror(code))
         let advice =
             switch code {

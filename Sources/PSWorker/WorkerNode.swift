@@ -37,7 +37,7 @@ package final class WorkerNode {
         let identity = ProcessIdentity(role: .worker)
         let context = TransportContext()
         control = Link(try Socket(.dealer, context: context, largestMessage: 8 << 20))
-        try control.socket.connect(options.coordinator)
+        try Addresses.connect(control.socket, to: options.coordinator)
         var hello = Hello(role: .worker, host: identity.host, pid: identity.pid, rank: options.rank)
         (hello.kernelCore, hello.kernelHash) = KernelProbe.identity()
         let isExchangeBenchmark = options.isExchangeBenchmark
@@ -46,7 +46,7 @@ package final class WorkerNode {
             control: control, compute: SerialThread(name: "compute"), logger: logger,
             connect: { (endpoint) throws(TransportError) in
                 let socket = try Socket(.dealer, context: context, largestMessage: largestSliceMessage)
-                try socket.connect(endpoint)
+                try Addresses.connect(socket, to: endpoint)
                 return Link(socket)
             },
             build: { try WorkerNode.build($0, isExchangeBenchmark: isExchangeBenchmark, logger: logger) },

@@ -44,13 +44,17 @@ struct PSCoordinatorCommand: ParsableCommand {
     }
 
     func run() throws {
-        Daemon.run("ps-coordinator") { logger in
+        Daemon.run("ps-coordinator", need: ProcessLimits.need(threads: ProcessLimits.coordinatorThreads)) { logger in
             let configuration: JobConfiguration
             do throws(ConfigurationError) {
                 configuration = try JobConfiguration(path: config, environment: [:], assignments: [])
             } catch {
                 return (Daemon.usage, error.description)
             }
+            let cluster = configuration.cluster
+            try ProcessLimits.check(
+                ProcessLimits.need(
+                    threads: ProcessLimits.coordinatorThreads, peers: cluster.workers + cluster.servers))
             var options = CoordinatorOptions(
                 configuration: configuration, runDirectory: RunDirectory(runDir), bind: bind)
             options.resume = resume.map { CoordinatorOptions.Resume($0) }

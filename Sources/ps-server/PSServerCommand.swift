@@ -37,7 +37,12 @@ struct PSServerCommand: ParsableCommand {
         options.bind = bind
         options.rank = rank
         options.lifeline = lifeline
-        Daemon.run("ps-server") { logger in
+        Daemon.run("ps-server", need: ProcessLimits.need(threads: ProcessLimits.serverThreads)) { logger in
+            if let end = Daemon.awaitCoordinator(
+                coordinator, lifeline: lifeline, milliseconds: options.timing.orphan, logger: logger)
+            {
+                return end
+            }
             let status = try ServerNode(options, logger: logger).run()
             return (status.code, status.text)
         }

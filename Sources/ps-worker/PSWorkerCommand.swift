@@ -34,7 +34,12 @@ struct PSWorkerCommand: ParsableCommand {
         options.rank = rank
         options.lifeline = lifeline
         options.isExchangeBenchmark = exchangeBenchmark
-        Daemon.run("ps-worker") { logger in
+        Daemon.run("ps-worker", need: ProcessLimits.need(threads: ProcessLimits.workerThreads)) { logger in
+            if let end = Daemon.awaitCoordinator(
+                coordinator, lifeline: lifeline, milliseconds: options.timing.orphan, logger: logger)
+            {
+                return end
+            }
             let status = try WorkerNode(options, logger: logger).run()
             return (status.code, status.text)
         }

@@ -2,11 +2,21 @@
 
 import ArgumentParser
 import Foundation
+import PSCheckpoint
 import PSJob
 import PSMessages
+import PSNode
 import PSParameters
 import PSProtocol
 import PSReport
+
+extension RunDirectoryOption {
+    /// The run, where this process may have what asking its coordinator takes.
+    fileprivate func connectable() throws -> RunDirectory {
+        try ProcessLimits.check(ProcessLimits.need(threads: ProcessLimits.clientThreads))
+        return try existing()
+    }
+}
 
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -16,7 +26,7 @@ struct StatusCommand: ParsableCommand {
     @OptionGroup var json: JSONOption
 
     func run() throws {
-        let run = try directory.existing()
+        let run = try directory.connectable()
         let status = try LocalStatus.read(run)
         write(json.isOn ? Report.json(status) : StatusText.table(status, run: run.path))
     }
@@ -38,8 +48,8 @@ struct WatchCommand: ParsableCommand {
     }
 
     func run() throws {
-        let run = try directory.existing()
-        let clear = isatty(STDOUT_FILENO) == 1 ? "\u{1B}[H\u{1B}[2J" : ""
+        let run = try directory.connectable()
+        let clear = Terminal.redraws(STDOUT_FILENO) ? "\u{1B}[H\u{1B}[2J" : ""
         while true {
             let status = try LocalStatus.read(run)
             write(clear + StatusText.table(status, run: run.path) + (clear.isEmpty ? "\n" : ""))
@@ -59,7 +69,7 @@ struct StopCommand: ParsableCommand {
     var afterStep: UInt64 = 0
 
     func run() throws {
-        write(try RunningJob(run: directory.existing()).request(.stop(after: Version(afterStep))) + "\n")
+        write(try RunningJob(run: directory.connectable()).request(.stop(after: Version(afterStep))) + "\n")
     }
 }
 
@@ -70,6 +80,6 @@ struct CheckpointCommand: ParsableCommand {
     @OptionGroup var directory: RunDirectoryOption
 
     func run() throws {
-        write(try RunningJob(run: directory.existing()).request(.checkpoint) + "\n")
+        write(try RunningJob(run: directory.connectable()).request(.checkpoint) + "\n")
     }
 }

@@ -6,6 +6,7 @@ import PSCheckpoint
 import PSConfiguration
 import PSCoordinator
 import PSOptimization
+import PSRun
 import Testing
 
 /// A job unlike the default in some settings, each of which must show in the result.

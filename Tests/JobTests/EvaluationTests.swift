@@ -66,6 +66,62 @@ import Testing
         #expect(evaluations[1].worstClasses.map(\.label) == [0, 2, 3, 4, 5])
     }
 
+    /// Test sets that no batch divides, in batches that are full, not full, and larger than the set.
+    @Test func everyImageCountsWhateverTheBatch() throws {
+        let scratch = try Scratch()
+        let random = CounterRandom(seed: 3, name: "pixels")
+        func writeImages(_ count: Int) throws {
+            func gzip(_ name: String, _ shape: [UInt8], _ elements: [UInt8]) throws {
+                let header: [UInt8] = [0, 0, 8, UInt8(shape.count)] + shape.flatMap { [0, 0, 0, $0] }
+                try Data(header + elements).write(to: URL(filePath: scratch.file(name)))
+                #expect(try Running(shell: "gzip -f '\(scratch.file(name))'").finish().code == 0)
+            }
+            let pixels = (0..<count * 28 * 28).map { UInt8(random.integer(UInt64($0), below: 256)) }
+            try gzip("t10k-images-idx3-ubyte", [UInt8(count), 28, 28], pixels)
+            try gzip("t10k-labels-idx1-ubyte", [UInt8(count)], (0..<count).map { UInt8($0 % 10) })
+        }
+        var job = JobConfiguration()
+        job.model.width = 0.1
+        job.data.path = scratch.path
+        let layout = try ModelDescription(job.model).layout
+        let values = layout.initialValues(seed: 4)
+        try writeRun(
+            scratch.file("run"), job: job, layout: layout, step: 1, values: [.current: values, .average: values])
+        let checkpoint = try RunDirectory.existing(scratch.file("run")).checkpoint(step: nil)
+        for count in [1, 13] {
+            try writeImages(count)
+            var results: Set<[Double]> = []
+            for batch in [1, 4, 7, 13, 100] {
+                job.eval.batch = batch
+                let evaluation = try Evaluation(
+                    checkpoint: checkpoint, configuration: job, weights: .raw, threads: 2)
+                #expect(evaluation.images == count)
+                results.insert([evaluation.top1, evaluation.top5])
+            }
+            #expect(results.count == 1, "\(results)")
+        }
+    }
+
+    /// An image's logits do not depend on how many others there are: not on the batch, nor on what fills it up.
+    @Test func logitsDoNotDependOnTheBatch() throws {
+        var job = JobConfiguration()
+        job.model.width = 0.1
+        let description = try ModelDescription(job.model)
+        let values = description.layout.initialValues(seed: 5)
+        let random = CounterRandom(seed: 6, name: "pixels")
+        let images = (0..<9 * description.nodes[0].shape.elements).map { 2 * random.uniform(UInt64($0)) - 1 }
+        let all = try [1, 2, 4, 9, 100].map { batch in
+            try Predictor(
+                description: description, values: values, batch: batch, threads: 2, planning: job.engine.planning
+            ).logits(images: images, count: 7)
+        }
+        for logits in all {
+            #expect(logits.count == 7 * 10)
+            // The last bit of a product may depend on how many rows it has.
+            #expect(zip(logits, all[0]).allSatisfy { abs($0 - $1) <= 1e-7 })
+        }
+    }
+
     @Test func missingRunsAndCheckpointsAreNamed() throws {
         #expect { _ = try RunDirectory.existing("/nonexistent/run") } throws: {
             "\($0)" == "/nonexistent/run is no run directory: it has no config.yaml"

@@ -73,6 +73,8 @@ final class Running {
         return Finished(code: process.terminationStatus, output: try text(outputFile), errors: try text(errorFile))
     }
 
+    func errorsSoFar() throws -> String { try text(errorFile) }
+
     private func text(_ file: URL) throws -> String { String(decoding: try Data(contentsOf: file), as: UTF8.self) }
 }
 

@@ -18,6 +18,20 @@ import Testing
         #expect(Report.percent(0.8675) == "86.75%")
     }
 
+    @Test func onlyANamedTerminalIsDrawnOver() throws {
+        // The controlling end of a terminal is one, too.
+        let terminal = open("/dev/ptmx", O_RDWR | O_NOCTTY)
+        try #require(terminal >= 0 && isatty(terminal) == 1)
+        defer { close(terminal) }
+        #expect(Terminal.redraws(terminal, environment: ["TERM": "xterm-256color"]))
+        for environment in [["TERM": "dumb"], ["TERM": ""], [:]] {
+            #expect(!Terminal.redraws(terminal, environment: environment))
+        }
+        let file = open("/dev/null", O_RDWR)
+        defer { close(file) }
+        #expect(!Terminal.redraws(file, environment: ["TERM": "xterm-256color"]))
+    }
+
     @Test func columnsAreAligned() {
         #expect(Report.table([["a", "10"], ["long", "5"]]) == "a     10\nlong   5\n")
     }

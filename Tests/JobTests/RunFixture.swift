@@ -5,7 +5,9 @@ import PSCheckpoint
 import PSConfiguration
 import PSFiles
 import PSJob
+import PSMessages
 import PSParameters
+import PSProtocol
 import PSRun
 
 /// A run directory with one complete checkpoint, as one server would have written it.
@@ -25,9 +27,19 @@ func writeRun(
         if let failure { throw failure }
     }
     let manifest = Manifest(
-        job: "test", model: job.model.name, settings: "{}", step: step, generation: 0, seed: job.seed,
+        job: String(0x7e57, radix: 16), model: job.model.name, settings: "{}", step: step, generation: 0, seed: job.seed,
         ticketsConsumed: 0, layoutDigest: layout.digest, serverCount: 1, files: files)
-    _ = try store.complete(manifest, layout: layout)
+    try store.complete(manifest, layout: layout)
+    // The journal says what counts.
+    let journal = try Journal(RunDirectory(directory))
+    for record in [
+        .header(job: 0x7e57, seed: job.seed, layoutDigest: layout.digest, recipe: job.recipe),
+        .rollback(generation: 0, base: nil),
+        .commit(
+            Commit(
+                step: Step(UInt64(step - 1)), scale: 1, learningRate: 1, averageDecay: 0, skip: false), norm: nil),
+        .checkpoint(CheckpointReference(version: Version(UInt64(step)), generation: 0), keeping: nil),
+    ] as [JournalRecord] { try journal.append(record, sync: false) }
     try job.resolvedYAML().write(
         toFile: RunDirectory(directory).configuration, atomically: true, encoding: .utf8)
 }

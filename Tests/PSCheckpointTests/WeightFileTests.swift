@@ -63,3 +63,76 @@ private func write(_ path: String, _ tensors: [(String, SafetensorsDataType, [In
                     "d (F32 [1]) is no tensor of the model",
                 ]))
 }
+
+private func message(_ body: () throws -> Void) -> String {
+    do {
+        try body()
+        return "no error"
+    } catch {
+        return "\(error)"
+    }
+}
+
+@Suite struct ForeignWeightsTests {
+    private let directory = TemporaryDirectory()
+    private let layout = ParameterLayout(
+        tensors: [("a.conv.weight", [2, 3]), ("a.bn.bias", [2]), ("a.bn.running_mean", [2]), ("fc.bias", [5])].map {
+            TensorSpecification(name: $0.0, shape: $0.1, kind: .weight, initialization: .constant(0))
+        })
+
+    private func load(prefix: String = "", _ type: SafetensorsDataType = .float32, counters: Bool = true) throws
+        -> String
+    {
+        let path = "\(directory.path)/w"
+        var tensors = layout.tensors.map { (prefix + $0.name, type, $0.shape) }
+        if counters { tensors.insert((prefix + "a.bn.num_batches_tracked", .int64, []), at: 0) }
+        try write(path, tensors)
+        let text = message { _ = try WeightFile.load(path, layout: layout) }
+        #expect(!text.contains("\n"))
+        return text.replacing(path + ": ", with: "")
+    }
+
+    @Test(arguments: ["module.", "_orig_mod.", "_orig_mod.module.", "backbone.", "my_"])
+    func aPrefixOfAllNamesIsSaidOnce(prefix: String) throws {
+        for counters in [true, false] {
+            let text = try load(prefix: prefix, counters: counters)
+            #expect(text.hasPrefix("all \(counters ? 5 : 4) names begin with '\(prefix)'"), "\(text)")
+            #expect(text.contains("\(prefix)a.bn.bias"))
+            #expect(text.contains("removeprefix('\(prefix)')"))
+            #expect(!text.contains("missing"))
+        }
+        #expect(try load() == "no error")
+    }
+
+    @Test func anotherTypeIsSaidOnceAndFirst() throws {
+        #expect(
+            try load(.float16).prefix(200).hasPrefix(
+                "4 tensors are F16 (half precision, a.conv.weight for one); the model needs F32"))
+        #expect(try load(.bfloat16).hasPrefix("4 tensors are BF16 (half precision, "))
+        #expect(try load(.float64).hasPrefix("4 tensors are F64 (a.conv.weight for one)"))
+    }
+
+    @Test(
+        arguments: [
+            ([0x50, 0x4B, 0x03, 0x04, 0, 0, 8, 8, 0, 0], "a zip archive of pickle"),
+            ([0x80, 0x02, 0x8A, 0x0A, 0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20], "pickle"),
+            ([0x80, 0x04, 0x95, 0x10, 0, 0, 0, 0, 0, 0, 0], "pickle"),
+        ])
+    func pytorchsOwnFilesAreRecognised(bytes: [UInt8], what: String) throws {
+        let path = "\(directory.path)/w.pth"
+        writeFile(path, bytes)
+        let text = message { _ = try SafetensorsFile(path) }
+        #expect(text.hasPrefix("\(path): PyTorch's "))
+        #expect(text.contains("(\(what)), no safetensors file"))
+        #expect(text.contains("torch.load('\(path)', map_location='cpu')"))
+        #expect(text.contains("'\(directory.path)/w.safetensors')"))
+        #expect(!text.contains("\n"))
+    }
+
+    /// A header that is as long as a pickle's first bytes, or a zip archive's, say.
+    @Test func aLongHeaderIsNoPickle() {
+        let path = "\(directory.path)/w"
+        writeFile(path, [0x80, 0x02, 0x7D, 0, 0, 0, 0, 0] + Array("{\"a\":".utf8))
+        #expect(message { _ = try SafetensorsFile(path) }.contains("its header needs 8192640 bytes"))
+    }
+}

@@ -65,12 +65,12 @@ import Testing
     @Test(
         arguments: [
             ("train:\n  batch: 0", "job.yaml:2: train.batch is '0', allowed is from 1 to 65536"),
-            ("train:\n  steps: 0", "job.yaml:2: train.steps is '0', allowed is at least 1, or null"),
+            ("train:\n  steps: 0", "job.yaml:2: train.steps is '0', allowed is from 1 to 1000000000, or null"),
             ("seed: -1", "job.yaml:1: seed is '-1', allowed is at least 0"),
             ("seed: 99999999999999999999", "allowed is at least 0"),
             ("model:\n  stem: 100", "job.yaml:2: model.stem is '100', allowed is one of 299, 151, 79"),
             ("model:\n  width: nan", "model.width is 'nan', allowed is at least 0.01, at most 16.0"),
-            ("checkpoint:\n  keep: 1", "checkpoint.keep is '1', allowed is at least 2"),
+            ("checkpoint:\n  keep: 1", "checkpoint.keep is '1', allowed is from 2 to 1000000"),
             ("optimizer:\n  rule: adam", "job.yaml:2: optimizer.rule is 'adam', allowed is one of rmsprop, momentum"),
             ("optimizer:\n  decay: 1", "optimizer.decay is '1', allowed is at least 0.0 and below 1.0"),
             ("name: ../evil", "name is '../evil', allowed is a name of letters"),
@@ -97,6 +97,45 @@ import Testing
         #expect(message("seed: 1\ntrain: [1, 2\n").hasPrefix("job.yaml:3: not YAML: "))
         #expect(message("seed: 1\n\tbatch: 2").hasPrefix("job.yaml:2: not YAML: "))
         #expect(message("seed: \u{7}").hasPrefix("job.yaml:1: not YAML: "))
+    }
+
+    /// Aliases of aliases: nine lines that stand for a billion words.
+    @Test(.timeLimit(.minutes(1))) func aliasesAndDepthAreRefusedBeforeTheyGrow() {
+        var bomb = "a0: &a0 [" + Array(repeating: "x", count: 10).joined(separator: ", ") + "]\n"
+        for level in 1...9 {
+            bomb += "a\(level): &a\(level) ["
+            bomb += Array(repeating: "*a\(level - 1)", count: 10).joined(separator: ", ") + "]\n"
+        }
+        #expect(message("seed: 1\n" + bomb).hasPrefix("job.yaml:2: anchors (&name) are not taken"))
+        #expect(message("seed: 1\nname: *other").hasPrefix("job.yaml:2: aliases (*name) are not taken"))
+        #expect(message("seed: 1\ntrain:\n  <<: {batch: *b}").hasPrefix("job.yaml:3: aliases"))
+        for opening in ["[", "{a: ", "- "] {
+            let deep = String(repeating: opening, count: 100_000)
+            #expect(message("seed: 1\ntrain:\n  " + deep).contains("job.yaml:3: nested deeper than 32 levels"))
+        }
+        // Inside texts and comments they are letters.
+        #expect(message("data:\n  path: \"*b\" # &a *b\n") == "no error")
+        #expect(message("data:\n  path: /a&b/*c\n") == "no error")
+    }
+
+    @Test func filesThatAreNoJobFilesAreRefused() throws {
+        let file = FileManager.default.temporaryDirectory.appending(path: "job-\(UUID().uuidString).yaml")
+        defer { try? FileManager.default.removeItem(at: file) }
+        func message() -> String {
+            do throws(ConfigurationError) {
+                _ = try JobConfiguration(path: file.path, environment: [:], assignments: [])
+                return "no error"
+            } catch {
+                return error.description
+            }
+        }
+        let comment = Data(repeating: UInt8(ascii: "#"), count: 1 << 20)
+        try comment.write(to: file)
+        #expect(message() == "no error")
+        try (comment + comment).write(to: file)
+        #expect(message().hasSuffix("it is larger than 1 MiB; is it a job file?"))
+        try Data([0x73, 0xFF, 0xFE]).write(to: file)
+        #expect(message().hasSuffix("it is no text in UTF-8"))
     }
 
     @Test func unreadableFileIsNamed() {
