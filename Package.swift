@@ -133,7 +133,7 @@ let package = Package(
         tests("PSDataTests", ["PSData", "CZlib"]),
         tests("PSOptimizationTests", ["PSOptimization"]),
         tests("PSCheckpointTests", ["PSCheckpoint", "PSFiles"]),
-        tests("PSRunTests", ["PSRun", "PSFiles", "PSProtocol"]),
+        tests("PSRunTests", ["PSRun", "PSCheckpoint", "PSFiles", "PSMessages", "PSParameters", "PSProtocol"]),
         tests("PSPlanningTests", ["PSPlanning", "PSModel"]),
         tests("PSConfigurationTests", ["PSConfiguration", "PSPlanning"]),
         tests("PSMessagesTests", ["PSMessages", "PSTransport"]),

@@ -76,7 +76,7 @@ package final class CoordinatorNode {
             manifest: CoordinatorNode.manifest(job: replay.job, configuration, layout))
         let state = CoordinatorState(
             settings: settings, identity: Hello(role: .coordinator, host: identity.host, pid: identity.pid, rank: 0),
-            incarnation: identity.incarnation, replay: replay, lastReport: metrics.takeUp(replay, settings),
+            incarnation: identity.incarnation, replay: replay, lastReport: metrics.takeUp(replay, stepsPerEpoch: settings.stepsPerEpoch),
             at: input.now)
         performer = CoordinatorPerformer(
             state, wire: link, files: files, journaling: journaling, disk: disk, logger: logger,
@@ -247,18 +247,5 @@ package final class CoordinatorNode {
             plan: plan.summary, exitCode: status.code,
             checkpoint: checkpoint.map { run.directory(of: $0) })
         try summary.write(to: run)
-    }
-}
-
-extension Metrics {
-    /// Brings the file to where the journal is: lines of steps that do not count move away, the line of the last commit
-    /// is written if its coordinator did not come to that.
-    /// - Returns: the report of the last commit, if it is known.
-    package func takeUp(_ replay: Replay, _ settings: CoordinatorSettings) -> StepReport? {
-        try? rollBack(to: replay.version)
-        if let report = report(of: replay.version) { return report }
-        guard let report = replay.lastCommitted.map({ StepReport($0, settings: settings) }) else { return nil }
-        try? append(report)
-        return report
     }
 }

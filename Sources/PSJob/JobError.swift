@@ -12,6 +12,7 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
     case notEmpty(runDirectory: String, hasJob: Bool)
     case nothingToResume(runDirectory: String)
     case noAnswer(runDirectory: String)
+    case emptyPath(option: String)
     /// The coordinator answered that it will not.
     case requestDeclined(String)
     /// The job failed; the text says why.
@@ -38,6 +39,7 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
                 ? "\(path) is not empty: go on with the job in it by --resume last, or choose another --run-dir"
                 : "\(path) is not empty and holds no job that --resume could go on with: choose another --run-dir"
         case .nothingToResume(let path): "\(path) holds no job to resume; start one without --resume"
+        case .emptyPath(let option): "\(option) is empty: name a directory"
         case .noAnswer(let path): "the coordinator of \(path) does not answer: psctl status --run-dir \(path) says more"
         case .requestDeclined(let text), .jobFailed(let text), .damagedCheckpoint(let text): text
         }

@@ -10,6 +10,7 @@ import PSRun
 extension RunDirectory {
     /// The run in `path`, or the last one.
     package static func existing(_ path: String?) throws -> RunDirectory {
+        if path == "" { throw JobError.emptyPath(option: "--run-dir") }
         guard let place = path ?? LastRun.path else {
             throw JobError.noRunDirectory(path: LastRun.link, isDefault: true)
         }

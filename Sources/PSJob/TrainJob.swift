@@ -32,6 +32,7 @@ package struct TrainJob {
         self.programs = programs
         self.progress = progress
         try LocalLimits.check(configuration)
+        if runDirectory == "" { throw JobError.emptyPath(option: "--run-dir") }
         switch resume {
         // Read now: the path may lead through a link that is about to move.
         case .checkpoint(let path): self.resume = .checkpoint(Paths.resolved(path) ?? Paths.absolute(path))

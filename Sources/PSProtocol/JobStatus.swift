@@ -128,9 +128,9 @@ package struct StepReport: Sendable, Hashable, Codable {
 
 extension StepReport {
     /// The report of a commit whose coordinator is gone: all but its times.
-    package init(_ committed: Replay.Committed, settings: CoordinatorSettings) {
+    package init(_ committed: Replay.Committed, stepsPerEpoch: Double) {
         self.init(
-            committed.commit, committed.contributions, norm: committed.norm, stepsPerEpoch: settings.stepsPerEpoch,
+            committed.commit, committed.contributions, norm: committed.norm, stepsPerEpoch: stepsPerEpoch,
             elapsedSeconds: nil, imagesPerSecond: 0)
     }
 

@@ -69,4 +69,17 @@ package final class Metrics: @unchecked Sendable {
         end = start
         lines.removeSubrange(first...)
     }
+
+    /// Brings the file to where the journal is: lines of steps that do not count move away, the line of the last commit is
+    /// written if its coordinator did not come to that.
+    /// - Returns: the report of the last commit, if it is known.
+    package func takeUp(_ replay: Replay, stepsPerEpoch: Double) -> StepReport? {
+        try? rollBack(to: replay.version)
+        if let report = report(of: replay.version) { return report }
+        guard let report = replay.lastCommitted.map({ StepReport($0, stepsPerEpoch: stepsPerEpoch) }) else {
+            return nil
+        }
+        try? append(report)
+        return report
+    }
 }

@@ -1,17 +1,14 @@
 // What the tests of this target share: a directory that goes away, raw files.
 
-import FoundationEssentials
+import Foundation
 import Glibc
-import PSCheckpoint
-import PSFiles
-import PSParameters
 
 /// A new directory, removed with the object.
 final class TemporaryDirectory {
     let path: String
 
     init() {
-        var template = Array("/tmp/checkpoint-tests-XXXXXX".utf8CString)
+        var template = Array("/tmp/run-tests-XXXXXX".utf8CString)
         path = String(cString: mkdtemp(&template)!)
     }
 
@@ -26,9 +23,8 @@ func writeFile(_ path: String, _ bytes: [UInt8]) {
     fclose(file)
 }
 
-func readFile(_ path: String) -> [UInt8] {
-    guard let file = fopen(path, "r") else { return [] }
-    defer { fclose(file) }
-    var bytes: [UInt8] = []
-    while case let byte = fgetc(file), byte != EOF { bytes.append(UInt8(byte)) }
-    return bytes
+func readFile(_ path: String) -> [UInt8] { FileManager.default.contents(atPath: path).map { Array($0) } ?? [] }
+
+func names(in directory: String) -> [String] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).sorted()
+}

@@ -63,7 +63,7 @@ final class SimulatedCoordinator: SimulatedProcess {
         let metrics = Metrics(run)
         let settings = world.settings(run: run.path, nonce: nonce)
         let layout = world.plan.layout
-        let report = metrics.takeUp(replay, settings)
+        let report = metrics.takeUp(replay, stepsPerEpoch: settings.stepsPerEpoch)
         nonisolated(unsafe) let process = self
         let servers = world.servers
         performer = CoordinatorPerformer(
