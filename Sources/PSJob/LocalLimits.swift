@@ -3,9 +3,9 @@
 import PSConfiguration
 import PSNode
 
-enum LocalLimits {
+package enum LocalLimits {
     /// Throws `ProcessLimits.Exceeded` where this user cannot have all processes of the job at once.
-    static func check(_ configuration: JobConfiguration) throws(ProcessLimits.Exceeded) {
+    package static func check(_ configuration: JobConfiguration) throws(ProcessLimits.Exceeded) {
         let cluster = configuration.cluster
         // A worker's own thread is one of its compute threads.
         let worker = ProcessLimits.workerThreads + cluster.threads - 1

@@ -86,6 +86,12 @@ package struct Replay: Sendable, Hashable, Codable {
         package var commit: Commit
         package var contributions: [Contribution]
         package var norm: Double?
+
+        package init(commit: Commit, contributions: [Contribution], norm: Double?) {
+            self.commit = commit
+            self.contributions = contributions
+            self.norm = norm
+        }
     }
 
     package init() {}

@@ -9,6 +9,7 @@ import PSNode
 import PSParameters
 import PSProtocol
 import PSReport
+import PSRun
 
 extension RunDirectoryOption {
     /// The run, where this process may have what asking its coordinator takes.

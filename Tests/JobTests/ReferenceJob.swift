@@ -172,7 +172,7 @@ private struct ReferenceEngine {
         }
         var images = [Float](repeating: 0, count: batches.batch * batches.imageElements)
         var labels = [Int32](repeating: 0, count: batches.batch)
-        try batches.fill(ticket: UInt64(ticket), images: &images, labels: &labels)
+        try batches.fill(ticket: Ticket(UInt64(ticket)), images: &images, labels: &labels)
         var options = StepOptions()
         options.labelSmoothing = configuration.train.labelSmoothing
         options.auxiliaryWeight = configuration.train.auxiliaryWeight

@@ -106,7 +106,7 @@ struct TorchvisionTests {
     private func logits(_ path: String) throws -> [Float] {
         let file = try SafetensorsFile(path)
         let tensor = try #require(file.tensor(named: "logits"))
-        return file.withBytes(of: tensor) { bytes in
+        return try file.withBytes(of: tensor) { bytes in
             (0..<tensor.elementCount).map { bytes.loadUnaligned(fromByteOffset: 4 * $0, as: Float.self) }
         }
     }

@@ -35,7 +35,7 @@ private func write(_ path: String, _ tensors: [(String, SafetensorsDataType, [In
     #expect(file.tensors.count == smallModel.tensors.count + 2)
     let counter = try #require(file.tensor(named: "a.bn.num_batches_tracked"))
     #expect(counter.dataType == .int64 && counter.shape == [])
-    #expect(file.withBytes(of: counter) { $0.loadUnaligned(as: Int64.self) } == 42)
+    #expect(try file.withBytes(of: counter) { $0.loadUnaligned(as: Int64.self) } == 42)
 }
 
 @Test func everyDifferenceFromTheModelIsNamed() throws {

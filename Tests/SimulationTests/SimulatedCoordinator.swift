@@ -65,7 +65,7 @@ final class SimulatedCoordinator: SimulatedProcess {
         let layout = world.plan.layout
         let report = metrics.takeUp(replay, stepsPerEpoch: settings.stepsPerEpoch)
         nonisolated(unsafe) let process = self
-        let servers = world.servers
+        let (servers, job) = (world.servers, replay.job)
         performer = CoordinatorPerformer(
             CoordinatorState(
                 settings: settings, identity: Hello(role: .coordinator, host: "simulated", pid: 1, rank: 0),
@@ -75,7 +75,7 @@ final class SimulatedCoordinator: SimulatedProcess {
                 run: run, journal: journal, metrics: metrics, layout: layout, nonce: nonce,
                 manifest: { version, generation in
                     Manifest(
-                        job: String(replay.job, radix: 16), model: "simulated", settings: "{}",
+                        job: String(job, radix: 16), model: "simulated", settings: "{}",
                         step: Int(version.number), generation: Int(generation), seed: 1, ticketsConsumed: 0,
                         layoutDigest: layout.digest, serverCount: servers, files: [])
                 }),

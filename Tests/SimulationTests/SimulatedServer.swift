@@ -76,21 +76,14 @@ final class SimulatedServer: SimulatedProcess {
             ended(try? performer.handle(.coordinatorSaid(packet.envelope), at: world.time))
             return check()
         }
-        var wasHeld: Bool?
-        if case .push(_, let header) = packet.envelope.message {
-            if header.version.number == state.version.number + 1 { world.saw(.early) }
-            wasHeld = false
+        if case .push(_, let header) = packet.envelope.message,
+            header.version.number == state.version.number + 1
+        {
+            world.saw(.early)
         }
-        let before = performer.frames.values.reduce(0) { $0 + $1.count }
         try? performer.takeFromWorker(packet.received(from: connection.peer), at: world.time)
-        if wasHeld == false, !hasAnswered, performer.frames.values.reduce(0, { $0 + $1.count }) == before {
-            world.saw(.decline)
-        }
-        hasAnswered = false
         check()
     }
-
-    private var hasAnswered = false
 
     private func look(at envelope: Envelope) {
         guard case .saved(let version, _) = envelope.message else { return }

@@ -409,7 +409,7 @@ final class World {
         case .checkpoint: reached(.checkpoint)
         case .rollback: reached(.rollback)
         case .finished: reached(.finished)
-        case .ended: reached(.ended)
+        case .ended: reached(Plan.Trigger.Moment.ended)
         case .stopAfter: reached(.stopAfter)
         default: break
         }
