@@ -30,8 +30,9 @@ final class Running {
         try self.init(Running.directory.appending(path: program), arguments, environment: environment)
     }
 
-    convenience init(shell command: String) throws {
-        try self.init(URL(filePath: "/bin/bash"), ["-c", command])
+    /// - Parameter directory: the working directory; nil: this process's.
+    convenience init(shell command: String, in directory: String? = nil, environment: [String: String] = [:]) throws {
+        try self.init(URL(filePath: "/bin/bash"), ["-c", command], environment: environment, directory: directory)
     }
 
     /// Sends bytes to a tcp:// endpoint and closes; true when they were taken.
@@ -44,13 +45,16 @@ final class Running {
         .finish(within: 10).code == 0
     }
 
-    private init(_ program: URL, _ arguments: [String], environment: [String: String] = [:]) throws {
+    private init(
+        _ program: URL, _ arguments: [String], environment: [String: String] = [:], directory: String? = nil
+    ) throws {
         let scratch = FileManager.default.temporaryDirectory
         outputFile = scratch.appending(path: UUID().uuidString)
         errorFile = scratch.appending(path: UUID().uuidString)
         for file in [outputFile, errorFile] { try Data().write(to: file) }
         process.executableURL = program
         process.arguments = arguments
+        if let directory { process.currentDirectoryURL = URL(filePath: directory) }
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = try FileHandle(forWritingTo: outputFile)

@@ -1,0 +1,99 @@
+// The three hosts of cluster/README.md on this one: its names lead to loopback addresses, in namespaces of mounts and
+// network that only the test sees.
+
+import Foundation
+import PSJob
+import PSRun
+import Testing
+
+@Suite struct ClusterReadmeTests {
+    private static let namespaces = "unshare \(getuid() == 0 ? "" : "--map-root-user ")--mount --net"
+
+    /// Nil if all is there.
+    private static let obstacle: String? = {
+        let probe = "ip link set lo up && mount --bind /etc/hostname /etc/hosts"
+        guard let tried = try? Running(shell: "\(namespaces) bash -c '\(probe)'").finish(within: 10) else {
+            return "unshare cannot be started"
+        }
+        return tried.code == 0 ? nil : "names and a network of one's own need root and iproute2: \(tried.errors)"
+    }()
+
+    /// The commands as written, started on "hosts" together: stop, a plain start, which the stop outlives, and going on.
+    @Test(.enabled(if: obstacle == nil, "needs root (or user namespaces) and iproute2"))
+    func threeHosts() throws {
+        let document = try Document("cluster/README.md")
+        let scratch = try Scratch()
+        try FileManager.default.createDirectory(
+            atPath: scratch.file("cluster"), withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(atPath: scratch.file("shared"), withIntermediateDirectories: true)
+        // The job file of the document, as small as the daemons allow, which read no environment.
+        let printed = try Running(
+            "psctl",
+            ["train", "--print-config", "--config", Document.root.appending(path: "cluster/fashion-mnist.yaml").path],
+            environment: ["PSCTL_MODEL_WIDTH": "0.01", "PSCTL_TRAIN_BATCH": "8", "PSCTL_TRAIN_STEPS": "1000000"]
+        ).finish()
+        try printed.output.write(
+            toFile: scratch.file("cluster/fashion-mnist.yaml"), atomically: true, encoding: .utf8)
+        let hosts = Set(document.blocks.compactMap(\.host))
+        #expect(hosts == ["alpha", "beta", "gamma"])
+        #expect(document.blocks.allSatisfy { $0.host != nil }, "a block without a host: \(document.blocks)")
+        let names = hosts.sorted().enumerated().map { "127.0.0.\($0 + 1) \($1)\n" }.joined()
+        try ("127.0.0.1 localhost\n" + names)
+            .write(toFile: scratch.file("hosts"), atomically: true, encoding: .utf8)
+
+        // What is written in the prose.
+        var prose = Set(document.inline)
+        let asked = ["psctl status", "psctl stop"].map { "\($0) --run-dir /shared/runs/first" }
+        for command in asked { #expect(prose.remove(command) != nil, "\(command) is not in the document") }
+        prose.remove("psctl train")  // ReadmeTests has it.
+        #expect(prose.isEmpty, "no test runs these")
+
+        func here(_ text: String) -> String { text.replacing("/shared/", with: scratch.file("shared") + "/") }
+        func starts(_ commands: [Document.Command], more: String = "") -> String {
+            commands.map { "start \(here($0.text))\($0.text.hasPrefix("ps-coordinator") ? " \(more)" : "")" }
+                .joined(separator: "\n")
+        }
+        let script = """
+            ip link set lo up && mount --bind hosts /etc/hosts || exit 9
+            start() { "$@" >>log 2>&1 & pids+=($!); if [[ $1 == ps-coordinator ]]; then coordinator=$!; fi; }
+            finish() { codes=; for pid in "${pids[@]}"; do wait $pid; codes+=" $?"; done; pids=(); echo "$1:$codes"; }
+            step() { \(here(asked[0])) | sed -n 's/^step \\([0-9]*\\) of.*/\\1/p'; }
+            await() { for try in {1..200}; do now=$(step); ((${now:-0} > $1)) && return; sleep 0.1; done; }
+            \(starts(document.blocks))
+            await 0
+            \(here(asked[0]))
+            \(here(asked[1]))
+            finish stopped
+            before=$(step)
+            # In another order, and the coordinator dies with a stop promised.
+            \(starts(document.blocks.reversed()))
+            await $before
+            last=$(($(step) + 300))
+            \(here(asked[1])) --after-step $last
+            kill -KILL $coordinator
+            \(starts(document.blocks.filter { $0.text.hasPrefix("ps-coordinator") }))
+            finish again
+            \(here(asked[0])) | grep "stopped after step $last as asked" >/dev/null && echo promised
+            sed -i "s/steps: 1000000/steps: $((last + 5))/" cluster/fashion-mnist.yaml
+            \(starts(document.blocks, more: "--resume last"))
+            finish finished
+            \(here(asked[0]))
+            """
+        try script.write(toFile: scratch.file("script"), atomically: true, encoding: .utf8)
+        let finished = try Running(
+            shell: "exec \(ClusterReadmeTests.namespaces) bash script", in: scratch.path,
+            environment: ["PATH": Running.directory.path + ":" + (ProcessInfo.processInfo.environment["PATH"] ?? "")]
+        ).finish(within: 120)
+        let log = (try? String(contentsOfFile: scratch.file("log"), encoding: .utf8)) ?? ""
+        let output = finished.output
+        let codes = { (code: Int) in String(repeating: " \(code)", count: document.blocks.count) }
+        for line in [
+            "the job saves its last step and stops", "stopped:\(codes(75))", "again: 75 75 75 75 75 137 75", "promised",
+            "finished:\(codes(0))",
+            "first: finished",
+        ] { #expect(output.contains(line), "\(line) is not in:\n\(output)\(finished.errors)\(log)") }
+        // Every server and worker came to its host's name.
+        #expect(output.contains("server 1") && output.contains("worker 2"))
+        #expect(try RunSummary.read(from: RunDirectory(scratch.file("shared/runs/first"))).exitCode == 0)
+    }
+}
