@@ -116,7 +116,9 @@ package final class CoordinatorPerformer {
                 }
             case .journal(let record, let sync): append(record, sync: sync)
             case .completeCheckpoint(let version, let generation, let files): complete(version, generation, files)
-            case .prune(let kept): prune(kept)
+            case .prune(let kept):
+                prune(kept)
+                beginJournalAnew()
             case .examine(let reference): examine(reference)
             case .stepDone(let report): note { metrics throws(StorageError) in try metrics.append(report) }
             case .warn(let text): logger.warning("\(text)")
@@ -127,19 +129,13 @@ package final class CoordinatorPerformer {
     }
 
     private func append(_ record: JournalRecord, sync: Bool) {
-        journaling.run { [journal = files.journal, post, logger] in
+        journaling.run { [journal = files.journal, post] in
             do throws(StorageError) {
                 try journal.append(record, sync: sync)
             } catch {
                 return post(.journalFailed("\(error)"))
             }
             if sync { post(.durable(record)) }
-            guard case .checkpoint = record else { return }
-            do throws(StorageError) {
-                try journal.beginAnew()
-            } catch {
-                logger.warning("the journal cannot begin anew and grows on: \(error)")
-            }
         }
         if case .rollback(_, let base) = record {
             note { metrics throws(StorageError) in try metrics.rollBack(to: base?.version ?? 0) }
@@ -172,7 +168,10 @@ package final class CoordinatorPerformer {
             do throws(StorageError) {
                 try store.complete(manifest, layout: files.layout)
             } catch {
-                return post(.checkpointFailed("the checkpoint of step \(version) cannot be completed: \(error)"))
+                return post(
+                    .checkpointFailed(
+                        version, "the checkpoint of step \(version) cannot be completed: \(error)",
+                        mayPass: error.mayPass))
             }
             do throws(StorageError) {
                 // Every server is done with this snapshot and the next is not ordered before the word below, so any
@@ -191,6 +190,25 @@ package final class CoordinatorPerformer {
                 try store.prune(keeping: Set(kept.map { Int(clamping: $0.number) }))
             } catch {
                 logger.warning("old checkpoints cannot be removed: \(error)")
+            }
+        }
+    }
+
+    /// What led to a checkpoint need not be read again, once the reports of those steps are on the disk.
+    private func beginJournalAnew() {
+        disk.run { [files, journaling, logger, version = state.version] in
+            do throws(StorageError) {
+                // Whatever was committed by now has been reported before this on the same thread.
+                try files.metrics.synchronize()
+            } catch {
+                return logger.warning("the metrics cannot be made durable: \(error)")
+            }
+            journaling.run {
+                do throws(StorageError) {
+                    try files.journal.beginAnew(reported: version)
+                } catch {
+                    logger.warning("the journal cannot begin anew and grows on: \(error)")
+                }
             }
         }
     }

@@ -70,6 +70,7 @@ extension CoordinatorState {
         order = nil
         closing = nil
         saving = nil
+        unsavable = nil
         commitTimes = []
         lastReport = nil
         PSProtocol.rollBack(&checkpoints, to: base)

@@ -67,7 +67,7 @@ private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, jo
         let back = try start(.from(base)).begin(journal, run: run, job: 9, endpoint: "e")
         #expect(back.checkpoints == [base] && back.generation == 1 && back.version == 4)
         // Begun anew, the journal says the same in one record.
-        try journal.beginAnew()
+        try journal.beginAnew(reported: 0)
         #expect(try JournalFile.read(run.journal).records.count == 1)
         #expect(try Journal.read(run) == back)
         try journal.append(.resumed, sync: true)

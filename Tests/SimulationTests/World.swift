@@ -48,6 +48,8 @@ final class World {
     private var incarnations: UInt64 = 0
     private var triggers: [Plan.Trigger]
     private var counts: [Plan.Trigger.Moment: Int] = [:]
+    /// Counts of checkpoints after which the newest one turns bad.
+    private var damagesAt: Set<Int> = []
     private var isStopAsked = false
     private var resumes = 0
     /// Whether a coordinator has told anybody that the job is over.
@@ -286,10 +288,7 @@ final class World {
             if network.connections.isEmpty { return }
             chance.pick(network.connections).cutUntil = now + chance.integer(20...2500)
         }
-        several(plan.damages) { [self] in
-            damageLast()
-            kill(.server)
-        }
+        for _ in 0..<plan.damages { damagesAt.insert(chance.integer(2...4)) }
         several(plan.unreadable) { [self] in
             readsFailUntil = now + chance.integer(100...15_000)
             log?("\(now) servers cannot read until \(readsFailUntil)")
@@ -397,6 +396,12 @@ final class World {
 
     private func reached(_ moment: Plan.Trigger.Moment) {
         counts[moment, default: 0] += 1
+        if moment == .checkpoint, damagesAt.contains(counts[moment]!) {
+            agenda.add(at: now + chance.integer(20...400)) { [self] in
+                damageLast()
+                kill(.server)
+            }
+        }
         for trigger in triggers where trigger.moment == moment && trigger.count == counts[moment]! {
             agenda.add(at: now + trigger.delay) { [self] in kill(trigger.victim) }
         }
@@ -472,7 +477,14 @@ final class World {
         case .rollback(let generation, let base):
             rollbacks[generation] = .some(base)
             closes = Set((0..<(base?.version.number ?? 0)).map(Step.init))
-            live.removeAll { $0.version > base?.version ?? 0 || base == nil }
+        default: break
+        }
+    }
+
+    /// In the order in which records reach the disk.
+    func journals(_ record: JournalRecord) {
+        switch record {
+        case .rollback(_, let base): live.removeAll { $0.version > base?.version ?? 0 || base == nil }
         case .checkpoint(let reference, let kept):
             live.removeAll { $0.version >= reference.version || kept?.contains($0.version) == false }
             live.append(reference)

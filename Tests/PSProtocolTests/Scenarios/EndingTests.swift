@@ -63,13 +63,11 @@ import Testing
         var replay = Replay()
         for record in bench.journal { replay.apply(record) }
         #expect(replay.stopAfter == 2)
-        for end in [JournalRecord.ended, .resumed] {
-            var later = replay
-            later.apply(.finished(version: 2, exitCode: 75))
-            #expect(later.stopAfter == 2 && later.finished == 75)
-            later.apply(end)
-            #expect(later.stopAfter == nil && later.finished == nil)
-        }
+        replay.apply(.finished(version: 2, exitCode: 75))
+        replay.apply(.ended)
+        #expect(replay.stopAfter == 2 && replay.finished == nil)
+        replay.apply(.resumed)
+        #expect(replay.stopAfter == nil)
         #expect(!bench.commits().sent.contains { $0.message == .snapshot(version: 1) })
         #expect(bench.commits().sent.contains { $0.message == .snapshot(version: 2) })
         finishes(&bench, version: 2, code: 75)
@@ -100,8 +98,13 @@ import Testing
         }
         _ = late.passes(3000)
         #expect(late.durable().exit?.code == 75)
-        // A person who resumes it means it.
+        // Or even after that: the stop holds until a person says otherwise.
         var replay = bench.replay
+        replay.apply(.ended)
+        var after = CoordinatorBench(replay: replay, incarnation: 2500)
+        _ = after.passes(3000)
+        #expect(after.durable().exit?.code == 75)
+        // A person who resumes it means it.
         replay.apply(.resumed)
         var resumed = CoordinatorBench(replay: replay, incarnation: 3000)
         _ = resumed.serverReturns(1, rank: 0, generation: 1, version: 1)
@@ -184,7 +187,7 @@ import Testing
         var bench = CoordinatorBench.running()
         _ = bench.commits()
         _ = bench.says(.control(.checkpoint), from: 99)
-        let effects = bench.says(.failed(version: 1, text: "no space left on device", what: .saving), from: 1)
+        let effects = bench.says(.failed(version: 1, text: "no space left on device", what: .saveFailed), from: 1)
         guard case .finish(1, let text)? = effects.said(to: 11).first else {
             Issue.record("\(effects)")
             return
