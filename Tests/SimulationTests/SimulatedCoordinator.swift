@@ -177,7 +177,7 @@ final class SimulatedCoordinator: SimulatedProcess {
             counted[attempt.ticket] = attempt
         case .commit(let commit): world.commitGoesOut(commit.step)
         case .reset(let reset): world.resets(envelope.generation, reset)
-        case .controlReply(ok: true, _): world.stopIsPromised()
+        case .controlReply(ok: true, _) where envelope.destination == World.whoStops: world.stopIsPromised()
         case .finish:
             if finished.contains(envelope.destination) { world.saw(.finishAgain) }
             finished.insert(envelope.destination)

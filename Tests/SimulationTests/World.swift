@@ -78,6 +78,9 @@ final class World {
     /// A hash of all that was said, when: equal seeds give equal runs.
     private(set) var trace: UInt64 = 0
 
+    /// The person who asks for a stop.
+    static let whoStops: Incarnation = 1 << 40
+
     var time: MonotonicTime { MonotonicTime(milliseconds: now) }
 
     init(_ plan: Plan) {
@@ -309,7 +312,8 @@ final class World {
             guard let coordinator, result == nil, promised == nil, asked == nil else { return }
             let version = Version(UInt64(chance.integer(0...plan.steps)))
             asked = max(version, coordinator.state.version)
-            person(.stop(after: version), from: 1 << 40)
+            log?("\(now) a person asks for a stop after \(version)")
+            person(.stop(after: version), from: World.whoStops)
         }
         if let stop = plan.stop { agenda.add(at: stop.at) { [self] in askToStop() } }
     }
@@ -525,6 +529,7 @@ final class World {
         promised = asked
         // At once: what was committed since it was asked for counts.
         if let coordinator { promised = max(asked, coordinator.state.version) }
+        log?("\(now) a stop after \(promised!) is promised")
         saw(.stopPromised)
     }
 
