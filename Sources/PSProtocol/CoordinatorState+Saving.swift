@@ -102,10 +102,10 @@ extension CoordinatorState {
         return kept
     }
 
-    /// The newest checkpoint from before the gradients ceased to be finite: a step was made from its weights.
+    /// The newest checkpoint whose weights led to a finite gradient.
     var provenCheckpoint: CheckpointReference? {
         let firstBad = version.number - UInt64(nonFiniteSteps)
-        return checkpoints.last { $0.version.number < firstBad }
+        return checkpoints.last { $0.version.number < firstBad && !skippedSteps.contains($0.version.nextStep) }
     }
 
     /// The job cannot go on from where it is: it goes back to weights that were sound, so that a person can resume.

@@ -59,7 +59,11 @@ package final class Metrics: @unchecked Sendable {
     }
 
     /// Makes the lines durable; nothing depends on them before the journal forgets the steps.
-    package func synchronize() throws(StorageError) { try file?.synchronize() }
+    package func synchronize() throws(StorageError) {
+        // Lines of an earlier start as well.
+        if file == nil { file = try run.files.create(run.metrics, keeping: end) }
+        try file!.synchronize()
+    }
 
     /// The history goes back to `version`: lines of later steps move away.
     package func rollBack(to version: Version) throws(StorageError) {

@@ -159,6 +159,7 @@ final class World {
         if resumes == 1 {
             if plan.movesRun {
                 disk.move(runPath, to: "/storage/moved")
+                damaged = Set(damaged.map { $0.replacing("\(runPath)/", with: "/storage/moved/") })
                 runPath = "/storage/moved"
                 saw(.moved)
             }
@@ -554,6 +555,7 @@ final class World {
     }
 
     private func checkEnd() {
+        comeBack()
         let run = RunDirectory(at: runPath, in: SimulatedFiles(disk, owner: 0))
         do {
             let replay = try Journal.read(run)
