@@ -155,7 +155,8 @@ package struct ServerState: Sendable {
             guard case .loading(let reset) = phase, generation == self.generation else { return [] }
             phase = .waiting
             return [
-                .sendToCoordinator(envelope(
+                .sendToCoordinator(
+                    envelope(
                         .failed(version: reset.version, text: text, what: isDamage ? .loadDamaged : .loadUnavailable)))
             ]
         case .folded(let generation, let slice, let norm, let isFinite):

@@ -119,7 +119,8 @@ import Testing
         var failing = ServerBench.ready()
         _ = failing.orders(order)
         let failed = Message.failed(version: 0, text: "full", what: .saveFailed)
-        #expect(failing.happens(.saveFailed(generation: 1, version: 0, "full", mayPass: false)).toCoordinator == [failed])
+        #expect(
+            failing.happens(.saveFailed(generation: 1, version: 0, "full", mayPass: false)).toCoordinator == [failed])
         #expect(failing.orders(order).toCoordinator == [failed])
     }
 

@@ -109,7 +109,8 @@ import Testing
         var kernels = WorkerBench()
         #expect(kernels.hears(.refusal(Refusal(.kernels, "other bits"))).exit?.code == ExitStatus.refused)
         var version = WorkerBench()
-        #expect(version.happens(.otherVersion("version 2")).exit == ExitStatus(code: ExitStatus.refused, text: "version 2"))
+        #expect(
+            version.happens(.otherVersion("version 2")).exit == ExitStatus(code: ExitStatus.refused, text: "version 2"))
         var joined = WorkerBench.idle()
         #expect(joined.happens(.otherVersion("a stray frame")).isEmpty)
         var job = WorkerBench.idle()
