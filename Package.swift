@@ -93,7 +93,7 @@ let package = Package(
             ]),
 
         // What a person asks for: reports, evaluation, jobs on this machine, benchmarks.
-        target("PSReport", ["PSFiles", "CCrypto", "COpenBLAS", "CProtobufC", "CZeroMQ", "CZlib"]),
+        target("PSReport", ["PSFiles", "PSPlanning", "CCrypto", "COpenBLAS", "CProtobufC", "CZeroMQ", "CZlib"]),
         target(
             "PSEvaluation",
             [
