@@ -126,10 +126,11 @@ package struct Replay: Sendable, Hashable, Codable {
             version = step.before
             openClose = contributions
         case .commit(let commit, let norm):
+            // A coordinator that recovers may write a commit again; its contributions are then those of the first time.
+            let first = committed.last { $0.commit.step == commit.step }
+            let contributions = version == commit.step.before ? openClose ?? [] : first?.contributions ?? []
             committed.removeAll { $0.commit.step >= commit.step }
-            committed.append(
-                Committed(
-                    commit: commit, contributions: version == commit.step.before ? openClose ?? [] : [], norm: norm))
+            committed.append(Committed(commit: commit, contributions: contributions, norm: norm ?? first?.norm))
             version = commit.step.after
             openClose = nil
             if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
