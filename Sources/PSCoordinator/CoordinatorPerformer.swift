@@ -118,7 +118,7 @@ package final class CoordinatorPerformer {
             case .completeCheckpoint(let version, let generation, let files): complete(version, generation, files)
             case .prune(let kept):
                 prune(kept)
-                beginJournalAnew()
+                files.beginJournalAnew(disk, journaling, logger)
             case .examine(let reference): examine(reference)
             case .stepDone(let report): note { metrics throws(StorageError) in try metrics.append(report) }
             case .warn(let text): logger.warning("\(text)")
@@ -129,13 +129,15 @@ package final class CoordinatorPerformer {
     }
 
     private func append(_ record: JournalRecord, sync: Bool) {
-        journaling.run { [journal = files.journal, post] in
+        journaling.run { [files, disk, journaling, logger, post] in
             do throws(StorageError) {
-                try journal.append(record, sync: sync)
+                try files.journal.append(record, sync: sync)
             } catch {
                 return post(.journalFailed("\(error)"))
             }
             if sync { post(.durable(record)) }
+            // A job without checkpoints has a journal that stays small as well.
+            if files.journal.isLarge { files.beginJournalAnew(disk, journaling, logger) }
         }
         if case .rollback(_, let base) = record {
             note { metrics throws(StorageError) in try metrics.rollBack(to: base?.version ?? 0) }
@@ -194,25 +196,6 @@ package final class CoordinatorPerformer {
         }
     }
 
-    /// What led to a checkpoint need not be read again, once the reports of those steps are on the disk.
-    private func beginJournalAnew() {
-        disk.run { [files, journaling, logger, version = state.version] in
-            do throws(StorageError) {
-                // Whatever was committed by now has been reported before this on the same thread.
-                try files.metrics.synchronize()
-            } catch {
-                return logger.warning("the metrics cannot be made durable: \(error)")
-            }
-            journaling.run {
-                do throws(StorageError) {
-                    try files.journal.beginAnew(reported: version)
-                } catch {
-                    logger.warning("the journal cannot begin anew and grows on: \(error)")
-                }
-            }
-        }
-    }
-
     /// Looks with this process's own eyes at a checkpoint that a server finds damaged.
     private func examine(_ reference: CheckpointReference) {
         disk.run { [files, post] in
@@ -222,6 +205,27 @@ package final class CoordinatorPerformer {
                 post(.examined(reference, .sound))
             } catch {
                 post(.examined(reference, error.isDamage ? .damaged("\(error)") : .unavailable("\(error)")))
+            }
+        }
+    }
+}
+
+extension CoordinatorPerformer.Files {
+    /// What led to where the job is need not be read again, once the reports of those steps are on the disk.
+    fileprivate func beginJournalAnew(_ disk: any WorkQueue, _ journaling: any WorkQueue, _ logger: Logger) {
+        disk.run { [self] in
+            let reported: Version
+            do throws(StorageError) {
+                reported = try metrics.synchronize()
+            } catch {
+                return logger.warning("the metrics cannot be made durable: \(error)")
+            }
+            journaling.run { [journal] in
+                do throws(StorageError) {
+                    try journal.beginAnew(reported: reported)
+                } catch {
+                    logger.warning("the journal cannot begin anew and grows on: \(error)")
+                }
             }
         }
     }

@@ -40,6 +40,9 @@ package final class Journal: @unchecked Sendable {
         return replay
     }
 
+    /// Whether it has grown by so much that it should begin anew.
+    package var isLarge: Bool { file.byteCount > 8 << 20 }
+
     package func append(_ record: JournalRecord, sync: Bool) throws(StorageError) {
         try file.append(JSON.compact(record), sync: sync)
         replay.apply(record)
@@ -50,7 +53,7 @@ package final class Journal: @unchecked Sendable {
     /// - Parameter reported: the reports of commits up to this version are durable elsewhere.
     package func beginAnew(reported: Version) throws(StorageError) {
         let version = replay.version
-        replay.committed.removeAll { $0.commit.step.before < reported && $0.commit.step.after != version }
+        replay.committed.removeAll { $0.commit.step.after <= reported && $0.commit.step.after != version }
         try file.beginAnew(with: [JSON.compact(JournalRecord.state(replay))])
     }
 }

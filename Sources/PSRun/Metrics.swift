@@ -59,10 +59,12 @@ package final class Metrics: @unchecked Sendable {
     }
 
     /// Makes the lines durable; nothing depends on them before the journal forgets the steps.
-    package func synchronize() throws(StorageError) {
+    /// - Returns: the step of the last one.
+    package func synchronize() throws(StorageError) -> Version {
         // Lines of an earlier start as well.
         if file == nil { file = try run.files.create(run.metrics, keeping: end) }
         try file!.synchronize()
+        return lines.last?.step ?? 0
     }
 
     /// The history goes back to `version`: lines of later steps move away.
