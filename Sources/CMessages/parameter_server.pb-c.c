@@ -3796,20 +3796,22 @@ const ProtobufCMessageDescriptor ps__saved__descriptor =
   (ProtobufCMessageInit) ps__saved__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue ps__failed__what__enum_values_by_number[3] =
+static const ProtobufCEnumValue ps__failed__what__enum_values_by_number[4] =
 {
-  { "UNAVAILABLE", "PS__FAILED__WHAT__UNAVAILABLE", 0 },
-  { "SAVING", "PS__FAILED__WHAT__SAVING", 1 },
-  { "DAMAGED", "PS__FAILED__WHAT__DAMAGED", 2 },
+  { "LOAD_UNAVAILABLE", "PS__FAILED__WHAT__LOAD_UNAVAILABLE", 0 },
+  { "SAVE_FAILED", "PS__FAILED__WHAT__SAVE_FAILED", 1 },
+  { "LOAD_DAMAGED", "PS__FAILED__WHAT__LOAD_DAMAGED", 2 },
+  { "SAVE_UNAVAILABLE", "PS__FAILED__WHAT__SAVE_UNAVAILABLE", 3 },
 };
 static const ProtobufCIntRange ps__failed__what__value_ranges[] = {
-{0, 0},{0, 3}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex ps__failed__what__enum_values_by_name[3] =
+static const ProtobufCEnumValueIndex ps__failed__what__enum_values_by_name[4] =
 {
-  { "DAMAGED", 2 },
-  { "SAVING", 1 },
-  { "UNAVAILABLE", 0 },
+  { "LOAD_DAMAGED", 2 },
+  { "LOAD_UNAVAILABLE", 0 },
+  { "SAVE_FAILED", 1 },
+  { "SAVE_UNAVAILABLE", 3 },
 };
 const ProtobufCEnumDescriptor ps__failed__what__descriptor =
 {
@@ -3818,9 +3820,9 @@ const ProtobufCEnumDescriptor ps__failed__what__descriptor =
   "What",
   "Ps__Failed__What",
   "ps",
-  3,
+  4,
   ps__failed__what__enum_values_by_number,
-  3,
+  4,
   ps__failed__what__enum_values_by_name,
   1,
   ps__failed__what__value_ranges,

@@ -33,7 +33,7 @@ package struct CheckpointStore: Sendable {
     /// Creates a part directory, unless another server has. A run directory that has been moved away is not made anew.
     package func createPartDirectory(step: Int, generation: Int) throws(StorageError) -> String {
         let path = partDirectory(step: step, generation: generation)
-        guard files.isDirectory(runDirectory) else {
+        guard try files.entry(runDirectory) == .directory else {
             throw .system(operation: "write below", path: runDirectory, code: ENOENT)
         }
         try files.createDirectory(path)

@@ -116,7 +116,9 @@ package final class CoordinatorPerformer {
                 }
             case .journal(let record, let sync): append(record, sync: sync)
             case .completeCheckpoint(let version, let generation, let files): complete(version, generation, files)
-            case .prune(let kept): prune(kept)
+            case .prune(let kept):
+                prune(kept)
+                files.beginJournalAnew(disk, journaling, logger)
             case .examine(let reference): examine(reference)
             case .stepDone(let report): note { metrics throws(StorageError) in try metrics.append(report) }
             case .warn(let text): logger.warning("\(text)")
@@ -127,19 +129,15 @@ package final class CoordinatorPerformer {
     }
 
     private func append(_ record: JournalRecord, sync: Bool) {
-        journaling.run { [journal = files.journal, post, logger] in
+        journaling.run { [files, disk, journaling, logger, post] in
             do throws(StorageError) {
-                try journal.append(record, sync: sync)
+                try files.journal.append(record, sync: sync)
             } catch {
                 return post(.journalFailed("\(error)"))
             }
             if sync { post(.durable(record)) }
-            guard case .checkpoint = record else { return }
-            do throws(StorageError) {
-                try journal.beginAnew()
-            } catch {
-                logger.warning("the journal cannot begin anew and grows on: \(error)")
-            }
+            // A job without checkpoints has a journal that stays small as well.
+            if files.journal.isLarge { files.beginJournalAnew(disk, journaling, logger) }
         }
         if case .rollback(_, let base) = record {
             note { metrics throws(StorageError) in try metrics.rollBack(to: base?.version ?? 0) }
@@ -172,7 +170,10 @@ package final class CoordinatorPerformer {
             do throws(StorageError) {
                 try store.complete(manifest, layout: files.layout)
             } catch {
-                return post(.checkpointFailed("the checkpoint of step \(version) cannot be completed: \(error)"))
+                return post(
+                    .checkpointFailed(
+                        version, "the checkpoint of step \(version) cannot be completed: \(error)",
+                        mayPass: error.mayPass))
             }
             do throws(StorageError) {
                 // Every server is done with this snapshot and the next is not ordered before the word below, so any
@@ -204,6 +205,27 @@ package final class CoordinatorPerformer {
                 post(.examined(reference, .sound))
             } catch {
                 post(.examined(reference, error.isDamage ? .damaged("\(error)") : .unavailable("\(error)")))
+            }
+        }
+    }
+}
+
+extension CoordinatorPerformer.Files {
+    /// What led to where the job is need not be read again, once the reports of those steps are on the disk.
+    fileprivate func beginJournalAnew(_ disk: any WorkQueue, _ journaling: any WorkQueue, _ logger: Logger) {
+        disk.run { [self] in
+            let reported: Version
+            do throws(StorageError) {
+                reported = try metrics.synchronize()
+            } catch {
+                return logger.warning("the metrics cannot be made durable: \(error)")
+            }
+            journaling.run { [journal] in
+                do throws(StorageError) {
+                    try journal.beginAnew(reported: reported)
+                } catch {
+                    logger.warning("the journal cannot begin anew and grows on: \(error)")
+                }
             }
         }
     }

@@ -21,7 +21,7 @@ package struct LocalFileSystem: FileSystem {
         var status = stat()
         do throws(StorageError) {
             try systemCall("look at", path) { stat(path, &status) }
-        } catch .system(_, _, ENOENT) {
+        } catch .system(_, _, let code) where code == ENOENT || code == ENOTDIR {
             return nil
         }
         switch status.st_mode & S_IFMT {

@@ -19,6 +19,13 @@ package enum StorageError: Error, Sendable, Hashable, CustomStringConvertible {
         if case .damaged = self { true } else { false }
     }
 
+    /// Whether another try may end otherwise without anybody's doing: a file server that is away, a folder that is moved
+    /// for a moment. No space and no permission are not of that kind.
+    package var mayPass: Bool {
+        guard case .system(_, _, let code) = self else { return false }
+        return ![ENOSPC, EDQUOT, EFBIG, EROFS, EACCES, EPERM, ENAMETOOLONG, EINVAL, EEXIST, ENOTEMPTY].contains(code)
+    }
+
     package var description: String {
         switch self {
         case .system(let operation, let path, let code):

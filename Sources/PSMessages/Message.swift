@@ -194,11 +194,14 @@ package struct Reset: Sendable, Hashable {
 
 /// What a server could not do.
 package enum ServerFailure: UInt32, Sendable, Hashable {
-    /// Load: it could not be read, which may pass.
-    case unavailable = 0
-    case saving = 1
-    /// Load: it was read, and is not what it should be.
-    case damaged = 2
+    /// The checkpoint could not be read, which may pass.
+    case loadUnavailable = 0
+    /// A part of a checkpoint could not be written: no space, no permission.
+    case saveFailed = 1
+    /// The checkpoint was read, and is not what it should be.
+    case loadDamaged = 2
+    /// A part of a checkpoint could not be written, which may pass.
+    case saveUnavailable = 3
 }
 
 package struct Prepared: Sendable, Hashable {

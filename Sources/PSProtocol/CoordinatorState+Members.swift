@@ -177,16 +177,16 @@ extension CoordinatorState {
         case .applied(let step): return applied(step, rank: rank, at: now)
         case .snapshotting(let version): return snapshotting(version, rank: rank, at: now)
         case .saved(let version, let files): return saved(version, files, rank: rank, at: now)
-        case .failed(_, let text, let what):
-            return what == .saving
-                ? end(
-                    ExitStatus(
-                        code: ExitStatus.failed,
-                        text:
-                            "server \(rank) on \(servers[rank]!.hello.host) cannot save its part of a checkpoint: \(text)"
-                    ),
-                    at: now)
-                : loadFailed(text, isDamage: what == .damaged, rank: rank, at: now)
+        case .failed(let version, let text, let what):
+            switch what {
+            case .loadUnavailable, .loadDamaged:
+                return loadFailed(text, isDamage: what == .loadDamaged, rank: rank, at: now)
+            case .saveFailed, .saveUnavailable:
+                guard saving?.version == version else { return [] }
+                return saveFailed(
+                    "server \(rank) on \(servers[rank]!.hello.host) cannot save its part of a checkpoint: \(text)",
+                    mayPass: what == .saveUnavailable, at: now)
+            }
         default: return refuse(envelope.source, .malformed, "a server has no business to say that to the coordinator")
         }
     }

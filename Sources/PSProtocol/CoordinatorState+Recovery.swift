@@ -70,6 +70,7 @@ extension CoordinatorState {
         order = nil
         closing = nil
         saving = nil
+        unsavable = nil
         commitTimes = []
         lastReport = nil
         PSProtocol.rollBack(&checkpoints, to: base)
@@ -101,9 +102,11 @@ extension CoordinatorState {
     }
 
     mutating func ready(_ rank: Int, version: Version, at now: MonotonicTime) -> [Effect] {
-        guard case .loading = phase, version == self.version, case .reset? = order?.kind, answered(rank) else {
-            return []
-        }
+        guard case .loading(var loading) = phase, version == self.version, case .reset? = order?.kind else { return [] }
+        // What could be read by one is there again: the patience for the others begins anew.
+        loading.unavailable = nil
+        phase = .loading(loading)
+        guard answered(rank) else { return [] }
         return run(at: now) + settled(at: now) + assign(at: now)
     }
 

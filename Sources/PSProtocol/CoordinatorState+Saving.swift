@@ -9,6 +9,7 @@ extension CoordinatorState {
 
     mutating func takeSnapshotIfDue(at now: MonotonicTime) -> [Effect] {
         guard order == nil, closing == nil, saving == nil, case .running = phase else { return [] }
+        guard canTrySaving(at: now) else { return [] }
         // Weights whose gradient is not finite are no news, and must not push out those from before.
         guard nonFiniteSteps == 0 || lastCheckpoint == nil || checkpointWanted else { return [] }
         let every = settings.checkpointEverySteps
@@ -58,9 +59,34 @@ extension CoordinatorState {
         return effects
     }
 
+    func canTrySaving(at now: MonotonicTime) -> Bool {
+        unsavable.map { now.since($0.last) >= timing.saveRetry } ?? true
+    }
+
+    /// A checkpoint cannot be written. What may pass is tried again, from whatever version is then current; training goes
+    /// on meanwhile.
+    mutating func saveFailed(_ problem: String, mayPass: Bool, at now: MonotonicTime) -> [Effect] {
+        let since = unsavable?.since ?? now
+        guard mayPass, now.since(since) < timing.unavailable else {
+            return end(ExitStatus(code: ExitStatus.failed, text: problem), at: now)
+        }
+        let isNews = unsavable == nil
+        unsavable = (since, now)
+        saving = nil
+        if case .running = phase { checkpointWanted = true }
+        var effects: [Effect] =
+            isNews ? [.warn("\(problem); it is tried again for \(timing.unavailable / 1000) s")] : []
+        if case .snapshot? = order?.kind {
+            order = nil
+            effects += settledAfterSnapshot(at: now)
+        }
+        return effects
+    }
+
     mutating func completed(_ reference: CheckpointReference, at now: MonotonicTime) -> [Effect] {
         guard saving?.version == reference.version else { return [] }
         saving = nil
+        unsavable = nil
         checkpoints.removeAll { $0.version >= reference.version }
         checkpoints.append(reference)
         let kept = keptVersions
@@ -76,16 +102,17 @@ extension CoordinatorState {
         return kept
     }
 
-    /// The newest checkpoint from before the gradients ceased to be finite: a step was made from its weights.
+    /// The newest checkpoint whose weights led to a finite gradient.
     var provenCheckpoint: CheckpointReference? {
         let firstBad = version.number - UInt64(nonFiniteSteps)
-        return checkpoints.last { $0.version.number < firstBad }
+        return checkpoints.last { $0.version.number < firstBad && !skippedSteps.contains($0.version.nextStep) }
     }
 
     /// The job cannot go on from where it is: it goes back to weights that were sound, so that a person can resume.
     mutating func giveUpOnNonFinite(at now: MonotonicTime) -> [Effect] {
         let count = nonFiniteSteps
-        let what = "the gradient was not finite in \(count) steps in a row, from step \(version.number - UInt64(count)) on"
+        let what =
+            "the gradient was not finite in \(count) steps in a row, from step \(version.number - UInt64(count)) on"
         let advice = "lower learningRate.base, or look for bad values in the data"
         guard let base = provenCheckpoint else {
             return finalize(

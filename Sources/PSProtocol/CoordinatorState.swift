@@ -13,7 +13,7 @@ package struct CoordinatorState: Sendable {
         case durable(JournalRecord)
         case journalFailed(String)
         case checkpointCompleted(CheckpointReference)
-        case checkpointFailed(String)
+        case checkpointFailed(Version, String, mayPass: Bool)
         /// What `.examine` found.
         case examined(CheckpointReference, Examination)
         /// Stop at once, with this exit code when all is saved.
@@ -139,6 +139,8 @@ package struct CoordinatorState: Sendable {
     var order: Order?
     var saving: Saving?
     var checkpointWanted = false
+    /// Since when checkpoints cannot be written, and when that was tried last.
+    var unsavable: (since: MonotonicTime, last: MonotonicTime)?
     var checkpointTime: MonotonicTime
     var stopAfter: Version?
     /// People who are told that their wish is taken when its record is durable.
@@ -178,11 +180,15 @@ package struct CoordinatorState: Sendable {
         servers = Array(repeating: nil, count: settings.serverCount)
         ledger = Ledger(step: replay.version.nextStep, shape: settings.stepShape)
         checkpointTime = now
-        let isDone = openClose == nil && version >= settings.lastVersion && checkpoints.last?.version == version
         // A coordinator that died while the others left has nobody to gather; what it had promised holds.
+        let isSaved = openClose == nil && checkpoints.last?.version == version
+        let isStopped = isSaved && stopAfter.map { version >= $0 } ?? false
+        let text = "stopped after step \(version) as asked; --resume last goes on"
         if let code = replay.finished, code != 0 {
-            phase = .farewell(ExitStatus(code: code, text: "stopped after step \(version) as asked"), since: now)
-        } else if isDone {
+            phase = .farewell(ExitStatus(code: code, text: text), since: now)
+        } else if isStopped, version < settings.lastVersion {
+            phase = .farewell(ExitStatus(code: ExitStatus.preempted, text: text), since: now)
+        } else if isSaved, version >= settings.lastVersion {
             phase = .farewell(ExitStatus(code: 0, text: ""), since: now)
         }
     }
@@ -206,8 +212,9 @@ package struct CoordinatorState: Sendable {
             if case .leaving(let status) = phase { return exit(status) }
             return end(ExitStatus(code: ExitStatus.failed, text: text), at: now)
         case .examined(let reference, let examination): return examined(reference, examination, at: now)
-        case .checkpointFailed(let text):
-            return end(ExitStatus(code: ExitStatus.failed, text: text), at: now)
+        case .checkpointFailed(let version, let text, let mayPass):
+            guard saving?.version == version else { return [] }
+            return saveFailed(text, mayPass: mayPass, at: now)
         case .checkpointCompleted(let reference): return completed(reference, at: now)
         case .stop(let exitCode, let text):
             return finalize(ExitStatus(code: exitCode, text: text), at: now)
@@ -287,6 +294,8 @@ package struct CoordinatorState: Sendable {
             }
         }
         if case .running = phase { effects += takeSnapshotIfDue(at: now) }
+        // A last save that failed for a moment.
+        if unsavable != nil { effects += finishIfSaved(at: now) }
         effects += giveUpOnUnavailable(at: now)
         return effects + giveUpOnMissingServers(at: now)
     }

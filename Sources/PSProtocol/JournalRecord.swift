@@ -61,13 +61,13 @@ package struct Replay: Sendable, Hashable, Codable {
     package var version: Version = 0
     /// The last step that was closed, if it was not committed as far as the journal tells.
     package var openClose: [Contribution]?
-    /// The commit that made `version`, if the journal has it.
-    package var lastCommitted: Committed?
+    /// The last commits, ascending, as far as the journal has them and their reports may be missing elsewhere.
+    package var committed: [Committed] = []
     /// Steps of the live history whose gradient was not finite, ascending.
     package var skippedSteps: [Step] = []
     /// Those that are kept, ascending by version, on the live history.
     package var checkpoints: [CheckpointReference] = []
-    /// Until the job has ended or goes on.
+    /// A promise: it holds until a person wants the job to go on.
     package var stopAfter: Version?
     /// The exit code of an end that is decided, until its coordinator has left or the job goes on.
     package var finished: Int?
@@ -94,6 +94,11 @@ package struct Replay: Sendable, Hashable, Codable {
         }
     }
 
+    /// The commit that made `version`, if the journal has it.
+    package var lastCommitted: Committed? {
+        committed.last.flatMap { $0.commit.step.after == version ? $0 : nil }
+    }
+
     package init() {}
 
     package mutating func apply(_ record: JournalRecord) {
@@ -113,17 +118,19 @@ package struct Replay: Sendable, Hashable, Codable {
             self.generation = generation
             version = base?.version ?? 0
             openClose = nil
-            lastCommitted = nil
+            committed.removeAll { $0.commit.step.before >= version }
             skippedSteps.removeAll { $0.before >= version }
             rollBack(&checkpoints, to: base)
         case .close(let step, let contributions):
-            // A commit record may be missing (it is not synced); a later close proves it.
-            if step.before != version { lastCommitted = nil }
+            // A commit record may be missing, since it is not synced; a later close proves the commit.
             version = step.before
             openClose = contributions
         case .commit(let commit, let norm):
-            lastCommitted = Committed(
-                commit: commit, contributions: version == commit.step.before ? openClose ?? [] : [], norm: norm)
+            // A coordinator that recovers may write a commit again; its contributions are then those of the first time.
+            let first = committed.last { $0.commit.step == commit.step }
+            let contributions = version == commit.step.before ? openClose ?? [] : first?.contributions ?? []
+            committed.removeAll { $0.commit.step >= commit.step }
+            committed.append(Committed(commit: commit, contributions: contributions, norm: norm ?? first?.norm))
             version = commit.step.after
             openClose = nil
             if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
@@ -132,9 +139,10 @@ package struct Replay: Sendable, Hashable, Codable {
             checkpoints.append(reference)
         case .stopAfter(let version): stopAfter = version
         case .finished(_, let exitCode): finished = exitCode
-        case .resumed, .ended:
+        case .resumed:
             stopAfter = nil
             finished = nil
+        case .ended: finished = nil
         case .state(let replay): self = replay
         }
     }

@@ -101,7 +101,8 @@ extension ServerState {
 
     mutating func saveEnded(_ reply: Message, version: Version) -> [Effect] {
         saving = nil
-        saveReply = (version, reply)
+        // What may pass is tried again when the order comes again.
+        if case .failed(_, _, .saveUnavailable) = reply { saveReply = nil } else { saveReply = (version, reply) }
         return [.sendToCoordinator(envelope(reply))]
     }
 }

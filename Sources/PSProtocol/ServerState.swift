@@ -21,7 +21,7 @@ package struct ServerState: Sendable {
         case folded(generation: UInt32, slice: Int, squaredNorm: Double, isFinite: Bool)
         case updated(generation: UInt32, slice: Int)
         case saved(generation: UInt32, version: Version, [SavedFile])
-        case saveFailed(generation: UInt32, version: Version, String)
+        case saveFailed(generation: UInt32, version: Version, String, mayPass: Bool)
         /// A person asked this process to stop.
         case stopSignal
         /// Who started this process is gone: without a coordinator nobody will start one again.
@@ -35,6 +35,8 @@ package struct ServerState: Sendable {
         /// The heartbeat's counters are the node's to fill in.
         case heartbeat(Envelope)
         case configure(Welcome)
+        /// A coordinator that was started anew says where the run is, and proves it anew.
+        case rejoin(Welcome)
         case load(generation: UInt32, Reset, slices: [Int])
         /// Keep the frame of the push at hand.
         case store(slice: Int, place: Place)
@@ -153,8 +155,9 @@ package struct ServerState: Sendable {
             guard case .loading(let reset) = phase, generation == self.generation else { return [] }
             phase = .waiting
             return [
-                .sendToCoordinator(envelope(
-                        .failed(version: reset.version, text: text, what: isDamage ? .damaged : .unavailable)))
+                .sendToCoordinator(
+                    envelope(
+                        .failed(version: reset.version, text: text, what: isDamage ? .loadDamaged : .loadUnavailable)))
             ]
         case .folded(let generation, let slice, let norm, let isFinite):
             guard generation == self.generation else { return [] }
@@ -165,9 +168,11 @@ package struct ServerState: Sendable {
         case .saved(let generation, let version, let files):
             guard generation == self.generation, saving == version else { return [] }
             return saveEnded(.saved(version: version, files: files), version: version)
-        case .saveFailed(let generation, let version, let text):
+        case .saveFailed(let generation, let version, let text, let mayPass):
             guard generation == self.generation, saving == version else { return [] }
-            return saveEnded(.failed(version: version, text: text, what: .saving), version: version)
+            return saveEnded(
+                .failed(version: version, text: text, what: mayPass ? .saveUnavailable : .saveFailed),
+                version: version)
         case .stopSignal:
             stopAsked = stopAsked ?? now
             return []
@@ -221,7 +226,7 @@ package struct ServerState: Sendable {
         if envelope.source != coordinator { saveReply = nil }
         coordinator = envelope.source
         hello.rank = welcome.rank
-        guard case .unconfigured = phase else { return [] }
+        guard case .unconfigured = phase else { return [.rejoin(welcome)] }
         phase = .configuring(welcome)
         return [.configure(welcome)]
     }

@@ -11,8 +11,10 @@ package struct Timing: Sendable, Hashable {
     package var bulkRetry = 5000
     /// Without any sign of life from the coordinator a process gives up, resumable.
     package var orphan = 60_000
-    /// How long a checkpoint that cannot be read is tried again before the job ends, its history untouched.
+    /// How long a checkpoint that cannot be read or written is tried again before the job ends, its history untouched.
     package var unavailable = 30_000
+    /// Between two attempts to write one.
+    package var saveRetry = 2000
     /// How long a leaving coordinator waits for the others to say that they leave.
     package var farewell = 3000
 

@@ -1,6 +1,7 @@
 // The journal as records: JSON in the journal file's frames.
 
 import PSFiles
+import PSParameters
 import PSProtocol
 
 /// The journal of one job, open for appending. Used by one thread at a time.
@@ -39,13 +40,20 @@ package final class Journal: @unchecked Sendable {
         return replay
     }
 
+    /// Whether it has grown by so much that it should begin anew.
+    package var isLarge: Bool { file.byteCount > 8 << 20 }
+
     package func append(_ record: JournalRecord, sync: Bool) throws(StorageError) {
         try file.append(JSON.compact(record), sync: sync)
         replay.apply(record)
     }
 
     /// Begins the journal anew with one record of all that counts: what led to a checkpoint need not be read again.
-    package func beginAnew() throws(StorageError) {
+    ///
+    /// - Parameter reported: the reports of commits up to this version are durable elsewhere.
+    package func beginAnew(reported: Version) throws(StorageError) {
+        let version = replay.version
+        replay.committed.removeAll { $0.commit.step.after <= reported && $0.commit.step.after != version }
         try file.beginAnew(with: [JSON.compact(JournalRecord.state(replay))])
     }
 }

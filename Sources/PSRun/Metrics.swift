@@ -21,9 +21,11 @@ package final class Metrics: @unchecked Sendable {
     package init(_ run: RunDirectory) {
         self.run = run
         guard run.files.exists(run.metrics), let bytes = try? run.files.read(run.metrics, atMost: .max) else { return }
-        // A line that a crash cut short is written over.
-        while let newline = bytes[end...].firstIndex(of: UInt8(ascii: "\n")) {
-            if let line = try? JSON.decode(Line.self, from: bytes[end..<newline]) { lines.append((line.step, end)) }
+        // What a crash cut short or left out is written over.
+        while let newline = bytes[end...].firstIndex(of: UInt8(ascii: "\n")),
+            let line = try? JSON.decode(Line.self, from: bytes[end..<newline])
+        {
+            lines.append((line.step, end))
             end = newline + 1
         }
     }
@@ -56,6 +58,15 @@ package final class Metrics: @unchecked Sendable {
         end += line.count
     }
 
+    /// Makes the lines durable; nothing depends on them before the journal forgets the steps.
+    /// - Returns: the step of the last one.
+    package func synchronize() throws(StorageError) -> Version {
+        // Lines of an earlier start as well.
+        if file == nil { file = try run.files.create(run.metrics, keeping: end) }
+        try file!.synchronize()
+        return lines.last?.step ?? 0
+    }
+
     /// The history goes back to `version`: lines of later steps move away.
     package func rollBack(to version: Version) throws(StorageError) {
         guard let first = lines.firstIndex(where: { $0.step > version }) else { return }
@@ -64,22 +75,20 @@ package final class Metrics: @unchecked Sendable {
         var kept = 0
         if case .file(let size)? = try run.files.entry(run.voidMetrics) { kept = size }
         try run.files.create(run.voidMetrics, keeping: kept).write(Array(bytes[start..<min(end, bytes.count)]))
-        try run.replaceQuickly(run.metrics, with: Array(bytes[..<start]))
+        try run.replace(run.metrics, with: Array(bytes[..<start]))
         file = nil
         end = start
         lines.removeSubrange(first...)
     }
 
-    /// Brings the file to where the journal is: lines of steps that do not count move away, the line of the last commit is
-    /// written if its coordinator did not come to that.
+    /// Brings the file to where the journal is: lines of steps that do not count move away, those are written that
+    /// another coordinator decided and did not come to write.
     /// - Returns: the report of the last commit, if it is known.
     package func takeUp(_ replay: Replay, stepsPerEpoch: Double) -> StepReport? {
         try? rollBack(to: replay.version)
-        if let report = report(of: replay.version) { return report }
-        guard let report = replay.lastCommitted.map({ StepReport($0, stepsPerEpoch: stepsPerEpoch) }) else {
-            return nil
+        for committed in replay.committed where !committed.contributions.isEmpty {
+            try? append(StepReport(committed, stepsPerEpoch: stepsPerEpoch))
         }
-        try? append(report)
-        return report
+        return report(of: replay.version)
     }
 }

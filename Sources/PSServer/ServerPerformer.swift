@@ -27,6 +27,12 @@ package struct ServedJob: Sendable {
         self.shape = shape
         self.bufferBytes = bufferBytes
     }
+
+    /// Where the run is by the word of the coordinator that runs now.
+    fileprivate mutating func take(_ welcome: Welcome) {
+        run = RunDirectory(at: welcome.runDirectory, in: run.files)
+        nonce = welcome.nonce
+    }
 }
 
 package final class ServerPerformer {
@@ -48,6 +54,7 @@ package final class ServerPerformer {
     private let logger: Logger
 
     private var job: ServedJob?
+    private var welcome: Welcome?
     /// The buffers that pulls are answered from.
     private var published: [Int: SharedBuffer] = [:]
     /// Frames of contributions that wait for their turn.
@@ -86,6 +93,8 @@ package final class ServerPerformer {
         case .event(let event): return try handle(event, at: now)
         case .joined(let job):
             self.job = job
+            // Perhaps another coordinator has spoken since.
+            if let welcome { self.job!.take(welcome) }
             return try handle(
                 .configured(job.store.layout, job.shape, bufferBytes: job.bufferBytes), at: now)
         case .loaded(let generation, let weights):
@@ -129,7 +138,12 @@ package final class ServerPerformer {
                     envelope.message = .heartbeat(heartbeat)
                 }
                 try control.send(envelope)
-            case .configure(let welcome): configure(welcome)
+            case .configure(let welcome):
+                self.welcome = welcome
+                configure(welcome)
+            case .rejoin(let welcome):
+                self.welcome = welcome
+                job?.take(welcome)
             case .load(let generation, let reset, let slices): load(generation, reset, slices)
             case .store(let slice, let place):
                 if let arriving { frames[slice, default: [:]][place] = arriving }
@@ -158,7 +172,7 @@ package final class ServerPerformer {
             do {
                 post(.joined(try join(welcome)))
             } catch {
-                post(.event(.configurationFailed("\(error)", mayPass: (error as? StorageError).map { !$0.isDamage } ?? false)))
+                post(.event(.configurationFailed("\(error)", mayPass: (error as? StorageError)?.mayPass ?? false)))
             }
         }
     }
@@ -207,7 +221,10 @@ package final class ServerPerformer {
                         serverCount: shard.servers, layout: job.store.layout)
                     post(.event(.saved(generation: generation, version: version, files)))
                 } catch {
-                    post(.event(.saveFailed(generation: generation, version: version, "\(error)")))
+                    post(
+                        .event(
+                            .saveFailed(
+                                generation: generation, version: version, "\(error)", mayPass: error.mayPass)))
                 }
             }
         }

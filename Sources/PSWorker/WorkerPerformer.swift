@@ -133,7 +133,7 @@ package final class WorkerPerformer {
     /// Whether another try of the same start may end otherwise.
     private static func mayPass(_ error: any Error) -> Bool {
         switch error {
-        case let error as StorageError: !error.isDamage
+        case let error as StorageError: error.mayPass
         case DataError.system, NetworkError.outOfMemory: true
         default: false
         }

@@ -67,7 +67,7 @@ private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, jo
         let back = try start(.from(base)).begin(journal, run: run, job: 9, endpoint: "e")
         #expect(back.checkpoints == [base] && back.generation == 1 && back.version == 4)
         // Begun anew, the journal says the same in one record.
-        try journal.beginAnew()
+        try journal.beginAnew(reported: 0)
         #expect(try JournalFile.read(run.journal).records.count == 1)
         #expect(try Journal.read(run) == back)
         try journal.append(.resumed, sync: true)
@@ -222,7 +222,8 @@ private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, jo
             for name in ["runs/a", "runs/b"] { try RunDirectory(name).create() }
             try RunDirectory("elsewhere").create()
             #expect(LastRun.become(RunDirectory("runs/a")) == nil)
-            #expect(try FileManager.default.destinationOfSymbolicLink(atPath: "runs/last") == "a", "moves with the tree")
+            #expect(
+                try FileManager.default.destinationOfSymbolicLink(atPath: "runs/last") == "a", "moves with the tree")
             #expect(LastRun.path == "\(here)/runs/a")
             // Through the link itself, and through a person's own.
             #expect(LastRun.become(RunDirectory("runs/last")) == nil)

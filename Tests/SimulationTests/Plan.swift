@@ -132,5 +132,5 @@ struct Plan {
 enum Rare: String, CaseIterable {
     case rollback, prepareAgain, commitAgain, resend, early, reissue, lowerTicketFirst, saidAgain, gone, refusal
     case olderCheckpoint, rot, unavailable, skip, workerLost, serverWakes, resumed, finishAgain, noSliceServer
-    case diesWriting, tornTail, slowDisk, moved, movedAway, goesBack, foreignBase, adopted, stopPromised
+    case savedLater, diesWriting, tornTail, slowDisk, moved, movedAway, goesBack, foreignBase, adopted, stopPromised
 }

@@ -53,12 +53,12 @@ final class SimulatedCoordinator: SimulatedProcess {
         let journal = try Journal(run)
         if journal.cutByteCount > 0 { world.saw(.tornTail) }
         var replay = try start.begin(journal, run: run, job: world.newJob, endpoint: "coordinator")
+        world.opened(replay, run)
         if world.plan.plant == .voidCheckpointLoaded, let newest = try run.checkpoints.list().last,
             newest.step > Int(replay.checkpoints.last?.version.number ?? 0)
         {
             replay.checkpoints.append(CheckpointReference(version: Version(UInt64(newest.step))))
         }
-        world.opened(replay, run)
         let nonce = try run.writeNonce()
         let metrics = Metrics(run)
         let settings = world.settings(run: run.path, nonce: nonce)
@@ -112,6 +112,7 @@ final class SimulatedCoordinator: SimulatedProcess {
         case .send(let envelope): look(at: envelope)
         case .journal(let record, _):
             check(record)
+            world.journals(record)
             world.reached(record)
         case .prune: act(after: 50) { [unowned self] in world.pruned(run) }
         case .stepDone(let report):
@@ -120,6 +121,7 @@ final class SimulatedCoordinator: SimulatedProcess {
             }
         case .warn(let text):
             if text.hasSuffix("is tried") { world.saw(.olderCheckpoint) }
+            if text.contains("cannot save") || text.contains("cannot be completed") { world.saw(.savedLater) }
             if text.contains("its ticket is granted anew") { world.saw(.workerLost) }
         default: break
         }
@@ -175,7 +177,7 @@ final class SimulatedCoordinator: SimulatedProcess {
             counted[attempt.ticket] = attempt
         case .commit(let commit): world.commitGoesOut(commit.step)
         case .reset(let reset): world.resets(envelope.generation, reset)
-        case .controlReply(ok: true, _): world.stopIsPromised()
+        case .controlReply(ok: true, _) where envelope.destination == World.whoStops: world.stopIsPromised()
         case .finish:
             if finished.contains(envelope.destination) { world.saw(.finishAgain) }
             finished.insert(envelope.destination)

@@ -96,6 +96,7 @@ final class SimulatedServer: SimulatedProcess {
         let slices = world.plan.layout.slices
         let bytes = performer.frames.reduce(0) { $0 + $1.value.count * slices[$1.key].byteCount }
         let frontiers = state.owned.reduce(0) { $0 + slices[$1].byteCount }
+        if isServing, state.owned.isEmpty { world.saw(.noSliceServer) }
         if bytes > world.plan.bufferBytes + frontiers { world.violate("\(bytes) bytes of frames are held") }
         world.check(self)
     }

@@ -51,14 +51,15 @@ final class SimulatedWorker: SimulatedProcess {
 
     override func receive(_ packet: Packet, on connection: Connection) {
         if connection === control {
-            return ended(try? performer.handle(.coordinatorSaid(packet.envelope), at: world.time))
+            let wasPushing = performer.state.activity.hasSuffix("pushing")
+            ended(try? performer.handle(.coordinatorSaid(packet.envelope), at: world.time))
+            if wasPushing, performer.state.activity.hasSuffix("computing") { world.saw(.lowerTicketFirst) }
+            return
         }
         let received = packet.received(from: nil)
         guard performer.hasItsValues(packet.envelope, received.values) else {
             return world.violate("a slice with more or fewer values: \(packet.envelope.message)")
         }
-        let wasPushing = performer.state.activity.hasSuffix("pushing")
         ended(try? performer.takeFromServer(packet.envelope, values: received.values, at: world.time))
-        if wasPushing, performer.state.activity.hasSuffix("computing") { world.saw(.lowerTicketFirst) }
     }
 }

@@ -30,51 +30,56 @@ final class World {
     let plan: Plan
     let arithmetic: Arithmetic
     var agenda = Agenda()
-    private(set) var now = 0
+    var now = 0
     var chance: Chance
-    private(set) var network: Network!
+    var network: Network!
     let disk = SimulatedDisk()
 
     /// Where the run lies now.
-    private(set) var runPath = "/storage/run"
-    private(set) var servers: Int
+    var runPath = "/storage/run"
+    var servers: Int
     /// What whoever starts the coordinator wants.
-    private(set) var wish = RunStart.Wish.takeUp
+    var wish = RunStart.Wish.takeUp
     /// Whether a coordinator may begin a job where there is none.
-    private(set) var mayBegin = true
-    private(set) var newJob: UInt64 = 77
+    var mayBegin = true
+    var newJob: UInt64 = 77
 
-    private var seats: [Seat] = []
-    private var incarnations: UInt64 = 0
-    private var triggers: [Plan.Trigger]
-    private var counts: [Plan.Trigger.Moment: Int] = [:]
-    private var isStopAsked = false
-    private var resumes = 0
+    var seats: [Seat] = []
+    var incarnations: UInt64 = 0
+    var triggers: [Plan.Trigger]
+    var counts: [Plan.Trigger.Moment: Int] = [:]
+    /// Counts of checkpoints after which the newest one turns bad.
+    var damagesAt: Set<Int> = []
+    var isStopAsked = false
+    var resumes = 0
     /// Whether a coordinator has told anybody that the job is over.
     var isEnding = false
 
     // What the records and promises so far come to, kept apart from the code that is tested.
-    private var live: [CheckpointReference] = []
-    private var closes: Set<Step> = []
-    private var rollbacks: [UInt32: CheckpointReference?] = [:]
+    var live: [CheckpointReference] = []
+    var closes: Set<Step> = []
+    var rollbacks: [UInt32: CheckpointReference?] = [:]
     /// Directories of checkpoints that are not what they were.
-    private var damaged: Set<String> = []
+    var damaged: Set<String> = []
     /// A stop that a person was promised.
-    private var promised: Version?
-    private var asked: Version?
+    var promised: Version?
+    var asked: Version?
     /// Servers cannot read before this moment.
-    private var readsFailUntil = 0
-    private var isAway = false
+    var readsFailUntil = 0
+    var isAway = false
 
     /// The coordinator's exit code.
-    private(set) var result: ExitStatus?
-    private(set) var violations: [String] = []
-    private(set) var seen: [Rare: Int] = [:]
-    private(set) var messages = 0
+    var result: ExitStatus?
+    var violations: [String] = []
+    var seen: [Rare: Int] = [:]
+    var messages = 0
     /// Told what happens, for a person who repeats one seed.
     var log: ((String) -> Void)?
     /// A hash of all that was said, when: equal seeds give equal runs.
-    private(set) var trace: UInt64 = 0
+    var trace: UInt64 = 0
+
+    /// The person who asks for a stop.
+    static let whoStops: Incarnation = 1 << 40
 
     var time: MonotonicTime { MonotonicTime(milliseconds: now) }
 
@@ -131,7 +136,7 @@ final class World {
         }
     }
 
-    private func seatEverybody() {
+    func seatEverybody() {
         func seats(_ role: Role, _ count: Int) -> [Seat] {
             (0..<count).map { Seat(role: role, number: $0, rank: plan.givesRanks ? $0 : nil) }
         }
@@ -141,7 +146,7 @@ final class World {
     }
 
     /// A person resumes the job that was stopped or failed, perhaps elsewhere, perhaps from further back.
-    private func resume() {
+    func resume() {
         saw(.resumed)
         resumes += 1
         result = nil
@@ -154,6 +159,7 @@ final class World {
         if resumes == 1 {
             if plan.movesRun {
                 disk.move(runPath, to: "/storage/moved")
+                damaged = Set(damaged.map { $0.replacing("\(runPath)/", with: "/storage/moved/") })
                 runPath = "/storage/moved"
                 saw(.moved)
             }
@@ -179,12 +185,12 @@ final class World {
         seatEverybody()
     }
 
-    private func entries() -> [CheckpointStore.Entry] {
+    func entries() -> [CheckpointStore.Entry] {
         let store = CheckpointStore(runDirectory: runPath, in: SimulatedFiles(disk, owner: 0))
         return ((try? store.list()) ?? []).filter { !damaged.contains($0.path) }
     }
 
-    private func reference(_ entry: CheckpointStore.Entry) -> CheckpointReference {
+    func reference(_ entry: CheckpointStore.Entry) -> CheckpointReference {
         let version = Version(UInt64(entry.step))
         saw(.goesBack)
         return live.last { $0.version == version } ?? CheckpointReference(version: version)
@@ -196,7 +202,7 @@ final class World {
         mayBegin = false
     }
 
-    private func start(_ seat: Seat, after milliseconds: Int) {
+    func start(_ seat: Seat, after milliseconds: Int) {
         agenda.add(at: now + milliseconds) { [self] in
             guard seat.isWanted, seat.process == nil, seats.contains(where: { $0 === seat }) else { return }
             seat.starts += 1
@@ -252,7 +258,7 @@ final class World {
     }
 
     /// The supervisor's last act: those that do not know yet are ended.
-    private func jobEnded(_ status: ExitStatus) {
+    func jobEnded(_ status: ExitStatus) {
         result = status
         for seat in seats { seat.isWanted = false }
         agenda.add(at: now + 6000) { [self, seats] in
@@ -264,156 +270,7 @@ final class World {
         }
     }
 
-    private var coordinator: SimulatedCoordinator? { seats[0].process as? SimulatedCoordinator }
-
-    // MARK: What goes wrong
-
-    private func planFaults() {
-        func several(_ count: Int, _ fault: @escaping () -> Void) {
-            for _ in 0..<count { agenda.add(at: chance.integer(0...max(1, plan.faultsEnd)), fault) }
-        }
-        several(plan.workerKills) { [self] in kill(.worker) }
-        several(plan.serverKills) { [self] in kill(.server) }
-        several(plan.coordinatorKills) { [self] in kill(.coordinator) }
-        several(plan.pauses) { [self] in
-            let process = chance.pick(seats).process
-            if process is SimulatedServer { saw(.serverWakes) }
-            let milliseconds = chance.pick([300, 3000, 12_000])
-            if let process { log?("\(now) \(describe(process.seat)) stands still for \(milliseconds)") }
-            process?.pause(for: milliseconds)
-        }
-        several(plan.cuts) { [self] in
-            if network.connections.isEmpty { return }
-            chance.pick(network.connections).cutUntil = now + chance.integer(20...2500)
-        }
-        several(plan.damages) { [self] in
-            damageLast()
-            kill(.server)
-        }
-        several(plan.unreadable) { [self] in
-            readsFailUntil = now + chance.integer(100...15_000)
-            log?("\(now) servers cannot read until \(readsFailUntil)")
-            kill(.server)
-        }
-        if plan.movesAway {
-            several(1) { [self] in
-                guard result == nil, disk.node(runPath) != nil else { return }
-                disk.move(runPath, to: "/storage/away")
-                isAway = true
-                log?("\(now) the run is moved away")
-                agenda.add(at: now + chance.integer(500...15_000)) { [self] in comeBack() }
-                kill(.server)
-            }
-        }
-        several(plan.personCheckpoints) { [self] in person(.checkpoint, from: 1 << 41) }
-        several(plan.personStops) { [self] in
-            guard let coordinator, result == nil, promised == nil, asked == nil else { return }
-            let version = Version(UInt64(chance.integer(0...plan.steps)))
-            asked = max(version, coordinator.state.version)
-            person(.stop(after: version), from: 1 << 40)
-        }
-        if let stop = plan.stop { agenda.add(at: stop.at) { [self] in askToStop() } }
-    }
-
-    private func comeBack() {
-        guard isAway else { return }
-        isAway = false
-        if disk.node(runPath) == nil { disk.move("/storage/away", to: runPath) }
-        log?("\(now) the run is back")
-        saw(.movedAway)
-    }
-
-    private func person(_ control: Control, from who: Incarnation) {
-        guard let coordinator, !coordinator.isPaused else { return }
-        coordinator.act {
-            coordinator.handle(
-                .said(
-                    Envelope(
-                        job: 0, generation: 0, source: who, destination: coordinator.incarnation,
-                        message: .control(control))))
-        }
-    }
-
-    private func askToStop() {
-        guard !isStopAsked, result == nil else { return }
-        guard let coordinator, !coordinator.isPaused else {
-            return agenda.add(at: now + 500) { [self] in askToStop() }
-        }
-        isStopAsked = true
-        coordinator.act { coordinator.handle(.stop(exitCode: ExitStatus.preempted, text: "stopped")) }
-    }
-
-    private func kill(_ role: Role) {
-        guard result == nil else { return }
-        let victims = seats.filter { $0.role == role && $0.process != nil }
-        if victims.isEmpty { return }
-        let seat = chance.pick(victims)
-        log?("\(now) \(describe(seat)) is killed")
-        let process = seat.process!
-        process.die()
-        seat.process = nil
-        if role == .coordinator, chance.happens(0.5) { disk.fail(process.incarnation, &chance) }
-        // Some stay away for long, so that there are times without any worker.
-        start(seat, after: chance.pick([50, 400, 4000]))
-    }
-
-    /// Turns the newest checkpoint that counts bad, if there is a whole one before it and steps are to come.
-    private func damageLast() {
-        guard live.count > 1, let newest = live.last, newest.foreign == nil, let coordinator,
-            coordinator.state.version < plan.lastVersion,
-            let older = live.dropLast().last, older.foreign == nil, !damaged.contains(directory(of: older)),
-            !damaged.contains(directory(of: newest))
-        else { return }
-        let place = directory(of: newest)
-        let shards = disk.names(in: place).filter { $0.hasSuffix(".safetensors") }
-        guard let shard = shards.isEmpty ? nil : chance.pick(shards) else { return }
-        log?("\(now) \(place)/\(shard) turns bad")
-        damaged.insert(place)
-        if plan.plant == .rotAccepted { return rotUnseen(place, shard) }
-        switch chance.integer(0...3) {
-        case 0, 1:
-            disk.rot("\(place)/\(shard)", &chance)
-            saw(.rot)
-        case 2: disk.file("\(place)/\(shard)")?.bytes.removeLast()
-        default: disk.set("\(place)/\(shard)", nil)
-        }
-    }
-
-    /// Rot that the hashes do not show, as if nothing compared them.
-    private func rotUnseen(_ place: String, _ shard: String) {
-        let files = SimulatedFiles(disk, owner: 0)
-        guard let file = disk.file("\(place)/\(shard)"), var manifest = try? Manifest.read(from: place, in: files),
-            let index = manifest.files.firstIndex(where: { $0.path == shard })
-        else { return }
-        file.bytes[file.bytes.count - 2] ^= 64
-        guard let sound = try? SafetensorsFile("\(place)/\(shard)", in: files) else { return }
-        manifest.files[index].sha256 = (try? sound.sha256()) ?? ""
-        try? manifest.write(to: place, in: files)
-    }
-
-    private func directory(of reference: CheckpointReference) -> String {
-        reference.foreign ?? "\(runPath)/checkpoints/step-\(reference.version)"
-    }
-
-    private func reached(_ moment: Plan.Trigger.Moment) {
-        counts[moment, default: 0] += 1
-        for trigger in triggers where trigger.moment == moment && trigger.count == counts[moment]! {
-            agenda.add(at: now + trigger.delay) { [self] in kill(trigger.victim) }
-        }
-    }
-
-    func reached(_ record: JournalRecord) {
-        switch record {
-        case .close: reached(.close)
-        case .commit: reached(.commit)
-        case .checkpoint: reached(.checkpoint)
-        case .rollback: reached(.rollback)
-        case .finished: reached(.finished)
-        case .ended: reached(Plan.Trigger.Moment.ended)
-        case .stopAfter: reached(.stopAfter)
-        default: break
-        }
-    }
+    var coordinator: SimulatedCoordinator? { seats[0].process as? SimulatedCoordinator }
 
     // MARK: What is seen
 
@@ -439,145 +296,9 @@ final class World {
 
     func violate(_ what: String) { violations.append("at \(now) ms: \(what)") }
 
-    // MARK: What must hold
+    func describe(_ seat: Seat) -> String { "\(seat.role.name) \(seat.number)" }
 
-    /// Servers of one generation are at most one commit apart.
-    func check(_ server: SimulatedServer) {
-        let state = server.state
-        guard server.isServing else { return }
-        for seat in seats where seat.role == .server {
-            guard let other = seat.process as? SimulatedServer, other.isServing,
-                other.state.generation == state.generation
-            else { continue }
-            let versions = (state.version, other.state.version)
-            if max(versions.0, versions.1) > min(versions.0, versions.1).nextStep.after {
-                violate("servers of one generation have versions \(versions)")
-            }
-        }
-    }
-
-    /// A coordinator has read the journal and made its start durable.
-    func opened(_ replay: Replay, _ run: RunDirectory) {
-        if replay.checkpoints.count > live.count, !live.isEmpty { saw(.adopted) }
-        live = replay.checkpoints
-        rollbacks[replay.generation] = .some(live.last)
-        closes = Set((0..<replay.version.number).map(Step.init))
-        if replay.openClose != nil { closes.insert(replay.version.nextStep) }
-        checkLive()
-    }
-
-    func isDurable(_ record: JournalRecord) {
-        switch record {
-        case .close(let step, _): closes.insert(step)
-        case .rollback(let generation, let base):
-            rollbacks[generation] = .some(base)
-            closes = Set((0..<(base?.version.number ?? 0)).map(Step.init))
-            live.removeAll { $0.version > base?.version ?? 0 || base == nil }
-        case .checkpoint(let reference, let kept):
-            live.removeAll { $0.version >= reference.version || kept?.contains($0.version) == false }
-            live.append(reference)
-            damaged.remove(directory(of: reference))
-        default: break
-        }
-    }
-
-    /// No checkpoint that is whole is made void but by a person.
-    func rollsBack(to base: CheckpointReference?, _ run: RunDirectory) {
-        for reference in live where base.map({ reference.version > $0.version }) ?? true {
-            if !damaged.contains(directory(of: reference)) {
-                violate("step \(reference.version) is whole, and the job rolls back to \(base?.version ?? 0)")
-            }
-        }
-        if let base, !live.contains(where: { $0.version == base.version }) {
-            violate("the job rolls back to step \(base.version), which is not of its history")
-        }
-    }
-
-    func resets(_ generation: UInt32, _ reset: Reset) {
-        guard let base = rollbacks[generation], base == reset.base, reset.version == base?.version ?? 0 else {
-            return violate("generation \(generation) loads \(reset) before its rollback is on the disk")
-        }
-    }
-
-    func commitGoesOut(_ step: Step) {
-        if !closes.contains(step) { violate("the commit of step \(step) goes out before its close is on the disk") }
-    }
-
-    func commits(_ step: Step) {
-        // A close under way is carried through.
-        if let promised, step.before > promised { violate("step \(step) is committed, a stop after \(promised) was promised") }
-    }
-
-    func stopIsPromised() {
-        guard let asked else { return }
-        promised = asked
-        // At once: what was committed since it was asked for counts.
-        if let coordinator { promised = max(asked, coordinator.state.version) }
-        saw(.stopPromised)
-    }
-
-    func pruned(_ run: RunDirectory) {
-        if plan.plant == .basePruned {
-            for entry in entries().dropLast(1) {
-                for name in disk.names(in: entry.path) { disk.set("\(entry.path)/\(name)", nil) }
-                disk.set(entry.path, nil)
-            }
-        }
-        checkLive()
-    }
-
-    /// What the journal counts on is there.
-    private func checkLive() {
-        if isAway { return }
-        for reference in live where reference.foreign == nil && !damaged.contains(directory(of: reference)) {
-            if disk.file("\(directory(of: reference))/\(Manifest.fileName)") == nil {
-                violate("the checkpoint of step \(reference.version) counts, and is gone")
-            }
-        }
-    }
-
-    private func checkEnd() {
-        let run = RunDirectory(at: runPath, in: SimulatedFiles(disk, owner: 0))
-        do {
-            let replay = try Journal.read(run)
-            if replay.version != plan.lastVersion { violate("the journal ends at version \(replay.version)") }
-            guard let last = replay.checkpoints.last, last.version == plan.lastVersion else {
-                return violate("the last commit is not saved: \(replay.checkpoints)")
-            }
-            if damaged.contains(directory(of: last)) { return }
-            let reader = try run.open(last)
-            var values = [Float](repeating: 0, count: plan.layout.count)
-            try values.withUnsafeMutableBufferPointer { values in
-                for (index, tensor) in plan.layout.tensors.enumerated() {
-                    try reader.read(
-                        .current, tensor: tensor.name, elements: 0..<tensor.elementCount,
-                        into: values.baseAddress! + plan.layout.offsets[index])
-                }
-            }
-            if values.map(\.bitPattern) != arithmetic.values(plan.lastVersion).map(\.bitPattern) {
-                violate("the last checkpoint has other bits than the calm run's")
-            }
-            try checkMetrics(run)
-            checkLive()
-        } catch {
-            violate("the end cannot be read: \(error)")
-        }
-    }
-
-    /// Each step of the history once, in order.
-    private func checkMetrics(_ run: RunDirectory) throws {
-        struct Line: Decodable { let step: Int }
-        let text = String(decoding: try run.read(run.metrics), as: UTF8.self)
-        let steps = try text.split(separator: "\n").map { try JSON.decode(Line.self, from: $0.utf8).step }
-        if steps != Array((plan.steps - steps.count + 1)...max(plan.steps, plan.steps - steps.count + 1)).prefix(steps.count).map(\.self) {
-            violate("the metrics have the steps \(steps)")
-        }
-        if plan.goesBack != .toAnotherRun, steps.count != plan.steps { violate("the metrics have \(steps)") }
-    }
-
-    private func describe(_ seat: Seat) -> String { "\(seat.role.name) \(seat.number)" }
-
-    private func describe() -> String {
+    func describe() -> String {
         let processes = coordinator?.state.status(at: time, bytesSent: 0, bytesReceived: 0)
         let lines = processes.map { status in
             ["\(status.state) step \(status.version) generation \(status.generation)"]

@@ -102,17 +102,21 @@ typedef enum _Ps__Refusal__Reason {
 } Ps__Refusal__Reason;
 typedef enum _Ps__Failed__What {
   /*
-   * loading: could not be read, which may pass
+   * could not be read, which may pass
    */
-  PS__FAILED__WHAT__UNAVAILABLE = 0,
+  PS__FAILED__WHAT__LOAD_UNAVAILABLE = 0,
   /*
-   * could not be written
+   * could not be written: no space, no permission
    */
-  PS__FAILED__WHAT__SAVING = 1,
+  PS__FAILED__WHAT__SAVE_FAILED = 1,
   /*
-   * loading: was read, and is not what it should be
+   * was read, and is not what it should be
    */
-  PS__FAILED__WHAT__DAMAGED = 2
+  PS__FAILED__WHAT__LOAD_DAMAGED = 2,
+  /*
+   * could not be written, which may pass
+   */
+  PS__FAILED__WHAT__SAVE_UNAVAILABLE = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PS__FAILED__WHAT)
 } Ps__Failed__What;
 typedef enum _Ps__Control__Kind {
@@ -647,7 +651,7 @@ struct  Ps__Failed
 };
 #define PS__FAILED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__failed__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, PS__FAILED__WHAT__UNAVAILABLE }
+    , 0, (char *)protobuf_c_empty_string, PS__FAILED__WHAT__LOAD_UNAVAILABLE }
 
 
 /*

@@ -63,13 +63,11 @@ import Testing
         var replay = Replay()
         for record in bench.journal { replay.apply(record) }
         #expect(replay.stopAfter == 2)
-        for end in [JournalRecord.ended, .resumed] {
-            var later = replay
-            later.apply(.finished(version: 2, exitCode: 75))
-            #expect(later.stopAfter == 2 && later.finished == 75)
-            later.apply(end)
-            #expect(later.stopAfter == nil && later.finished == nil)
-        }
+        replay.apply(.finished(version: 2, exitCode: 75))
+        replay.apply(.ended)
+        #expect(replay.stopAfter == 2 && replay.finished == nil)
+        replay.apply(.resumed)
+        #expect(replay.stopAfter == nil)
         #expect(!bench.commits().sent.contains { $0.message == .snapshot(version: 1) })
         #expect(bench.commits().sent.contains { $0.message == .snapshot(version: 2) })
         finishes(&bench, version: 2, code: 75)
@@ -100,8 +98,13 @@ import Testing
         }
         _ = late.passes(3000)
         #expect(late.durable().exit?.code == 75)
-        // A person who resumes it means it.
+        // Or even after that: the stop holds until a person says otherwise.
         var replay = bench.replay
+        replay.apply(.ended)
+        var after = CoordinatorBench(replay: replay, incarnation: 2500)
+        _ = after.passes(3000)
+        #expect(after.durable().exit?.code == 75)
+        // A person who resumes it means it.
         replay.apply(.resumed)
         var resumed = CoordinatorBench(replay: replay, incarnation: 3000)
         _ = resumed.serverReturns(1, rank: 0, generation: 1, version: 1)
@@ -184,12 +187,52 @@ import Testing
         var bench = CoordinatorBench.running()
         _ = bench.commits()
         _ = bench.says(.control(.checkpoint), from: 99)
-        let effects = bench.says(.failed(version: 1, text: "no space left on device", what: .saving), from: 1)
+        let effects = bench.says(.failed(version: 1, text: "no space left on device", what: .saveFailed), from: 1)
         guard case .finish(1, let text)? = effects.said(to: 11).first else {
             Issue.record("\(effects)")
             return
         }
         #expect(text.contains("no space left on device"))
         #expect(bench.state.checkpoints.map(\.version) == [0])
+    }
+
+    /// A file server that is away for a moment costs a checkpoint, not the job; training goes on meanwhile.
+    @Test func whatCannotBeWrittenForAMomentIsTriedAgain() {
+        var bench = CoordinatorBench.running()
+        _ = bench.commits()
+        _ = bench.says(.control(.checkpoint), from: 99)
+        _ = bench.says(.snapshotting(version: 1), from: 1)
+        let failed = bench.says(.failed(version: 1, text: "stale", what: .saveUnavailable), from: 1)
+        #expect(failed.warnings.first?.contains("stale; it is tried again for 30 s") == true)
+        #expect(bench.commits().commits.count == 1)
+        #expect(!bench.passes(1000).sent.contains { $0.message == .snapshot(version: 2) }, "not at once")
+        #expect(bench.passes(1000).said(to: 1).contains(.snapshot(version: 2)), "what is current then")
+        bench.saves(2, servers: 1)
+        #expect(bench.state.checkpoints.map(\.version) == [0, 2])
+
+        // At the end too, and not for ever.
+        var stopped = bench
+        _ = stopped.commits()
+        #expect(stopped.happens(.stop(exitCode: 75, text: "")).said(to: 1) == [.snapshot(version: 3)])
+        _ = stopped.happens(.checkpointFailed(3, "away", mayPass: true))
+        var isBack = stopped
+        #expect(isBack.passes(2000).said(to: 1).contains(.snapshot(version: 3)))
+        finishes(&isBack, version: 3, code: 75)
+        for _ in 0..<16 {
+            _ = stopped.passes(2000)
+            _ = stopped.says(.heartbeat(Heartbeat()), from: 1)
+            _ = stopped.says(.failed(version: 3, text: "away", what: .saveUnavailable), from: 1)
+        }
+        guard case .finish(1, let text)? = stopped.says(.heartbeat(Heartbeat()), from: 11).said(to: 11).first else {
+            Issue.record("the job waits for ever")
+            return
+        }
+        #expect(text.contains("away"))
+        // A full disk does not pass by itself.
+        var full = bench
+        _ = full.says(.control(.checkpoint), from: 99)
+        _ = full.commits()
+        _ = full.says(.control(.checkpoint), from: 99)
+        #expect(full.says(.failed(version: 3, text: "full", what: .saveFailed), from: 1).said(to: 11).count == 1)
     }
 }

@@ -142,16 +142,16 @@ import Testing
         _ = bench.durable()
         let newest = CheckpointReference(version: 1, generation: 1)
         // A second reader decides.
-        let failed = bench.says(.failed(version: 1, text: "hash", what: .damaged), from: 2)
+        let failed = bench.says(.failed(version: 1, text: "hash", what: .loadDamaged), from: 2)
         #expect(failed.records.isEmpty)
         #expect(failed.examined == [newest])
-        #expect(bench.says(.failed(version: 1, text: "hash", what: .damaged), from: 2).examined.isEmpty, "once")
+        #expect(bench.says(.failed(version: 1, text: "hash", what: .loadDamaged), from: 2).examined.isEmpty, "once")
         let older = bench.happens(.examined(newest, .damaged("hash")))
         #expect(older.records == [.rollback(generation: 3, base: base)])
         #expect(older.warnings.first?.contains("step 1: hash; the one of step 0 is tried") == true)
         _ = bench.durable()
         // The oldest has nothing older, and that is not written down.
-        _ = bench.says(.failed(version: 0, text: "hash", what: .damaged), from: 2)
+        _ = bench.says(.failed(version: 0, text: "hash", what: .loadDamaged), from: 2)
         let end = bench.happens(.examined(base, .damaged("hash")))
         #expect(end.records.isEmpty)
         guard case .finish(let code, let text)? = end.said(to: 2).first else {
@@ -175,10 +175,10 @@ import Testing
             let newest = CheckpointReference(version: 1, generation: 1)
             if isDamageFirst {
                 // The server's own eyes are bad: the checkpoint is sound.
-                _ = bench.says(.failed(version: 1, text: "hash", what: .damaged), from: 2)
+                _ = bench.says(.failed(version: 1, text: "hash", what: .loadDamaged), from: 2)
                 #expect(bench.happens(.examined(newest, .sound)).warnings.count == 1)
             } else {
-                let away = bench.says(.failed(version: 1, text: "stale mount", what: .unavailable), from: 2)
+                let away = bench.says(.failed(version: 1, text: "stale mount", what: .loadUnavailable), from: 2)
                 #expect(away.warnings.first?.contains("stale mount; it is tried again") == true)
             }
             let again = bench.passes(1000).said(to: 2)
@@ -215,7 +215,7 @@ import Testing
         var bench = CoordinatorBench(replay: replay)
         #expect(bench.serverStarts(1).records == [.rollback(generation: 3, base: named)])
         _ = bench.durable()
-        _ = bench.says(.failed(version: 6, text: "hash", what: .damaged), from: 1)
+        _ = bench.says(.failed(version: 6, text: "hash", what: .loadDamaged), from: 1)
         let failed = bench.happens(.examined(named, .damaged("hash")))
         #expect(failed.said(to: 1).count == 1, "the end")
         #expect(failed.records.isEmpty)
@@ -253,11 +253,14 @@ import Testing
 
     @Test func journalRecordsSurviveTheirEncoding() throws {
         let records: [JournalRecord] = [
-            .header(job: .max, seed: 7, layoutDigest: 9, recipe: ["train.batch": "2"]), .plan(identity: .max), .term(3, endpoint: "tcp://h:1"),
+            .header(job: .max, seed: 7, layoutDigest: 9, recipe: ["train.batch": "2"]), .plan(identity: .max),
+            .term(3, endpoint: "tcp://h:1"),
             .kernels(core: "Haswell", hash: 5),
             .rollback(generation: 2, base: nil), .rollback(generation: 3, base: base),
-            .close(step: 4, contributions: [contribution(Attempt(ticket: 8, number: 3 << 40))]), .commit(commit(4), norm: .infinity),
-            .checkpoint(base, keeping: [1, 2]), .checkpoint(CheckpointReference(version: 3, foreign: "/x"), keeping: nil),
+            .close(step: 4, contributions: [contribution(Attempt(ticket: 8, number: 3 << 40))]),
+            .commit(commit(4), norm: .infinity),
+            .checkpoint(base, keeping: [1, 2]),
+            .checkpoint(CheckpointReference(version: 3, foreign: "/x"), keeping: nil),
             .stopAfter(version: 9), .finished(version: 9, exitCode: 75), .resumed, .ended, .recipe(["seed": "1"]),
         ]
         #expect(try JSON.decode([JournalRecord].self, from: JSON.compact(records)) == records)

@@ -118,8 +118,9 @@ import Testing
         // A failure too: the word of it may have got lost.
         var failing = ServerBench.ready()
         _ = failing.orders(order)
-        let failed = Message.failed(version: 0, text: "full", what: .saving)
-        #expect(failing.happens(.saveFailed(generation: 1, version: 0, "full")).toCoordinator == [failed])
+        let failed = Message.failed(version: 0, text: "full", what: .saveFailed)
+        #expect(
+            failing.happens(.saveFailed(generation: 1, version: 0, "full", mayPass: false)).toCoordinator == [failed])
         #expect(failing.orders(order).toCoordinator == [failed])
     }
 

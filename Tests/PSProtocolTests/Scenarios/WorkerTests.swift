@@ -107,9 +107,10 @@ import Testing
         _ = digest.hears(welcome(digest: 1), generation: 0)
         #expect(digest.happens(.configured(Layouts.few)).exit?.text.contains("same release") == true)
         var kernels = WorkerBench()
-        #expect(kernels.hears(.refusal(Refusal(.kernels, "other bits"))).exit?.code == ExitStatus.failed)
+        #expect(kernels.hears(.refusal(Refusal(.kernels, "other bits"))).exit?.code == ExitStatus.refused)
         var version = WorkerBench()
-        #expect(version.happens(.otherVersion("version 2")).exit == ExitStatus(code: 1, text: "version 2"))
+        #expect(
+            version.happens(.otherVersion("version 2")).exit == ExitStatus(code: ExitStatus.refused, text: "version 2"))
         var joined = WorkerBench.idle()
         #expect(joined.happens(.otherVersion("a stray frame")).isEmpty)
         var job = WorkerBench.idle()

@@ -1,0 +1,162 @@
+// What goes wrong in the simulated world, and what people do to it.
+
+import Glibc
+import PSCheckpoint
+import PSFiles
+import PSMessages
+import PSParameters
+import PSProtocol
+import PSRun
+
+extension World {
+    func planFaults() {
+        func several(_ count: Int, _ fault: @escaping () -> Void) {
+            for _ in 0..<count { agenda.add(at: chance.integer(0...max(1, plan.faultsEnd)), fault) }
+        }
+        several(plan.workerKills) { [self] in kill(.worker) }
+        several(plan.serverKills) { [self] in kill(.server) }
+        several(plan.coordinatorKills) { [self] in kill(.coordinator) }
+        several(plan.pauses) { [self] in
+            let process = chance.pick(seats).process
+            if process is SimulatedServer { saw(.serverWakes) }
+            let milliseconds = chance.pick([300, 3000, 12_000])
+            if let process { log?("\(now) \(describe(process.seat)) stands still for \(milliseconds)") }
+            process?.pause(for: milliseconds)
+        }
+        several(plan.cuts) { [self] in
+            if network.connections.isEmpty { return }
+            chance.pick(network.connections).cutUntil = now + chance.integer(20...2500)
+        }
+        for _ in 0..<plan.damages { damagesAt.insert(chance.integer(2...4)) }
+        several(plan.unreadable) { [self] in
+            readsFailUntil = now + chance.integer(100...15_000)
+            log?("\(now) servers cannot read until \(readsFailUntil)")
+            kill(.server)
+        }
+        if plan.movesAway {
+            several(1) { [self] in
+                guard result == nil, disk.node(runPath) != nil else { return }
+                disk.move(runPath, to: "/storage/away")
+                isAway = true
+                log?("\(now) the run is moved away")
+                agenda.add(at: now + chance.integer(500...15_000)) { [self] in comeBack() }
+                kill(.server)
+            }
+        }
+        several(plan.personCheckpoints) { [self] in person(.checkpoint, from: 1 << 41) }
+        several(plan.personStops) { [self] in
+            guard let coordinator, result == nil, promised == nil, asked == nil else { return }
+            let version = Version(UInt64(chance.integer(0...plan.steps)))
+            asked = max(version, coordinator.state.version)
+            log?("\(now) a person asks for a stop after \(version)")
+            person(.stop(after: version), from: World.whoStops)
+        }
+        if let stop = plan.stop { agenda.add(at: stop.at) { [self] in askToStop() } }
+    }
+
+    func comeBack() {
+        guard isAway else { return }
+        isAway = false
+        if disk.node(runPath) == nil { disk.move("/storage/away", to: runPath) }
+        log?("\(now) the run is back")
+        saw(.movedAway)
+    }
+
+    func person(_ control: Control, from who: Incarnation) {
+        guard let coordinator, !coordinator.isPaused else { return }
+        coordinator.act {
+            coordinator.handle(
+                .said(
+                    Envelope(
+                        job: 0, generation: 0, source: who, destination: coordinator.incarnation,
+                        message: .control(control))))
+        }
+    }
+
+    func askToStop() {
+        guard !isStopAsked, result == nil else { return }
+        guard let coordinator, !coordinator.isPaused else {
+            return agenda.add(at: now + 500) { [self] in askToStop() }
+        }
+        isStopAsked = true
+        coordinator.act { coordinator.handle(.stop(exitCode: ExitStatus.preempted, text: "stopped")) }
+    }
+
+    func kill(_ role: Role) {
+        guard result == nil else { return }
+        let victims = seats.filter { $0.role == role && $0.process != nil }
+        if victims.isEmpty { return }
+        let seat = chance.pick(victims)
+        log?("\(now) \(describe(seat)) is killed")
+        let process = seat.process!
+        process.die()
+        seat.process = nil
+        if role == .coordinator, chance.happens(0.5) { disk.fail(process.incarnation, &chance) }
+        // Some stay away for long, so that there are times without any worker.
+        start(seat, after: chance.pick([50, 400, 4000]))
+    }
+
+    /// Turns the newest checkpoint that counts bad, if there is a whole one before it and steps are to come.
+    func damageLast() {
+        guard live.count > 1, let newest = live.last, newest.foreign == nil, let coordinator,
+            coordinator.state.version < plan.lastVersion,
+            let older = live.dropLast().last, older.foreign == nil, !damaged.contains(directory(of: older)),
+            !damaged.contains(directory(of: newest))
+        else { return }
+        let place = directory(of: newest)
+        let shards = disk.names(in: place).filter { $0.hasSuffix(".safetensors") }
+        guard let shard = shards.isEmpty ? nil : chance.pick(shards) else { return }
+        log?("\(now) \(place)/\(shard) turns bad")
+        damaged.insert(place)
+        if plan.plant == .rotAccepted { return rotUnseen(place, shard) }
+        switch chance.integer(0...3) {
+        case 0, 1:
+            disk.rot("\(place)/\(shard)", &chance)
+            saw(.rot)
+        case 2: disk.file("\(place)/\(shard)")?.bytes.removeLast()
+        default: disk.set("\(place)/\(shard)", nil)
+        }
+    }
+
+    /// Rot that the hashes do not show, as if nothing compared them.
+    func rotUnseen(_ place: String, _ shard: String) {
+        let files = SimulatedFiles(disk, owner: 0)
+        guard let file = disk.file("\(place)/\(shard)"), var manifest = try? Manifest.read(from: place, in: files),
+            let index = manifest.files.firstIndex(where: { $0.path == shard })
+        else { return }
+        file.bytes[file.bytes.count - 2] ^= 64
+        guard let sound = try? SafetensorsFile("\(place)/\(shard)", in: files) else { return }
+        manifest.files[index].sha256 = (try? sound.sha256()) ?? ""
+        try? manifest.write(to: place, in: files)
+    }
+
+    func directory(of reference: CheckpointReference) -> String {
+        reference.foreign ?? "\(runPath)/checkpoints/step-\(reference.version)"
+    }
+
+    func reached(_ moment: Plan.Trigger.Moment) {
+        counts[moment, default: 0] += 1
+        if moment == .checkpoint, damagesAt.contains(counts[moment]!) {
+            agenda.add(at: now + chance.integer(20...400)) { [self] in
+                damageLast()
+                kill(.server)
+            }
+        }
+        for trigger in triggers where trigger.moment == moment && trigger.count == counts[moment]! {
+            agenda.add(at: now + trigger.delay) { [self] in kill(trigger.victim) }
+        }
+    }
+
+    func reached(_ record: JournalRecord) {
+        switch record {
+        case .close: reached(.close)
+        case .commit: reached(.commit)
+        case .checkpoint: reached(.checkpoint)
+        case .rollback: reached(.rollback)
+        case .finished: reached(.finished)
+        case .ended: reached(Plan.Trigger.Moment.ended)
+        case .stopAfter: reached(.stopAfter)
+        default: break
+        }
+    }
+}

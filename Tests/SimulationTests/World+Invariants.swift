@@ -1,0 +1,159 @@
+// What must hold all along, told from records and promises apart from the code that is tested.
+
+import Glibc
+import PSCheckpoint
+import PSFiles
+import PSMessages
+import PSParameters
+import PSProtocol
+import PSRun
+
+extension World {
+    /// Servers of one generation are at most one commit apart.
+    func check(_ server: SimulatedServer) {
+        let state = server.state
+        guard server.isServing else { return }
+        for seat in seats where seat.role == .server {
+            guard let other = seat.process as? SimulatedServer, other.isServing,
+                other.state.generation == state.generation
+            else { continue }
+            let versions = (state.version, other.state.version)
+            if max(versions.0, versions.1) > min(versions.0, versions.1).nextStep.after {
+                violate("servers of one generation have versions \(versions)")
+            }
+        }
+    }
+
+    /// A coordinator has read the journal and made its start durable.
+    func opened(_ replay: Replay, _ run: RunDirectory) {
+        if replay.checkpoints.count > live.count, !live.isEmpty { saw(.adopted) }
+        live = replay.checkpoints
+        rollbacks[replay.generation] = .some(live.last)
+        closes = Set((0..<replay.version.number).map(Step.init))
+        if replay.openClose != nil { closes.insert(replay.version.nextStep) }
+        checkLive()
+    }
+
+    func isDurable(_ record: JournalRecord) {
+        switch record {
+        case .close(let step, _): closes.insert(step)
+        case .rollback(let generation, let base):
+            rollbacks[generation] = .some(base)
+            closes = Set((0..<(base?.version.number ?? 0)).map(Step.init))
+        default: break
+        }
+    }
+
+    /// In the order in which records reach the disk.
+    func journals(_ record: JournalRecord) {
+        switch record {
+        case .rollback(_, let base): live.removeAll { $0.version > base?.version ?? 0 || base == nil }
+        case .checkpoint(let reference, let kept):
+            live.removeAll { $0.version >= reference.version || kept?.contains($0.version) == false }
+            live.append(reference)
+            damaged.remove(directory(of: reference))
+        default: break
+        }
+    }
+
+    /// No checkpoint that is whole is made void but by a person.
+    func rollsBack(to base: CheckpointReference?, _ run: RunDirectory) {
+        for reference in live where base.map({ reference.version > $0.version }) ?? true {
+            if !damaged.contains(directory(of: reference)) {
+                violate("step \(reference.version) is whole, and the job rolls back to \(base?.version ?? 0)")
+            }
+        }
+        if let base, !live.contains(where: { $0.version == base.version }) {
+            violate("the job rolls back to step \(base.version), which is not of its history")
+        }
+    }
+
+    func resets(_ generation: UInt32, _ reset: Reset) {
+        guard let base = rollbacks[generation], base == reset.base, reset.version == base?.version ?? 0 else {
+            return violate("generation \(generation) loads \(reset) before its rollback is on the disk")
+        }
+    }
+
+    func commitGoesOut(_ step: Step) {
+        if !closes.contains(step) { violate("the commit of step \(step) goes out before its close is on the disk") }
+    }
+
+    func commits(_ step: Step) {
+        // A close under way is carried through.
+        if let promised, step.before > promised {
+            violate("step \(step) is committed, a stop after \(promised) was promised")
+        }
+    }
+
+    func stopIsPromised() {
+        guard let asked else { return }
+        promised = asked
+        // At once: what was committed since it was asked for counts.
+        if let coordinator { promised = max(asked, coordinator.state.version) }
+        log?("\(now) a stop after \(promised!) is promised")
+        saw(.stopPromised)
+    }
+
+    func pruned(_ run: RunDirectory) {
+        if plan.plant == .basePruned {
+            for entry in entries().dropLast(1) {
+                for name in disk.names(in: entry.path) { disk.set("\(entry.path)/\(name)", nil) }
+                disk.set(entry.path, nil)
+            }
+        }
+        checkLive()
+    }
+
+    /// What the journal counts on is there.
+    func checkLive() {
+        if isAway { return }
+        for reference in live where reference.foreign == nil && !damaged.contains(directory(of: reference)) {
+            if disk.file("\(directory(of: reference))/\(Manifest.fileName)") == nil {
+                violate("the checkpoint of step \(reference.version) counts, and is gone")
+            }
+        }
+    }
+
+    func checkEnd() {
+        comeBack()
+        let run = RunDirectory(at: runPath, in: SimulatedFiles(disk, owner: 0))
+        do {
+            let replay = try Journal.read(run)
+            if replay.version != plan.lastVersion { violate("the journal ends at version \(replay.version)") }
+            guard let last = replay.checkpoints.last, last.version == plan.lastVersion else {
+                return violate("the last commit is not saved: \(replay.checkpoints)")
+            }
+            if damaged.contains(directory(of: last)) { return }
+            let reader = try run.open(last)
+            var values = [Float](repeating: 0, count: plan.layout.count)
+            try values.withUnsafeMutableBufferPointer { values in
+                for (index, tensor) in plan.layout.tensors.enumerated() {
+                    try reader.read(
+                        .current, tensor: tensor.name, elements: 0..<tensor.elementCount,
+                        into: values.baseAddress! + plan.layout.offsets[index])
+                }
+            }
+            if values.map(\.bitPattern) != arithmetic.values(plan.lastVersion).map(\.bitPattern) {
+                violate("the last checkpoint has other bits than the calm run's")
+            }
+            try checkMetrics(run)
+            checkLive()
+        } catch {
+            violate("the end cannot be read: \(error)")
+        }
+    }
+
+    /// Each step of the history once, in order.
+    func checkMetrics(_ run: RunDirectory) throws {
+        struct Line: Decodable { let step: Int }
+        let text = String(decoding: try run.read(run.metrics), as: UTF8.self)
+        let steps = try text.split(separator: "\n").map { try JSON.decode(Line.self, from: $0.utf8).step }
+        if steps
+            != Array((plan.steps - steps.count + 1)...max(plan.steps, plan.steps - steps.count + 1)).prefix(steps.count)
+            .map(\.self)
+        {
+            violate("the metrics have the steps \(steps)")
+        }
+        if plan.goesBack != .toAnotherRun, steps.count != plan.steps { violate("the metrics have \(steps)") }
+    }
+}
