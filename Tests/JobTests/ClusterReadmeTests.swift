@@ -18,7 +18,8 @@ import Testing
         return tried.code == 0 ? nil : "names and a network of one's own need root and iproute2: \(tried.errors)"
     }()
 
-    /// The commands as written, started on "hosts" together: stop, a plain start, which the stop outlives, and going on.
+    /// The commands as written, started on "hosts" together: a stop, which holds, going on, a stop
+    /// that its coordinator does not live to see, and the end.
     @Test(.enabled(if: obstacle == nil, "needs root (or user namespaces) and iproute2"))
     func threeHosts() throws {
         let document = try Document("cluster/README.md")
@@ -53,6 +54,7 @@ import Testing
             commands.map { "start \(here($0.text))\($0.text.hasPrefix("ps-coordinator") ? " \(more)" : "")" }
                 .joined(separator: "\n")
         }
+        let coordinators = document.blocks.filter { $0.text.hasPrefix("ps-coordinator") }
         let script = """
             ip link set lo up && mount --bind hosts /etc/hosts || exit 9
             start() { "$@" >>log 2>&1 & pids+=($!); if [[ $1 == ps-coordinator ]]; then coordinator=$!; fi; }
@@ -65,13 +67,15 @@ import Testing
             \(here(asked[1]))
             finish stopped
             before=$(step)
-            # In another order, and the coordinator dies with a stop promised.
-            \(starts(document.blocks.reversed()))
+            \(starts(coordinators))
+            finish holds
+            # Going on, in another order, and the coordinator dies with a stop promised.
+            \(starts(document.blocks.reversed(), more: "--resume last"))
             await $before
             last=$(($(step) + 300))
             \(here(asked[1])) --after-step $last
             kill -KILL $coordinator
-            \(starts(document.blocks.filter { $0.text.hasPrefix("ps-coordinator") }))
+            \(starts(coordinators))
             finish again
             \(here(asked[0])) | grep "stopped after step $last as asked" >/dev/null && echo promised
             sed -i "s/steps: 1000000/steps: $((last + 5))/" cluster/fashion-mnist.yaml
@@ -88,7 +92,8 @@ import Testing
         let output = finished.output
         let codes = { (code: Int) in String(repeating: " \(code)", count: document.blocks.count) }
         for line in [
-            "the job saves its last step and stops", "stopped:\(codes(75))", "again: 75 75 75 75 75 137 75", "promised",
+            "the job saves its last step and stops", "stopped:\(codes(75))", "holds: 75\n",
+            "again: 75 75 75 75 75 137 75", "promised",
             "finished:\(codes(0))",
             "first: finished",
         ] { #expect(output.contains(line), "\(line) is not in:\n\(output)\(finished.errors)\(log)") }
