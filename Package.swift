@@ -109,7 +109,8 @@ let package = Package(
         target(
             "PSBenchmarks",
             [
-                "PSJob", "PSReport", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSKernels", "PSModel", "PSNetwork",
+                "PSJob", "PSReport", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSKernels", "PSModel",
+                "PSNetwork",
                 "PSOptimization", "PSParameters", "PSPlanning", "PSProtocol", "PSWorker", "CKernels",
             ]),
 

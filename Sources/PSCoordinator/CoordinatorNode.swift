@@ -76,7 +76,8 @@ package final class CoordinatorNode {
             manifest: CoordinatorNode.manifest(job: replay.job, configuration, layout))
         let state = CoordinatorState(
             settings: settings, identity: Hello(role: .coordinator, host: identity.host, pid: identity.pid, rank: 0),
-            incarnation: identity.incarnation, replay: replay, lastReport: metrics.takeUp(replay, stepsPerEpoch: settings.stepsPerEpoch),
+            incarnation: identity.incarnation, replay: replay,
+            lastReport: metrics.takeUp(replay, stepsPerEpoch: settings.stepsPerEpoch),
             at: input.now)
         performer = CoordinatorPerformer(
             state, wire: link, files: files, journaling: journaling, disk: disk, logger: logger,

@@ -16,7 +16,8 @@ package struct ImageBatch: Sendable {
     package init(path: String) throws {
         let file = try SafetensorsFile(path)
         guard let imageTensor = file.tensor(named: "images") else {
-            throw EvaluationError.unusableBatch(path: path, problem: "has no tensor 'images'; expected F32 of N, 3, H, W")
+            throw EvaluationError.unusableBatch(
+                path: path, problem: "has no tensor 'images'; expected F32 of N, 3, H, W")
         }
         let shape = imageTensor.shape
         guard imageTensor.dataType == .float32, shape.count == 4, shape[1] == 3, shape.allSatisfy({ $0 > 0 }) else {

@@ -34,7 +34,9 @@ package struct RunAvailability {
                 guard isOnItsWayOut, Date.now < deadline else {
                     throw StorageError.inUse(path: path, process: process)
                 }
-                if !isSaid { say("\(path) is still held by \(process), which saves its last step: waiting for it to end") }
+                if !isSaid {
+                    say("\(path) is still held by \(process), which saves its last step: waiting for it to end")
+                }
                 isSaid = true
             }
             usleep(100_000)

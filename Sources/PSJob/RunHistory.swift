@@ -30,7 +30,9 @@ extension RunDirectory {
     package func checkpoint(step: Int?) throws -> CheckpointReader {
         let replay = try hasJob() ? Journal.read(self) : Replay()
         let wanted = step.flatMap { UInt64(exactly: $0) }.map { Version($0) }
-        guard let reference = step == nil ? replay.checkpoints.last : replay.checkpoints.last(where: { $0.version == wanted })
+        guard
+            let reference = step == nil
+                ? replay.checkpoints.last : replay.checkpoints.last(where: { $0.version == wanted })
         else {
             throw JobError.noCheckpoint(
                 runDirectory: path, step: step, available: replay.checkpoints.map(\.version.number))

@@ -180,6 +180,8 @@ package final class Supervisor {
     }
 
     private func restart(_ process: LocalProcess, after end: ProcessEnd) throws {
+        // Nobody could work there, nor begin anew.
+        if !run.files.isDirectory(run.path) { throw JobError.runIsGone(runDirectory: run.path) }
         let words = process.lastWords
         let reason =
             switch end {

@@ -85,7 +85,8 @@ extension CoordinatorState {
     /// The job cannot go on from where it is: it goes back to weights that were sound, so that a person can resume.
     mutating func giveUpOnNonFinite(at now: MonotonicTime) -> [Effect] {
         let count = nonFiniteSteps
-        let what = "the gradient was not finite in \(count) steps in a row, from step \(version.number - UInt64(count)) on"
+        let what =
+            "the gradient was not finite in \(count) steps in a row, from step \(version.number - UInt64(count)) on"
         let advice = "lower learningRate.base, or look for bad values in the data"
         guard let base = provenCheckpoint else {
             return finalize(

@@ -111,7 +111,7 @@ package struct CoordinatorState: Sendable {
     let settings: CoordinatorSettings
     let identity: Hello
     package let incarnation: Incarnation
-    let job: UInt64
+    package let job: UInt64
     let term: UInt64
     var timing: Timing { settings.timing }
 

@@ -64,7 +64,8 @@ package struct ServerState: Sendable {
     var phase = Phase.unconfigured
     /// Whether the coordinator that runs now knows this process.
     var isJoined = false
-    var job: UInt64 = 0
+    /// 0: none yet.
+    package internal(set) var job: UInt64 = 0
     var term: UInt64 = 0
     var coordinator: Incarnation = 0
     package internal(set) var generation: UInt32 = 0
@@ -153,7 +154,8 @@ package struct ServerState: Sendable {
             guard case .loading(let reset) = phase, generation == self.generation else { return [] }
             phase = .waiting
             return [
-                .sendToCoordinator(envelope(
+                .sendToCoordinator(
+                    envelope(
                         .failed(version: reset.version, text: text, what: isDamage ? .damaged : .unavailable)))
             ]
         case .folded(let generation, let slice, let norm, let isFinite):

@@ -58,7 +58,8 @@ package final class RunLock: Sendable {
         }
         if isLocked { return true }
         // Without the kernel's help at least a process of this host is seen.
-        guard let holder = holder(of: run), holder.host == ProcessInfo.processInfo.hostName, holder.pid != getpid() else {
+        guard let holder = holder(of: run), holder.host == ProcessInfo.processInfo.hostName, holder.pid != getpid()
+        else {
             return true
         }
         let name = (try? String(contentsOfFile: "/proc/\(holder.pid)/comm", encoding: .utf8)) ?? ""

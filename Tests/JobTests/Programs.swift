@@ -26,8 +26,11 @@ final class Running {
 
     static let directory = Bundle.main.executableURL!.resolvingSymlinksInPath().deletingLastPathComponent()
 
-    convenience init(_ program: String, _ arguments: [String], environment: [String: String] = [:]) throws {
-        try self.init(Running.directory.appending(path: program), arguments, environment: environment)
+    /// - Parameter folder: where it runs; nil: where this process does.
+    convenience init(
+        _ program: String, _ arguments: [String], in folder: String? = nil, environment: [String: String] = [:]
+    ) throws {
+        try self.init(Running.directory.appending(path: program), arguments, in: folder, environment: environment)
     }
 
     convenience init(shell command: String) throws {
@@ -44,13 +47,16 @@ final class Running {
         .finish(within: 10).code == 0
     }
 
-    private init(_ program: URL, _ arguments: [String], environment: [String: String] = [:]) throws {
+    private init(
+        _ program: URL, _ arguments: [String], in folder: String? = nil, environment: [String: String] = [:]
+    ) throws {
         let scratch = FileManager.default.temporaryDirectory
         outputFile = scratch.appending(path: UUID().uuidString)
         errorFile = scratch.appending(path: UUID().uuidString)
         for file in [outputFile, errorFile] { try Data().write(to: file) }
         process.executableURL = program
         process.arguments = arguments
+        if let folder { process.currentDirectoryURL = URL(filePath: folder) }
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = try FileHandle(forWritingTo: outputFile)
@@ -84,7 +90,7 @@ func psctl(_ arguments: String..., within seconds: Double = 60) throws -> Finish
 }
 
 /// A directory that goes when the test is done.
-final class Scratch {
+final class Scratch: Sendable {
     let path: String
 
     init() throws {

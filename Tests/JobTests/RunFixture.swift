@@ -14,6 +14,7 @@ import PSRun
 func writeRun(
     _ directory: String, job: JobConfiguration, layout: ParameterLayout, step: Int, values: [StoredValue: [Float]]
 ) throws {
+    try RunDirectory(directory).create()
     let store = CheckpointStore(runDirectory: directory)
     let part = try store.createPartDirectory(step: step, generation: 0)
     let writer = ShardWriter(directory: part, server: 0, serverCount: 1, layout: layout, values: Array(values.keys))
@@ -27,7 +28,8 @@ func writeRun(
         if let failure { throw failure }
     }
     let manifest = Manifest(
-        job: String(0x7e57, radix: 16), model: job.model.name, settings: "{}", step: step, generation: 0, seed: job.seed,
+        job: String(0x7e57, radix: 16), model: job.model.name, settings: "{}", step: step, generation: 0,
+        seed: job.seed,
         ticketsConsumed: 0, layoutDigest: layout.digest, serverCount: 1, files: files)
     try store.complete(manifest, layout: layout)
     // The journal says what counts.

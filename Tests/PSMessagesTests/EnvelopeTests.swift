@@ -37,7 +37,8 @@ private let messages: [Message] = {
         .prepared(Prepared(step: 4, isFinite: false, norms: [.init(slice: 1, squared: 1e300)])),
         .commit(commit), .applied(step: 4), .snapshot(version: 6), .snapshotting(version: 6),
         .saved(version: 6, files: [SavedFile(name: "a", content: "weights", bytes: 5, sha256: "00")]),
-        .failed(version: 2, text: "disk full", what: .saving), .failed(version: 2, text: "bit", what: .damaged), .finish(exitCode: 130, text: "by a signal"),
+        .failed(version: 2, text: "disk full", what: .saving), .failed(version: 2, text: "bit", what: .damaged),
+        .finish(exitCode: 130, text: "by a signal"),
         .leave(text: "stopped by a signal"), .statusRequest, .status(json: "{}"), .control(.stop(after: 5)),
         .control(.checkpoint), .controlReply(ok: true, text: ""),
     ]

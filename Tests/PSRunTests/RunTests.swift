@@ -222,7 +222,8 @@ private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, jo
             for name in ["runs/a", "runs/b"] { try RunDirectory(name).create() }
             try RunDirectory("elsewhere").create()
             #expect(LastRun.become(RunDirectory("runs/a")) == nil)
-            #expect(try FileManager.default.destinationOfSymbolicLink(atPath: "runs/last") == "a", "moves with the tree")
+            #expect(
+                try FileManager.default.destinationOfSymbolicLink(atPath: "runs/last") == "a", "moves with the tree")
             #expect(LastRun.path == "\(here)/runs/a")
             // Through the link itself, and through a person's own.
             #expect(LastRun.become(RunDirectory("runs/last")) == nil)

@@ -6,8 +6,8 @@ import PSMessages
 import PSOptimization
 import PSParameters
 import PSProtocol
-import PSWorker
 import PSTransport
+import PSWorker
 
 struct Arithmetic {
     let layout: ParameterLayout

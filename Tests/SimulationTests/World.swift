@@ -505,7 +505,9 @@ final class World {
 
     func commits(_ step: Step) {
         // A close under way is carried through.
-        if let promised, step.before > promised { violate("step \(step) is committed, a stop after \(promised) was promised") }
+        if let promised, step.before > promised {
+            violate("step \(step) is committed, a stop after \(promised) was promised")
+        }
     }
 
     func stopIsPromised() {
@@ -569,7 +571,10 @@ final class World {
         struct Line: Decodable { let step: Int }
         let text = String(decoding: try run.read(run.metrics), as: UTF8.self)
         let steps = try text.split(separator: "\n").map { try JSON.decode(Line.self, from: $0.utf8).step }
-        if steps != Array((plan.steps - steps.count + 1)...max(plan.steps, plan.steps - steps.count + 1)).prefix(steps.count).map(\.self) {
+        if steps
+            != Array((plan.steps - steps.count + 1)...max(plan.steps, plan.steps - steps.count + 1)).prefix(steps.count)
+            .map(\.self)
+        {
             violate("the metrics have the steps \(steps)")
         }
         if plan.goesBack != .toAnotherRun, steps.count != plan.steps { violate("the metrics have \(steps)") }

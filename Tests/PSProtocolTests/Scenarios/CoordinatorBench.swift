@@ -27,7 +27,8 @@ struct CoordinatorBench {
             plan: "plan", planSummary: "direct", sliceCount: 2,
             serverCount: servers, stepShape: StepShape(ticketsPerStep: ticketsPerStep), samplesPerTicket: 4,
             lastVersion: steps, stepsPerEpoch: 5,
-            checkpointEverySteps: 0, checkpointEverySeconds: 0, checkpointsKept: 2, nonFiniteLimit: nonFiniteLimit, rule: Arithmetic.rule)
+            checkpointEverySteps: 0, checkpointEverySeconds: 0, checkpointsKept: 2, nonFiniteLimit: nonFiniteLimit,
+            rule: Arithmetic.rule)
         state = CoordinatorState(
             settings: settings, identity: Hello(role: .coordinator, host: "h", pid: 1, rank: 0),
             incarnation: incarnation, replay: replay, at: now)

@@ -253,11 +253,14 @@ import Testing
 
     @Test func journalRecordsSurviveTheirEncoding() throws {
         let records: [JournalRecord] = [
-            .header(job: .max, seed: 7, layoutDigest: 9, recipe: ["train.batch": "2"]), .plan(identity: .max), .term(3, endpoint: "tcp://h:1"),
+            .header(job: .max, seed: 7, layoutDigest: 9, recipe: ["train.batch": "2"]), .plan(identity: .max),
+            .term(3, endpoint: "tcp://h:1"),
             .kernels(core: "Haswell", hash: 5),
             .rollback(generation: 2, base: nil), .rollback(generation: 3, base: base),
-            .close(step: 4, contributions: [contribution(Attempt(ticket: 8, number: 3 << 40))]), .commit(commit(4), norm: .infinity),
-            .checkpoint(base, keeping: [1, 2]), .checkpoint(CheckpointReference(version: 3, foreign: "/x"), keeping: nil),
+            .close(step: 4, contributions: [contribution(Attempt(ticket: 8, number: 3 << 40))]),
+            .commit(commit(4), norm: .infinity),
+            .checkpoint(base, keeping: [1, 2]),
+            .checkpoint(CheckpointReference(version: 3, foreign: "/x"), keeping: nil),
             .stopAfter(version: 9), .finished(version: 9, exitCode: 75), .resumed, .ended, .recipe(["seed": "1"]),
         ]
         #expect(try JSON.decode([JournalRecord].self, from: JSON.compact(records)) == records)
