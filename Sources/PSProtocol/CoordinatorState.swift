@@ -178,7 +178,7 @@ package struct CoordinatorState: Sendable {
         servers = Array(repeating: nil, count: settings.serverCount)
         ledger = Ledger(step: replay.version.nextStep, shape: settings.stepShape)
         checkpointTime = now
-        let isDone = openClose == nil && version >= settings.lastVersion && checkpoints.last?.version == version
+        let isDone = openClose == nil && version >= settings.lastVersion && lastCheckpoint == version
         // A coordinator that died while the others left has nobody to gather; what it had promised holds.
         if let code = replay.finished, code != 0 {
             phase = .farewell(ExitStatus(code: code, text: "stopped after step \(version) as asked"), since: now)

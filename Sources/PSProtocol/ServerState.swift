@@ -68,6 +68,8 @@ package struct ServerState: Sendable {
     package internal(set) var job: UInt64 = 0
     var term: UInt64 = 0
     var coordinator: Incarnation = 0
+    /// Proof that the run directory is the job's: that of the coordinator that runs now, each start writes another.
+    package private(set) var nonce = ""
     package internal(set) var generation: UInt32 = 0
     package internal(set) var version: Version = 0
     var heardCoordinator: MonotonicTime
@@ -222,6 +224,7 @@ package struct ServerState: Sendable {
         // What was saved for a former coordinator may have been moved already: another one has it written anew.
         if envelope.source != coordinator { saveReply = nil }
         coordinator = envelope.source
+        nonce = welcome.nonce
         hello.rank = welcome.rank
         guard case .unconfigured = phase else { return [] }
         phase = .configuring(welcome)

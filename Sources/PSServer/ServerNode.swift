@@ -56,9 +56,8 @@ package final class ServerNode {
         try run.check(nonce: welcome.nonce)
         let layout = try ModelDescription(configuration.model).layout
         return ServedJob(
-            store: SliceStore(layout: layout, configuration: configuration), run: run, nonce: welcome.nonce,
-            shape: configuration.train.stepShape,
-            bufferBytes: configuration.server.bufferBytes)
+            store: SliceStore(layout: layout, configuration: configuration), run: run,
+            shape: configuration.train.stepShape, bufferBytes: configuration.server.bufferBytes)
     }
 
     /// Runs until the job is over for this process.

@@ -15,15 +15,12 @@ import PSTransport
 package struct ServedJob: Sendable {
     package var store: SliceStore
     package var run: RunDirectory
-    /// Proof that the run directory is the job's.
-    package var nonce: String
     package var shape: StepShape
     package var bufferBytes: Int
 
-    package init(store: SliceStore, run: RunDirectory, nonce: String, shape: StepShape, bufferBytes: Int) {
+    package init(store: SliceStore, run: RunDirectory, shape: StepShape, bufferBytes: Int) {
         self.store = store
         self.run = run
-        self.nonce = nonce
         self.shape = shape
         self.bufferBytes = bufferBytes
     }
@@ -174,10 +171,9 @@ package final class ServerPerformer {
         logger.info(
             "loading",
             metadata: ["step": "\(reset.version)", "generation": "\(generation)", "slices": "\(slices.count)"])
-        compute.run { [post, number = state.job] in
+        compute.run { [post, number = state.job, nonce = state.nonce] in
             do throws(StorageError) {
-                let base = reset.base.map { ($0, job.nonce) }
-                let reader = try base.map { (reference, nonce) throws(StorageError) in
+                let reader = try reset.base.map { (reference) throws(StorageError) in
                     try job.run.open(reference, job: number, nonce: nonce, verifying: .structure)
                 }
                 post(.loaded(generation: generation, weights: try job.store.load(slices, from: reader)))

@@ -230,8 +230,15 @@ extension Running {
     func waitForWords(
         _ words: String, within seconds: Double = 20, sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
-        try eventually(within: seconds, "it says \(words)", sourceLocation: sourceLocation) {
-            try errorsSoFar().contains(words)
+        let deadline = Date.now.addingTimeInterval(seconds)
+        while true {
+            let said = try errorsSoFar()
+            if said.contains(words) { return }
+            if Date.now > deadline || !process.isRunning {
+                Issue.record("not said: \(words); but: \(said)", sourceLocation: sourceLocation)
+                return
+            }
+            usleep(20_000)
         }
     }
 

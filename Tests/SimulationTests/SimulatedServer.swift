@@ -49,7 +49,7 @@ final class SimulatedServer: SimulatedProcess {
         try run.check(nonce: welcome.nonce)
         return ServedJob(
             store: SliceStore(layout: world.plan.layout, configuration: world.arithmetic.configuration), run: run,
-            nonce: welcome.nonce, shape: world.plan.stepShape, bufferBytes: world.plan.bufferBytes)
+            shape: world.plan.stepShape, bufferBytes: world.plan.bufferBytes)
     }
 
     private func post(_ event: ServerPerformer.Internal) {
