@@ -198,9 +198,9 @@ package final class CoordinatorPerformer {
 
     /// Looks with this process's own eyes at a checkpoint that a server finds damaged.
     private func examine(_ reference: CheckpointReference) {
-        disk.run { [files, post] in
+        disk.run { [files, post, job = state.job] in
             do throws(StorageError) {
-                let reader = try files.run.open(reference, nonce: files.nonce, verifying: .everything)
+                let reader = try files.run.open(reference, job: job, nonce: files.nonce, verifying: .everything)
                 try reader.check(layout: files.layout)
                 post(.examined(reference, .sound))
             } catch {

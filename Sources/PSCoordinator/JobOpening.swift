@@ -80,7 +80,10 @@ package struct JobOpening: Sendable {
             }
         }
         let version = Version(UInt64(reader.manifest.step))
-        let isOwn = Paths.resolved(run.checkpoints.path(step: reader.manifest.step)) == directory
+        // One of another job that somebody put there is not this run's, whatever its place.
+        let isOwn =
+            Paths.resolved(run.checkpoints.path(step: reader.manifest.step)) == directory
+            && reader.manifest.job == String(replay.job, radix: 16)
         let generation = UInt32(exactly: reader.manifest.generation)
         if isOwn {
             // As the journal names it, where it does: then what came before it still counts.

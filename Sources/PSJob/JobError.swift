@@ -12,6 +12,8 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
     case notEmpty(runDirectory: String, hasJob: Bool)
     case nothingToResume(runDirectory: String)
     case noAnswer(runDirectory: String)
+    /// The directory went while the job ran.
+    case runIsGone(runDirectory: String)
     case emptyPath(option: String)
     /// The coordinator answered that it will not.
     case requestDeclined(String)
@@ -41,6 +43,8 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
         case .nothingToResume(let path): "\(path) holds no job to resume; start one without --resume"
         case .emptyPath(let option): "\(option) is empty: name a directory"
         case .noAnswer(let path): "the coordinator of \(path) does not answer: psctl status --run-dir \(path) says more"
+        case .runIsGone(let path):
+            "\(path) is no longer there: was it moved or removed? Go on where it is now, or move it back, with --resume last"
         case .requestDeclined(let text), .jobFailed(let text), .damagedCheckpoint(let text): text
         }
     }

@@ -2,6 +2,7 @@
 
 import Foundation
 import PSFiles
+import PSMessages
 import PSNode
 import PSProtocol
 import PSRun
@@ -51,7 +52,11 @@ package struct RunAvailability {
             return true
         }
         if let status = try? CoordinatorClient(run: run)?.status(milliseconds: 500) { return status.ending != nil }
-        // It has told everybody and answers no more.
-        return (try? JobStatus.read(from: run))?.flatMap { $0.ending } != nil
+        // It has told everybody and answers no more. The words of a former coordinator say nothing of who is there now.
+        guard let status = try? JobStatus.read(from: run), status.ending != nil else { return false }
+        return status.processes.first { $0.role == Role.coordinator.name }.map { coordinator in
+            coordinator.host != ProcessInfo.processInfo.hostName
+                || Processes.isAlive(coordinator.pid, program: "ps-coordinator")
+        } ?? true
     }
 }

@@ -154,6 +154,7 @@ package final class Supervisor {
     private func outcome(_ end: ProcessEnd) throws -> Int? {
         switch end {
         case .exited(let code) where [0, 75, 130].contains(code): return code
+        case .exited where !run.files.isDirectory(run.path): throw JobError.runIsGone(runDirectory: run.path)
         case .exited(1), .exited(64):
             // A log on a full disk is silent; the status came over the wire.
             let reasons = [
@@ -180,6 +181,8 @@ package final class Supervisor {
     }
 
     private func restart(_ process: LocalProcess, after end: ProcessEnd) throws {
+        // Nobody could work there, nor begin anew.
+        if !run.files.isDirectory(run.path) { throw JobError.runIsGone(runDirectory: run.path) }
         let words = process.lastWords
         let reason =
             switch end {

@@ -49,6 +49,7 @@ extension CoordinatorState {
             kernels = mine
             effects.append(.journal(.kernels(core: mine.core, hash: mine.hash), sync: false))
         }
+        let isBack = workers[envelope.source]?.state == .lost
         // A process that says hello computes nothing that counts.
         effects += forget(envelope.source, at: now)
         let others = workersByRank.filter { $0.incarnation != envelope.source }
@@ -64,6 +65,7 @@ extension CoordinatorState {
         workers[envelope.source] = Member(
             role: .worker, rank: rank, incarnation: envelope.source, hello: hello,
             helloGeneration: envelope.generation, heard: now)
+        if isBack { effects.append(.warn("worker \(rank) is heard again")) }
         effects.append(welcome(envelope.source, rank: rank))
         if case .running = phase { effects.append(.send(members(to: envelope.source))) }
         return effects

@@ -111,7 +111,7 @@ package struct CoordinatorState: Sendable {
     let settings: CoordinatorSettings
     let identity: Hello
     package let incarnation: Incarnation
-    let job: UInt64
+    package let job: UInt64
     let term: UInt64
     var timing: Timing { settings.timing }
 
@@ -181,7 +181,7 @@ package struct CoordinatorState: Sendable {
         ledger = Ledger(step: replay.version.nextStep, shape: settings.stepShape)
         checkpointTime = now
         // A coordinator that died while the others left has nobody to gather; what it had promised holds.
-        let isSaved = openClose == nil && checkpoints.last?.version == version
+        let isSaved = openClose == nil && lastCheckpoint == version
         let isStopped = isSaved && stopAfter.map { version >= $0 } ?? false
         let text = "stopped after step \(version) as asked; --resume last goes on"
         if let code = replay.finished, code != 0 {

@@ -66,7 +66,8 @@ package struct ServerState: Sendable {
     var phase = Phase.unconfigured
     /// Whether the coordinator that runs now knows this process.
     var isJoined = false
-    var job: UInt64 = 0
+    /// 0: none yet.
+    package internal(set) var job: UInt64 = 0
     var term: UInt64 = 0
     var coordinator: Incarnation = 0
     package internal(set) var generation: UInt32 = 0

@@ -19,9 +19,19 @@ package final class RunLock: Sendable {
 
     /// Writes who holds the directory, for the messages of others: the lock is the kernel's and goes with the process.
     package func sign() throws(StorageError) {
+        try checkPlace()
         let text = Array("\(getpid())\n\(ProcessInfo.processInfo.hostName)\n".utf8)
         try systemCall("write", path) { ftruncate(descriptor.number, 0) }
         try systemCall("write", path) { pwrite(descriptor.number, text, text.count, 0) }
+    }
+
+    /// Throws if the directory was moved away since it was locked: the job would begin anew where it was, unlocked.
+    private func checkPlace() throws(StorageError) {
+        var (held, found) = (stat(), stat())
+        let number = descriptor.number
+        try systemCall("look at", path) { fstat(number, &held) }
+        try systemCall("find", path) { stat(path, &found) }
+        guard held.st_ino == found.st_ino else { throw .system(operation: "find the lock of this process at", path: path, code: ESTALE) }
     }
 
     /// Throws `inUse` if somebody holds the directory; changes nothing in it.

@@ -185,11 +185,10 @@ package final class ServerPerformer {
         logger.info(
             "loading",
             metadata: ["step": "\(reset.version)", "generation": "\(generation)", "slices": "\(slices.count)"])
-        compute.run { [post] in
+        compute.run { [post, number = state.job] in
             do throws(StorageError) {
-                let base = reset.base.map { ($0, job.nonce) }
-                let reader = try base.map { (reference, nonce) throws(StorageError) in
-                    try job.run.open(reference, nonce: nonce, verifying: .structure)
+                let reader = try reset.base.map { (reference) throws(StorageError) in
+                    try job.run.open(reference, job: number, nonce: job.nonce, verifying: .structure)
                 }
                 post(.loaded(generation: generation, weights: try job.store.load(slices, from: reader)))
             } catch {

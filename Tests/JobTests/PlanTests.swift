@@ -4,9 +4,11 @@ import Foundation
 import PSCheckpoint
 import PSConfiguration
 import PSCoordinator
+import PSFiles
 import PSJob
 import PSModel
 import PSPlanning
+import PSProtocol
 import PSRun
 import Testing
 
@@ -153,12 +155,14 @@ struct PlanTests {
         _ = try summary(train(run, set: ["train.steps=4", "engine.convolution=direct"]))
         try FileManager.default.removeItem(atPath: "\(run)/plan.json")
         let path = "\(run)/journal"
-        let records = try JournalFile.open(path).contents.records
-        let others = records.filter { !String(decoding: $0, as: UTF8.self).contains("\"plan\"") }
-        #expect(others.count == records.count - 1)
+        // After its checkpoint the journal began anew with one record of all before.
+        let records = try JournalFile.read(path).records.map { try JSON.decode(JournalRecord.self, from: $0) }
+        guard case .state(var state)? = records.first else { throw CocoaError(.fileReadCorruptFile) }
+        #expect(state.planIdentity != nil)
+        state.planIdentity = nil
         try FileManager.default.removeItem(atPath: path)
-        let journal = try JournalFile.open(path).journal
-        for record in others { try journal.append(record, sync: true) }
+        let journal = try Journal(RunDirectory(run))
+        for record in [.state(state)] + records.dropFirst() { try journal.append(record, sync: true) }
 
         let resumed = try train(run, set: ["engine.convolution=winograd"], "--resume", "last")
         #expect(resumed.errors.contains("plan: direct as before there were plans, 0 of "), "\(resumed.errors)")

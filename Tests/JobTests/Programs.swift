@@ -26,13 +26,16 @@ final class Running {
 
     static let directory = Bundle.main.executableURL!.resolvingSymlinksInPath().deletingLastPathComponent()
 
-    convenience init(_ program: String, _ arguments: [String], environment: [String: String] = [:]) throws {
-        try self.init(Running.directory.appending(path: program), arguments, environment: environment)
+    /// - Parameter folder: where it runs; nil: where this process does.
+    convenience init(
+        _ program: String, _ arguments: [String], in folder: String? = nil, environment: [String: String] = [:]
+    ) throws {
+        try self.init(Running.directory.appending(path: program), arguments, in: folder, environment: environment)
     }
 
-    /// - Parameter directory: the working directory; nil: this process's.
-    convenience init(shell command: String, in directory: String? = nil, environment: [String: String] = [:]) throws {
-        try self.init(URL(filePath: "/bin/bash"), ["-c", command], environment: environment, directory: directory)
+    /// - Parameter folder: where it runs; nil: where this process does.
+    convenience init(shell command: String, in folder: String? = nil, environment: [String: String] = [:]) throws {
+        try self.init(URL(filePath: "/bin/bash"), ["-c", command], in: folder, environment: environment)
     }
 
     /// Sends bytes to a tcp:// endpoint and closes; true when they were taken.
@@ -46,7 +49,7 @@ final class Running {
     }
 
     private init(
-        _ program: URL, _ arguments: [String], environment: [String: String] = [:], directory: String? = nil
+        _ program: URL, _ arguments: [String], in folder: String? = nil, environment: [String: String] = [:]
     ) throws {
         let scratch = FileManager.default.temporaryDirectory
         outputFile = scratch.appending(path: UUID().uuidString)
@@ -54,7 +57,7 @@ final class Running {
         for file in [outputFile, errorFile] { try Data().write(to: file) }
         process.executableURL = program
         process.arguments = arguments
-        if let directory { process.currentDirectoryURL = URL(filePath: directory) }
+        if let folder { process.currentDirectoryURL = URL(filePath: folder) }
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = try FileHandle(forWritingTo: outputFile)
@@ -88,7 +91,7 @@ func psctl(_ arguments: String..., within seconds: Double = 60) throws -> Finish
 }
 
 /// A directory that goes when the test is done.
-final class Scratch {
+final class Scratch: Sendable {
     let path: String
 
     init() throws {

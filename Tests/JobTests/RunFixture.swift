@@ -14,6 +14,7 @@ import PSRun
 func writeRun(
     _ directory: String, job: JobConfiguration, layout: ParameterLayout, step: Int, values: [StoredValue: [Float]]
 ) throws {
+    try RunDirectory(directory).create()
     let store = CheckpointStore(runDirectory: directory)
     let part = try store.createPartDirectory(step: step, generation: 0)
     let writer = ShardWriter(directory: part, server: 0, serverCount: 1, layout: layout, values: Array(values.keys))

@@ -1,0 +1,247 @@
+// What whoever runs a job does to it: stops, signals to one process or to all, second presses, requeueing at once, machines
+// of another kind, processes that stand still, file systems that lack calls.
+
+import Foundation
+import PSFiles
+import PSJob
+import PSProtocol
+import PSRun
+import Testing
+
+@Suite(.serialized)
+struct StopTests {
+    private let jobs = SmallJobs()
+
+    /// A running job past some step.
+    private func running(_ set: String...) throws -> Running {
+        let job = try jobs.begin("run", steps: SmallJobs.endless, set: set)
+        jobs.waitForStep(5, of: "run")
+        return job
+    }
+
+    private func goesOn(after stopped: RunSummary, sourceLocation: SourceLocation = #_sourceLocation) throws {
+        let end = Int(stopped.steps) + 2
+        try expectUndisturbed(jobs.resume("run", steps: end).summary(), sourceLocation: sourceLocation)
+        #expect(jobs.steps("run") == Array(1...UInt64(end)), sourceLocation: sourceLocation)
+    }
+
+    /// A stop that was promised holds, whatever dies before it is done.
+    @Test(arguments: ["saving", "farewell"]) func anAcknowledgedStopHolds(moment: String) throws {
+        let job = try running()
+        // One who stands still keeps the servers from saving, a worker the coordinator from leaving.
+        let still = try job.pid(of: moment == "saving" ? "server" : "worker")
+        kill(still, SIGSTOP)
+        let coordinator = try job.pid(of: "coordinator")
+        let asked = try jobs.psctl("stop", "--run-dir", "run")
+        #expect(
+            asked.code == 0 && asked.output.contains("saves its last step and stops"), "\(asked.output)\(asked.errors)")
+        if moment == "farewell" {
+            eventually("it has told everybody") { (try? jobs.status("run").state) == .stopped }
+        } else {
+            usleep(300_000)
+        }
+        kill(coordinator, SIGKILL)
+        try job.waitForWords("the coordinator (pid \(coordinator))")
+        kill(still, SIGCONT)
+        let stopped = try job.summary(code: 75)
+        #expect(jobs.steps("run").last == stopped.steps)
+        try goesOn(after: stopped)
+    }
+
+    @Test(arguments: [(SIGTERM, 75), (SIGINT, 130)] as [(Int32, Int32)])
+    func aSignalToEveryProcessSavesTheLastStep(signal: Int32, code: Int32) throws {
+        let job = try running()
+        let all = [pid_t(job.pid)] + job.children.map(\.pid)
+        #expect(all.count == 5)
+        let before = try #require(jobs.steps("run").last)
+        for pid in all { kill(pid, signal) }
+        let stopped = try job.summary(code: code)
+        #expect(stopped.steps >= before)
+        #expect(try jobs.checkpoints("run").contains("step-\(stopped.steps)"))
+        #expect(jobs.steps("run").last == stopped.steps)
+        try goesOn(after: stopped)
+    }
+
+    @Test func oneWishThatArrivesTwiceIsOne() throws {
+        let job = try running()
+        job.send(SIGTERM)
+        usleep(60_000)
+        job.send(SIGTERM)
+        let stopped = try job.summary(code: 75)
+        #expect(jobs.steps("run").last == stopped.steps)
+        try goesOn(after: stopped)
+    }
+
+    @Test func aSecondPressEndsAtOnceAndTheNextStartWaits() throws {
+        let job = try running("checkpoint.everySteps=4")
+        // Nothing can be saved while it stands still.
+        let server = try job.pid(of: "server")
+        kill(server, SIGSTOP)
+        job.send(SIGINT)
+        usleep(500_000)
+        let pressed = Date.now
+        job.send(SIGINT)
+        #expect(try job.finish(within: 5).code == 130)
+        #expect(Date.now.timeIntervalSince(pressed) < 1)
+        let saved = try #require(try jobs.checkpoints("run").compactMap { Int($0.dropFirst(5)) }.max())
+        let next = try jobs.resume("run", steps: SmallJobs.endless)
+        try next.waitForWords("which saves its last step: waiting for it to end")
+        kill(server, SIGCONT)
+        try next.waitForWords("training")
+        jobs.waitForStep(UInt64(saved) + 2, of: "run")
+        next.send(SIGTERM)
+        let stopped = try next.summary(code: 75)
+        try goesOn(after: stopped)
+    }
+
+    @Test func aKilledJobRequeuedAtOnceGoesOn() throws {
+        let job = try running()
+        let before = try #require(jobs.steps("run").last)
+        job.send(SIGKILL)
+        let next = try jobs.resume("run", steps: Int(before) + 200)
+        let finished = try next.finish()
+        #expect(finished.code == 0, "\(finished.errors)")
+        let summary = try finished.json(RunSummary.self)
+        #expect(summary.steps == before + 200)
+        #expect(jobs.steps("run") == Array(1...summary.steps))
+        try expectUndisturbed(summary)
+        _ = try? job.finish()
+    }
+
+    @Test func ofTwoAtOnceOneIsRefused() throws {
+        let job = try running()
+        let second = try jobs.resume("run").finish(within: 10)
+        #expect(second.code == 1)
+        #expect(second.errors.contains("in use"), "\(second.errors)")
+        job.send(SIGTERM)
+        let stopped = try job.summary(code: 75)
+        // In the same moment.
+        let both = try [jobs.resume("run", steps: SmallJobs.endless), jobs.resume("run", steps: SmallJobs.endless)]
+        eventually("one gives way") { both.contains { !$0.process.isRunning } }
+        let refused = try #require(both.first { !$0.process.isRunning })
+        let other = try #require(both.first { $0 !== refused })
+        let words = try refused.finish()
+        #expect(words.code == 1 && words.errors.contains("in use"), "\(words.errors)")
+        jobs.waitForStep(stopped.steps + 2, of: "run")
+        other.send(SIGTERM)
+        try goesOn(after: other.summary(code: 75))
+    }
+}
+
+@Suite(.serialized)
+struct TroubleTests {
+    private let jobs = SmallJobs()
+
+    /// OpenBLAS chooses its kernels by processor; here it is told which.
+    @Test func aWorkerOfAnotherKindIsRefusedAtOnce() throws {
+        let nehalem = ["OPENBLAS_CORETYPE": "Nehalem"]
+        _ = try jobs.begin("run", steps: 2, environment: nehalem).summary()
+        let kernels = try Journal.read(RunDirectory(jobs.path("run"))).kernels
+        guard kernels?.core == "Nehalem" else { return }  // an OpenBLAS without that core
+        let start = Date.now
+        let refused = try jobs.resume("run", steps: 4).finish(within: 30)
+        #expect(refused.code == 1)
+        #expect(refused.errors.contains("OPENBLAS_CORETYPE"), "\(refused.errors)")
+        #expect(!refused.errors.contains("started again"), "\(refused.errors)")
+        #expect(refused.errors.split(separator: "\n").count { $0.contains("error: ") } == 1, "\(refused.errors)")
+        #expect(Date.now.timeIntervalSince(start) < 15)
+        let resumed = try jobs.resume("run", steps: 4, environment: nehalem).summary()
+        #expect(resumed.steps == 4)
+    }
+
+    @Test func whatNoWorkerCouldComputeIsRefusedBeforeThereIsARun() throws {
+        let refused = try jobs.begin("run", steps: 4, set: ["train.batch=1", "model.auxiliary=true"]).finish(within: 15)
+        #expect(refused.code == 1)
+        #expect(refused.errors.contains("single value"), "\(refused.errors)")
+        #expect(refused.errors.split(separator: "\n").count == 1, "\(refused.errors)")
+        #expect(!FileManager.default.fileExists(atPath: jobs.path("run")))
+    }
+
+    /// As the kernel does when memory is short.
+    @Test func aWorkerThatIsKilledAgainAndAgain() throws {
+        let job = try jobs.begin(
+            "run", steps: SmallJobs.endless, set: ["cluster.maxRestarts=1", "train.ticketsPerStep=5000"])
+        for _ in 0..<2 {
+            let worker = try job.pid(of: "worker")
+            kill(worker, SIGKILL)
+            eventually("it is gone") { !Processes.isAlive(Int(worker)) || !job.process.isRunning }
+        }
+        let finished = try job.finish(within: 30)
+        #expect(finished.code == 1)
+        let error = finished.errors.split(separator: "\n").last { $0.contains("error: ") } ?? ""
+        #expect(
+            error.contains("signal 9") && error.contains("memory") && error.contains("train.batch"),
+            "\(finished.errors)")
+    }
+
+    @Test(.enabled(if: hasTimeForLongTests)) func whoStandsStillIsNamed() throws {
+        let job = try jobs.begin("run", steps: SmallJobs.endless, set: ["cluster.workers=2"])
+        jobs.waitForStep(3, of: "run")
+        for (role, rank) in [("server", 1), ("worker", 0)] {
+            let pid = try job.pid(of: role, rank: rank)
+            kill(pid, SIGSTOP)
+            try job.waitForWords("\(role) \(rank) (pid \(pid) on ", within: 12)
+            #expect(try job.errorsSoFar().contains("is silent"))
+            kill(pid, SIGCONT)
+            try job.waitForWords("\(role) \(rank) is heard again", within: 5)
+        }
+        let now = try #require(jobs.steps("run").last)
+        jobs.waitForStep(now + 5, of: "run")
+        job.send(SIGTERM)
+        try expectUndisturbed(job.summary(code: 75))
+    }
+
+    @Test(.enabled(if: hasTimeForLongTests)) func aCoordinatorThatStandsStillIsNamed() throws {
+        let job = try jobs.begin("run", steps: SmallJobs.endless)
+        jobs.waitForStep(3, of: "run")
+        let pid = try job.pid(of: "coordinator")
+        kill(pid, SIGSTOP)
+        try job.waitForWords("the coordinator (pid \(pid)) has not answered", within: 12)
+        kill(pid, SIGCONT)
+        try job.waitForWords("the coordinator answers again", within: 5)
+        job.send(SIGTERM)
+        try expectUndisturbed(job.summary(code: 75))
+    }
+
+    /// Lustre without flock; CIFS and some FUSE file systems without fsync of a directory.
+    @Test func aFileSystemThatLacksCalls() throws {
+        try """
+        #define _GNU_SOURCE
+        #include <dlfcn.h>
+        #include <errno.h>
+        #include <sys/stat.h>
+        int flock(int file, int operation) { errno = ENOSYS; return -1; }
+        int fsync(int file) {
+            struct stat status;
+            if (fstat(file, &status) == 0 && S_ISDIR(status.st_mode)) { errno = EINVAL; return -1; }
+            return ((int (*)(int)) dlsym(RTLD_NEXT, "fsync"))(file);
+        }
+        """.write(toFile: jobs.path("lacking.c"), atomically: true, encoding: .utf8)
+        let library = jobs.path("lacking.so")
+        let compiled = try Running(
+            shell:
+                "$(command -v gcc || command -v clang || echo false) -shared -fPIC -o '\(library)' '\(jobs.path("lacking.c"))' -ldl"
+        ).finish()
+        guard compiled.code == 0 else { return }  // no C compiler here
+        let lacking = ["LD_PRELOAD": library]
+        for (steps, start) in [(4, "begin"), (6, "resume")] {
+            let job =
+                try start == "begin"
+                ? jobs.begin("run", steps: steps, set: ["checkpoint.everySteps=1"], environment: lacking)
+                : jobs.resume("run", steps: steps, environment: lacking)
+            let finished = try job.finish()
+            #expect(finished.code == 0, "\(finished.errors)")
+            for word in ["file locks", "directories cannot be synchronized"] {
+                #expect(finished.errors.components(separatedBy: word).count == 2, "\(word) once: \(finished.errors)")
+            }
+            try expectUndisturbed(finished.json(RunSummary.self))
+        }
+        // A second job is still seen where it is on this host.
+        let job = try jobs.resume("run", steps: SmallJobs.endless, environment: lacking)
+        jobs.waitForStep(8, of: "run")
+        let second = try jobs.start(["train", "--run-dir", "run", "--resume", "last"], environment: lacking).finish()
+        #expect(second.code == 1 && second.errors.contains("in use"), "\(second.errors)")
+        job.send(SIGTERM)
+        try expectUndisturbed(job.summary(code: 75))
+    }
+}
