@@ -39,7 +39,7 @@ package struct Manifest: Codable, Sendable, Hashable {
     package var formatVersion = Manifest.currentVersion
     package var job: String
     package var model: String
-    /// The job's resolved settings, a JSON text.
+    /// The job's resolved settings, as YAML.
     package var settings: String
     /// Commits before this checkpoint.
     package var step: Int

@@ -137,7 +137,7 @@ package final class CoordinatorPerformer {
             }
             if sync { post(.durable(record)) }
             // A job without checkpoints has a journal that stays small as well.
-            if files.journal.isLarge { files.beginJournalAnew(disk, journaling, logger) }
+            if files.journal.takeIsLarge() { files.beginJournalAnew(disk, journaling, logger) }
         }
         if case .rollback(_, let base) = record {
             note { metrics throws(StorageError) in try metrics.rollBack(to: base?.version ?? 0) }

@@ -158,7 +158,8 @@ package final class Supervisor {
         case .exited(1), .exited(64):
             // A log on a full disk is silent; the status came over the wire.
             let reasons = [
-                coordinator.lastWords, lastStatus?.text ?? "", "\(coordinator.name) \(end.text): see \(run.logs)",
+                coordinator.lastWords, lastStatus?.text ?? "", lastStatus?.notices?.last?.text ?? "",
+                "\(coordinator.name) \(end.text): see \(run.logs)",
             ]
             throw JobError.jobFailed(reasons.first { !$0.isEmpty }!)
         default: return nil
@@ -172,6 +173,8 @@ package final class Supervisor {
             case .exited(0), .exited(75), .exited(130): process.notBefore = Date.now.addingTimeInterval(15)
             // Refused, by name: another try would only be another refusal.
             case .exited(ExitStatus.refused): throw JobError.jobFailed("\(process.name): \(process.lastWords)")
+            // Told of the end of a job that failed.
+            case .exited where lastStatus?.ending != nil: process.notBefore = Date.now.addingTimeInterval(15)
             default: try restart(process, after: end)
             }
         }

@@ -214,7 +214,12 @@ extension CoordinatorState {
 
     mutating func stopIsDurable(_ version: Version, at now: MonotonicTime) -> [Effect] {
         let isNow = version <= self.version
-        let text = isNow ? "the job saves its last step and stops" : "the job stops when step \(version) is committed"
+        let text: String
+        switch phase {
+        case _ where !isNow: text = "the job stops when step \(version) is committed"
+        case .running, .finalizing: text = "the job saves its last step and stops"
+        default: text = "the job stops; its last checkpoint stands"
+        }
         let replies = waitingForStop.filter { $0.version == version }.map { person in
             Effect.send(envelope(.controlReply(ok: true, text: text), to: person.who))
         }

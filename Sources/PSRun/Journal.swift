@@ -40,8 +40,16 @@ package final class Journal: @unchecked Sendable {
         return replay
     }
 
-    /// Whether it has grown by so much that it should begin anew.
-    package var isLarge: Bool { file.byteCount > 8 << 20 }
+    /// Where the journal should begin anew next, in bytes.
+    private var limit = Journal.growth
+    private static let growth = 8 << 20
+
+    /// True once when it has grown by so much that it should begin anew.
+    package func takeIsLarge() -> Bool {
+        guard file.byteCount > limit else { return false }
+        limit = file.byteCount + Journal.growth
+        return true
+    }
 
     package func append(_ record: JournalRecord, sync: Bool) throws(StorageError) {
         try file.append(JSON.compact(record), sync: sync)
@@ -55,5 +63,6 @@ package final class Journal: @unchecked Sendable {
         let version = replay.version
         replay.committed.removeAll { $0.commit.step.after <= reported && $0.commit.step.after != version }
         try file.beginAnew(with: [JSON.compact(JournalRecord.state(replay))])
+        limit = file.byteCount + Journal.growth
     }
 }

@@ -75,23 +75,23 @@ package final class JournalFile {
 
     /// Puts a journal of these records in the place of this one, durably: a crash leaves the one or the other.
     package func beginAnew(with payloads: [[UInt8]]) throws(StorageError) {
-        try attempt { () throws(StorageError) in
-            let next = path + ".new"
-            let (old, oldEnd, oldDurable) = (file, end, durable)
-            do throws(StorageError) {
-                file = try files.create(next)
-                (end, durable) = (0, 0)
-                try write(JournalFile.magic)
-                for payload in payloads { try append(payload, sync: false) }
-                try synchronize()
-            } catch {
-                // The former journal is as good as it was.
-                (file, end, durable) = (old, oldEnd, oldDurable)
-                try? files.remove(next)
-                throw error
-            }
-            try files.renameDurably(next, to: path)
+        if let failure { throw failure }
+        let next = path + ".new"
+        let (old, oldEnd, oldDurable) = (file, end, durable)
+        do throws(StorageError) {
+            file = try files.create(next)
+            (end, durable) = (0, 0)
+            try write(JournalFile.magic)
+            for payload in payloads { try append(payload, sync: false) }
+            try synchronize()
+        } catch {
+            // The former journal is as good as it was, and goes on.
+            (file, end, durable, failure) = (old, oldEnd, oldDurable, nil)
+            try? files.remove(next)
+            throw error
         }
+        // From here on it is not known which of the two is there.
+        try attempt { () throws(StorageError) in try files.renameDurably(next, to: path) }
     }
 
     /// Appends a record; with `sync` it and all before it are on disk when this returns.

@@ -75,6 +75,19 @@ private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, jo
         #expect(names(in: run.path) == ["journal", "logs"])
     }
 
+    /// A journal that cannot begin anew goes on as it is.
+    @Test func aFailedNewBeginningCostsNothing() throws {
+        let directory = TemporaryDirectory()
+        let (run, journal) = try begun("\(directory.path)/run")
+        mkdir("\(run.journal).new", 0o755)
+        #expect(throws: StorageError.self) { try journal.beginAnew(reported: 0) }
+        try journal.append(.stopAfter(version: 8), sync: true)
+        #expect(try Journal.read(run).stopAfter == 8)
+        rmdir("\(run.journal).new")
+        try journal.beginAnew(reported: 0)
+        #expect(try Journal.read(run) == journal.replay)
+    }
+
     /// Reading changes nothing, a torn tail included; opening cuts it.
     @Test func readingLeavesATornTail() throws {
         let directory = TemporaryDirectory()
