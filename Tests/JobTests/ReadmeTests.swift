@@ -111,7 +111,7 @@ private final class Person {
     @Test func theCommandsOfTheReadme() throws {
         let person = try Person()
         let training = try person.start("psctl train")
-        try eventually(within: 60, "no run") {
+        eventually(within: 60, "no run") {
             FileManager.default.fileExists(atPath: person.scratch.file("runs/last/status.json"))
         }
         try person.awaitRunning()
