@@ -121,7 +121,8 @@ final class SmallJobs: Sendable {
         try ("#define _GNU_SOURCE\n" + head + code + "\n")
             .write(toFile: path("calls.c"), atomically: true, encoding: .utf8)
         let compiler = "$(command -v gcc || command -v clang || echo false)"
-        let made = try Running(shell: "\(compiler) -shared -fPIC -o '\(path("calls.so"))' '\(path("calls.c"))' -ldl").finish()
+        let made = try Running(shell: "\(compiler) -shared -fPIC -o '\(path("calls.so"))' '\(path("calls.c"))' -ldl")
+            .finish()
         return made.code == 0 ? path("calls.so") : nil
     }
 
