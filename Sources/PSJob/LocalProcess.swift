@@ -53,8 +53,11 @@ final class LocalProcess {
             let advice = [EMFILE, ENFILE].contains(errno) ? "; raise the limit of open files with ulimit -n" : ""
             throw .cannotStart(program: program, reason: String(cString: strerror(errno)) + advice)
         }
-        // The child's copy as standard input is another descriptor, without this flag.
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        // The child's copy as standard input is another descriptor, without this flag. And whoever started this process
+        // may wait for the end of a pipe: a child that outlives this process must not hold it.
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? [] {
+            if let descriptor = Int32(name), descriptor > STDERR_FILENO { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+        }
         var actions = posix_spawn_file_actions_t()
         var attributes = posix_spawnattr_t()
         posix_spawn_file_actions_init(&actions)

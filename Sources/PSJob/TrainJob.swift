@@ -69,6 +69,8 @@ package struct TrainJob {
     /// - Returns: the summary, which is also in the run directory; its exit code is that of the command.
     package func train() throws -> RunSummary {
         try run.create()
+        // Tried, so that a person hears of it here and not only in a log.
+        _ = try RunLock(run)
         for line in Shortcomings.takeNew() { progress.say(line) }
         progress.say(
             "training \(configuration.model.name) in \(run.path): \(configuration.cluster.workers) workers, "
@@ -102,6 +104,7 @@ package struct TrainJob {
             summary.eval = RunSummary.Evaluation(top1: evaluation.top1, top5: evaluation.top5)
         }
         try summary.write(to: run)
+        for line in Shortcomings.takeNew() { progress.say(line) }
         return summary
     }
 }

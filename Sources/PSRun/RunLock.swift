@@ -31,7 +31,9 @@ package final class RunLock: Sendable {
         let number = descriptor.number
         try systemCall("look at", path) { fstat(number, &held) }
         try systemCall("find", path) { stat(path, &found) }
-        guard held.st_ino == found.st_ino else { throw .system(operation: "find the lock of this process at", path: path, code: ESTALE) }
+        guard held.st_ino == found.st_ino else {
+            throw .system(operation: "find the lock of this process at", path: path, code: ESTALE)
+        }
     }
 
     /// Throws `inUse` if somebody holds the directory; changes nothing in it.

@@ -268,7 +268,7 @@ struct DamageTests {
         let refused = try jobs.resume("one", steps: 6).finish()
         #expect(refused.code == 1)
         #expect(refused.errors.split(separator: "\n").count { $0.contains("error: ") } == 1, "\(refused.errors)")
-        #expect(refused.errors.contains("model-00001-of-00002.safetensors has SHA-256"), "\(refused.errors)")
+        #expect(refused.errors.contains("model-00001-of-00002.safetensors: has SHA-256"), "\(refused.errors)")
         #expect(try jobs.tree("one/checkpoints") == before)
         try sound.write(to: shard)
         try expectUndisturbed(jobs.resume("one", steps: 6).summary())

@@ -115,6 +115,17 @@ final class SmallJobs: Sendable {
         try psctl("status", "--json", "--run-dir", run).json(JobStatus.self)
     }
 
+    /// A library that takes the place of some of the system's calls; nil where there is no C compiler.
+    func library(_ code: String) throws -> String? {
+        let head = ["<dlfcn.h>", "<errno.h>", "<sys/stat.h>", "<unistd.h>"].map { "#include \($0)\n" }.joined()
+        try ("#define _GNU_SOURCE\n" + head + code + "\n")
+            .write(toFile: path("calls.c"), atomically: true, encoding: .utf8)
+        let compiler = "$(command -v gcc || command -v clang || echo false)"
+        let made = try Running(shell: "\(compiler) -shared -fPIC -o '\(path("calls.so"))' '\(path("calls.c"))' -ldl")
+            .finish()
+        return made.code == 0 ? path("calls.so") : nil
+    }
+
     /// Waits until a step is committed.
     func waitForStep(_ step: UInt64, of run: String, sourceLocation: SourceLocation = #_sourceLocation) {
         eventually("\(run) comes to step \(step)", sourceLocation: sourceLocation) { steps(run).last ?? 0 >= step }
