@@ -1,4 +1,4 @@
-// SIGTERM and SIGINT as something the event loop can read.
+// SIGTERM, SIGINT and SIGHUP as something the event loop can read.
 
 import Glibc
 import Synchronization
@@ -15,6 +15,9 @@ package enum Signals {
     /// whole group, and from who started this process. Within so many milliseconds it is one.
     private static let moment = 250
 
+    /// A terminal that closes, or the end of a stopped process's group, says SIGHUP.
+    private static let stops = [SIGTERM, SIGINT, SIGHUP]
+
     /// Stop signals ring `bell` from now on.
     ///
     /// - Parameter secondEnds: whether another one, a person's second press, ends the process at once. Who is looked after
@@ -24,12 +27,11 @@ package enum Signals {
         signal(SIGPIPE, SIG_IGN)
         Signals.secondEnds.store(secondEnds, ordering: .sequentiallyConsistent)
         // Who starts this process may have them blocked, and a child inherits that.
-        var stops = sigset_t()
-        sigemptyset(&stops)
-        sigaddset(&stops, SIGTERM)
-        sigaddset(&stops, SIGINT)
-        pthread_sigmask(SIG_UNBLOCK, &stops, nil)
-        for number in [SIGTERM, SIGINT] {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for number in stops { sigaddset(&set, number) }
+        pthread_sigmask(SIG_UNBLOCK, &set, nil)
+        for number in stops where !isNohup(number) {
             signal(number) { number in
                 // The call that this interrupts must find its own error.
                 let interrupted = errno
@@ -53,7 +55,14 @@ package enum Signals {
 
     /// Stop signals end the process at once again: nothing is left that they could spoil.
     package static func uninstall() {
-        for number in [SIGTERM, SIGINT] { signal(number, SIG_DFL) }
+        for number in stops where !isNohup(number) { signal(number, SIG_DFL) }
+    }
+
+    /// Whether whoever started this process wants it to outlive the terminal (nohup).
+    private static func isNohup(_ number: Int32) -> Bool {
+        var action = sigaction()
+        guard number == SIGHUP, sigaction(number, nil, &action) == 0 else { return false }
+        return action.__sigaction_handler.sa_handler.map { unsafeBitCast($0, to: Int.self) == 1 } ?? false
     }
 
     /// The first stop signal received, if any.

@@ -7,14 +7,18 @@ import PSFiles
 /// Holds a run directory for one process until the object is released or the process ends.
 package final class RunLock: Sendable {
     private let descriptor: Descriptor
-
     private let path: String
 
     /// Locks a run directory that exists, or throws `inUse` with the holder's pid.
     package init(_ run: RunDirectory) throws(StorageError) {
         path = run.lock
         descriptor = try Descriptor("open", path, flags: O_RDWR | O_CREAT)
-        if try !RunLock.lock(descriptor, run) { throw RunLock.inUse(run) }
+        // Who only looks whether it is free holds it for a moment.
+        for _ in 0..<10 {
+            if try RunLock.lock(descriptor, run) { return }
+            usleep(30_000)
+        }
+        throw RunLock.inUse(run)
     }
 
     /// Writes who holds the directory, for the messages of others: the lock is the kernel's and goes with the process.

@@ -86,7 +86,7 @@ struct StopTests {
         else { return }
         let job = try jobs.begin("run", steps: SmallJobs.endless, environment: ["LD_PRELOAD": library])
         jobs.waitForStep(5, of: "run")
-        FileManager.default.createFile(atPath: still, contents: nil)
+        _ = FileManager.default.createFile(atPath: still, contents: nil)
         job.send(SIGTERM)
         usleep(500_000)
         let pressed = Date.now

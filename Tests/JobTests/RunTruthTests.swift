@@ -183,11 +183,30 @@ struct RunPlaceTests {
         try expectUndisturbed(jobs.resume("run", steps: 6).summary())
     }
 
-    @Test func aRunMovedAwayWhileItsJobRuns() throws {
+    /// For a moment: a checkpoint is missed and tried again, training goes on.
+    @Test func aRunMovedAwayAndBackWhileItsJobRuns() throws {
         let job = try jobs.begin("run", steps: SmallJobs.endless, set: ["checkpoint.everySteps=4"])
         eventually("there is a checkpoint") { (try? jobs.checkpoints("run").contains("step-4")) ?? false }
         try jobs.move("run", "away")
-        let ended = try job.finish(within: 30)
+        try job.waitForWords("it is tried again for 30 s")
+        #expect(!FileManager.default.fileExists(atPath: jobs.path("run")), "nothing begins anew in the old place")
+        try jobs.move("away", "run")
+        let newest = try #require(try jobs.checkpoints("run").compactMap { Int($0.dropFirst(5)) }.max())
+        eventually("another checkpoint") {
+            (try? jobs.checkpoints("run").compactMap { Int($0.dropFirst(5)) }.max()).flatMap { $0 }.map { $0 > newest }
+                ?? false
+        }
+        job.send(SIGTERM)
+        let stopped = try job.summary(code: 75)
+        try expectUndisturbed(jobs.resume("run", steps: Int(stopped.steps) + 2).summary())
+    }
+
+    /// For good: the job ends, and goes on where it was when the run is back.
+    @Test(.enabled(if: hasTimeForLongTests)) func aRunMovedAwayWhileItsJobRuns() throws {
+        let job = try jobs.begin("run", steps: SmallJobs.endless, set: ["checkpoint.everySteps=4"])
+        eventually("there is a checkpoint") { (try? jobs.checkpoints("run").contains("step-4")) ?? false }
+        try jobs.move("run", "away")
+        let ended = try job.finish(within: 60)
         #expect(ended.code == 1)
         #expect(ended.errors.contains("moved"), "\(ended.errors)")
         #expect(!FileManager.default.fileExists(atPath: jobs.path("run")), "nothing begins anew in the old place")
