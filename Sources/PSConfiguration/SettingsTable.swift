@@ -54,7 +54,8 @@ package enum SettingsTable {
         .choice("optimizer.reduction", \.optimizer.reduction, "how the tickets of a step are joined"),
         .number(
             "optimizer.weightDecay", \.optimizer.weightDecay, 0...1,
-            "times convolution and dense weights, added to their gradient before the clip"),
+            "times convolution and dense weights, added to the step's gradient: before a clip of the step, "
+                + "after the clips of tickets"),
         .number(
             "optimizer.averageDecay", \.optimizer.averageDecay, belowOne,
             "upper bound of the running average's decay, which is (1 + t) / (10 + t) at commit t"),

@@ -9,7 +9,7 @@ package enum CommandExit: Int32, Sendable {
     case failed = 1
     /// Arguments or settings that cannot be used (sysexits' EX_USAGE).
     case usage = 64
-    /// Stopped by SIGTERM or `psctl stop` after a checkpoint: can be resumed (sysexits' EX_TEMPFAIL).
+    /// Stopped by SIGTERM, SIGHUP or `psctl stop` after a checkpoint: can be resumed (sysexits' EX_TEMPFAIL).
     case preempted = 75
     /// Stopped by SIGINT after a checkpoint.
     case interrupted = 130

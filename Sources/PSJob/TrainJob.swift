@@ -115,8 +115,8 @@ extension RunSummary {
         var lines: [String] = []
         let end = exitCode == 0 ? "finished" : "stopped, can be resumed"
         lines.append(
-            "\(end): \(steps) steps, \(Report.grouped(Int(samples))) images in \(Progress.duration(seconds)) "
-                + "(\(Report.decimal(imagesPerSecond, places: 1)) images/s)"
+            "\(end): \(steps) steps, \(Report.grouped(Int(samples))) images in \(Progress.duration(seconds))"
+                + (imagesPerSecond > 0 ? " (\(Report.decimal(imagesPerSecond, places: 1)) images/s)" : "")
                 + (finalLoss.map { ", loss \(Report.decimal($0, places: 3))" } ?? ""))
         if let eval {
             lines.append("test accuracy: top-1 \(Report.percent(eval.top1)), top-5 \(Report.percent(eval.top5))")

@@ -25,7 +25,8 @@ package struct OptimizerSettings: Sendable, Hashable, Codable {
     package var clip = 2.0
     package var clipScope = ClipScope.step
     package var reduction = Reduction.mean
-    /// Added to the gradient of convolution and dense weights before the clip: weightDecay * w.
+    /// Added to the step's gradient of convolution and dense weights: weightDecay * w, before a clip of the step and
+    /// after the clips of tickets.
     package var weightDecay = 0.0
     /// Upper bound of the running average's decay; the decay at a commit with t commits before it is
     /// min(averageDecay, (1 + t) / (10 + t)).

@@ -11,8 +11,8 @@ struct Psctl: ParsableCommand {
         commandName: "psctl",
         abstract: "Trains the Inception networks through a parameter server, and looks after the result.",
         discussion: """
-            Exit codes: 0 done; 1 failed; 64 arguments or settings that cannot be used; 75 stopped by SIGTERM or \
-            'psctl stop' after a checkpoint, can be resumed; 130 the same after SIGINT.
+            Exit codes: 0 done; 1 failed; 64 arguments or settings that cannot be used; 75 stopped by SIGTERM, \
+            SIGHUP or 'psctl stop' after a checkpoint, can be resumed; 130 the same after SIGINT.
             With --json, standard output is exactly one JSON value and everything else goes to standard error.
             """,
         subcommands: [

@@ -13,8 +13,8 @@ struct TrainCommand: ParsableCommand {
         commandName: "train",
         abstract: "Trains: starts a coordinator, servers and workers on this machine and looks after them.",
         discussion: """
-            SIGINT (Ctrl-C), SIGTERM and 'psctl stop' save the last step before they stop the job; a second signal \
-            stops at once. Resume with --resume last.
+            SIGINT (Ctrl-C), SIGTERM, SIGHUP (a terminal that closes) and 'psctl stop' save the last step before they \
+            stop the job; a second signal stops at once. Resume with --resume last.
 
             Settings (--set KEY=VALUE, or in the file of --config):
             \(SettingsTable.helpText())
