@@ -116,7 +116,9 @@ package final class Supervisor {
     }
 
     private func startCoordinator() throws {
-        var arguments = ["--config", settingsFile, "--run-dir", run.path, "--bind", "tcp://127.0.0.1:*"]
+        // A job may outlive whatever is left in a temporary directory.
+        let settings = hasBeenUp ? run.configuration : settingsFile
+        var arguments = ["--config", settings, "--run-dir", run.path, "--bind", "tcp://127.0.0.1:*"]
         // A wish to resume holds until a coordinator has it in its journal; one that is started in its place goes on.
         if hasBeenUp {
             arguments.append("--restart")
@@ -138,7 +140,10 @@ package final class Supervisor {
         }
         endpoints = found
         try Supervision(pid: Int(getpid()), coordinator: found.pid).write(to: run)
-        if !hasBeenUp { whenUp() }
+        if !hasBeenUp {
+            unlink(settingsFile)
+            whenUp()
+        }
         hasBeenUp = true
     }
 
