@@ -109,8 +109,7 @@ package final class CoordinatorNode {
         let configuration = options.configuration
         let layout = opening.description.layout
         let train = configuration.train
-        let stepsPerEpoch = Double(opening.imageCount) / Double(train.imagesPerStep)
-        let steps = train.steps ?? Int((train.epochs * stepsPerEpoch).rounded(.up))
+        let (stepsPerEpoch, steps) = (opening.stepsPerEpoch, opening.stepCount)
         let optimizer = configuration.optimizer
         let schedule = configuration.learningRate
         // A clip by ticket is the workers'; the step's gradient is then taken as it is.

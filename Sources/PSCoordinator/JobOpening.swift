@@ -22,6 +22,9 @@ package struct JobOpening: Sendable {
     package let planRemark: String?
     /// Images of the training set.
     package let imageCount: Int
+    package let stepsPerEpoch: Double
+    /// Of the whole job, whatever it was begun from.
+    package let stepCount: Int
     package let start: RunStart
     /// What the journal says so far.
     package let replay: Replay
@@ -37,6 +40,9 @@ package struct JobOpening: Sendable {
         }
         description = try ModelDescription(configuration.model)
         imageCount = try configuration.data.open(.train).count
+        let train = configuration.train
+        stepsPerEpoch = Double(imageCount) / Double(train.imagesPerStep)
+        stepCount = train.steps ?? Int((train.epochs * stepsPerEpoch).rounded(.up))
         let replay = try hasJob ? Journal.read(run) : Replay()
         self.replay = replay
         let wish: RunStart.Wish =
@@ -51,6 +57,18 @@ package struct JobOpening: Sendable {
             seed: configuration.seed, layoutDigest: description.layout.digest, recipe: configuration.recipe,
             planIdentity: 0, wish: wish
         ).check(replay, run: run)
+        let begun =
+            switch wish {
+            case .from(let base): base.version
+            default: replay.version
+            }
+        if begun > Version(UInt64(stepCount)) {
+            throw StorageError.mismatch(
+                path: run.path,
+                problems: [
+                    "is to end after step \(stepCount) (train.steps, train.epochs), but begins with step \(begun)"
+                ])
+        }
         let choice = try JobPlan.of(run, replay: replay, configuration: configuration, description: description)
         plan = choice.plan
         isNewPlan = choice.isNew

@@ -125,8 +125,13 @@ private final class FileBeingWritten: WritableFile {
 
     init(_ path: String, keeping kept: Int) throws(StorageError) {
         self.path = path
-        descriptor = try Descriptor("create", path, flags: O_WRONLY | O_CREAT | O_APPEND | (kept == 0 ? O_TRUNC : 0))
+        let flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | (kept == 0 ? O_TRUNC : 0)
+        descriptor = try Descriptor("create", path, flags: flags)
         let number = descriptor.number
+        var status = stat()
+        try systemCall("look at", path) { fstat(number, &status) }
+        // A pipe would wait for its reader.
+        guard status.st_mode & S_IFMT != S_IFIFO else { throw .damaged(path: path, problem: "not a regular file") }
         if kept > 0 { try systemCall("cut the tail of", path) { ftruncate(number, off_t(kept)) } }
     }
 

@@ -73,7 +73,12 @@ package struct RunningJob {
         guard
             case .controlReply(let isTaken, let text)? = try CoordinatorClient(run: run)?.ask(
                 .control(control), milliseconds: 3000)
-        else { throw JobError.noAnswer(runDirectory: run.path) }
+        else {
+            if let state = try? JobStatus.read(from: run)?.state, [.finished, .failed, .stopped].contains(state) {
+                throw JobError.hasEnded(runDirectory: run.path, state: state.rawValue)
+            }
+            throw JobError.noAnswer(runDirectory: run.path)
+        }
         guard isTaken else { throw JobError.requestDeclined(text) }
         return text
     }

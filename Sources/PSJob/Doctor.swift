@@ -98,6 +98,13 @@ package struct Doctor: Encodable {
             advice: "bring the loopback interface up (ip link set lo up), or allow this user to open sockets")
     }
 
+    /// What to say before a job starts that this machine has not the memory for; nil where it has.
+    static func memoryRemark(_ configuration: JobConfiguration) -> String? {
+        let finding = memory(configuration)
+        guard finding.state == .failed, let advice = finding.advice else { return nil }
+        return "memory may not suffice: \(finding.found); \(advice)"
+    }
+
     private static func memory(_ configuration: JobConfiguration) -> Finding {
         let need: MemoryNeed
         do {

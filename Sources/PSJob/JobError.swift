@@ -12,6 +12,8 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
     case notEmpty(runDirectory: String, hasJob: Bool)
     case nothingToResume(runDirectory: String)
     case noAnswer(runDirectory: String)
+    /// Asked of a job that is over; the state is the last one it had.
+    case hasEnded(runDirectory: String, state: String)
     /// The directory went while the job ran.
     case runIsGone(runDirectory: String)
     case emptyPath(option: String)
@@ -39,10 +41,13 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
         case .notEmpty(let path, let hasJob):
             hasJob
                 ? "\(path) is not empty: go on with the job in it by --resume last, or choose another --run-dir"
-                : "\(path) is not empty and holds no job that --resume could go on with: choose another --run-dir"
-        case .nothingToResume(let path): "\(path) holds no job to resume; start one without --resume"
+                : "\(path) is not empty and holds no job that --resume last could go on with: choose another --run-dir; from "
+                    + "a checkpoint, --resume CHECKPOINT goes on"
+        case .nothingToResume(let path):
+            "\(path) holds no job to resume; start one without --resume, or from a checkpoint by --resume CHECKPOINT"
         case .emptyPath(let option): "\(option) is empty: name a directory"
         case .noAnswer(let path): "the coordinator of \(path) does not answer: psctl status --run-dir \(path) says more"
+        case .hasEnded(let path, let state): "the job of \(path) has ended (\(state)): there is nobody to ask"
         case .runIsGone(let path):
             "\(path) is no longer there: was it moved or removed? Go on where it is now, or move it back, with --resume last"
         case .requestDeclined(let text), .jobFailed(let text), .damagedCheckpoint(let text): text

@@ -3,6 +3,7 @@
 import Foundation
 import Glibc
 import PSCheckpoint
+import PSFiles
 import PSMessages
 import PSProtocol
 import PSRun
@@ -48,6 +49,7 @@ final class LocalProcess {
     /// Starts the program with its output appended to its log, in a process group of its own: a terminal's Ctrl-C is
     /// for the supervisor, which ends the job in order.
     func start(_ arguments: [String]) throws(JobError) {
+        let output = try openLog()
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else {
             let advice = [EMFILE, ENFILE].contains(errno) ? "; raise the limit of open files with ulimit -n" : ""
@@ -68,8 +70,8 @@ final class LocalProcess {
             close(ends[0])
         }
         posix_spawn_file_actions_adddup2(&actions, ends[0], STDIN_FILENO)
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND, 0o644)
-        posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
+        posix_spawn_file_actions_adddup2(&actions, output.number, STDOUT_FILENO)
+        posix_spawn_file_actions_adddup2(&actions, output.number, STDERR_FILENO)
         posix_spawnattr_setpgroup(&attributes, 0)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
         let all = [program] + arguments + ["--lifeline"]
@@ -90,7 +92,7 @@ final class LocalProcess {
                 switch code {
                 case EAGAIN: "too many processes and threads of this user: raise ulimit -u, or pids.max of a container"
                 case EMFILE, ENFILE: "too many open files: raise ulimit -n"
-                case _ where access(program, X_OK) == 0: "can \(log) be written?"
+                case _ where access(program, X_OK) == 0: "it can be executed: has this machine memory left?"
                 default: "build it with: swift build -c release"
                 }
             throw .cannotStart(program: program, reason: "\(String(cString: strerror(code))); \(advice)")
@@ -98,6 +100,17 @@ final class LocalProcess {
         if lifeline >= 0 { close(lifeline) }
         lifeline = ends[1]
         isRunning = true
+    }
+
+    /// Opened here, not in the child: there a pipe without a reader would wait, and this process with it.
+    private func openLog() throws(JobError) -> Descriptor {
+        do {
+            let log = try Descriptor("open", log, flags: O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK, mode: 0o644)
+            _ = fcntl(log.number, F_SETFL, O_APPEND)
+            return log
+        } catch {
+            throw .cannotStart(program: program, reason: "its log: \(error)")
+        }
     }
 
     /// How the process ended, once.

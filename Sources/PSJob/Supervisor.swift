@@ -195,7 +195,8 @@ package final class Supervisor {
         let reason =
             switch end {
             case .exited: "\(end.text): \(words)"
-            case .killed(let signal): end.text + (signal == SIGKILL ? Supervisor.memoryHint : "")
+            case .killed(let signal):
+                end.text + (signal == SIGKILL && process.role != .coordinator ? Supervisor.memoryHint : "")
             }
         guard process.restarts < configuration.cluster.maxRestarts else {
             throw JobError.jobFailed(
@@ -217,8 +218,8 @@ package final class Supervisor {
 
     /// SIGKILL that nobody here sent.
     private static let memoryHint =
-        ", which as a rule is the kernel, short of memory: lower train.batch or cluster.workers (psctl doctor says what "
-        + "the job needs)"
+        ", which as a rule is the kernel, short of memory: lower cluster.workers, or train.batch in a new run "
+        + "(psctl doctor says what the job needs)"
 
     /// Gives everybody a moment to leave, then ends who is left.
     private func endAll() {

@@ -72,6 +72,7 @@ package struct TrainJob {
         // Tried, so that a person hears of it here and not only in a log.
         _ = try RunLock(run)
         for line in Shortcomings.takeNew() { progress.say(line) }
+        if let remark = Doctor.memoryRemark(configuration) { progress.say(remark) }
         progress.say(
             "training \(configuration.model.name) in \(run.path): \(configuration.cluster.workers) workers, "
                 + "\(configuration.cluster.servers) servers")
@@ -115,8 +116,10 @@ extension RunSummary {
         var lines: [String] = []
         let end = exitCode == 0 ? "finished" : "stopped, can be resumed"
         lines.append(
-            "\(end): \(steps) steps, \(Report.grouped(Int(samples))) images in \(Progress.duration(seconds))"
-                + (imagesPerSecond > 0 ? " (\(Report.decimal(imagesPerSecond, places: 1)) images/s)" : "")
+            "\(end): \(steps) steps, \(Report.grouped(Int(samples))) images; "
+                + (imagesPerSecond > 0
+                    ? "this start took \(Progress.duration(seconds)) (\(Report.decimal(imagesPerSecond, places: 1)) images/s)"
+                    : "this start computed none")
                 + (finalLoss.map { ", loss \(Report.decimal($0, places: 3))" } ?? ""))
         if let eval {
             lines.append("test accuracy: top-1 \(Report.percent(eval.top1)), top-5 \(Report.percent(eval.top5))")

@@ -42,6 +42,9 @@ package enum Signals {
                 if Signals.first.load(ordering: .sequentiallyConsistent) != 0 {
                     let since = now - Signals.firstTime.load(ordering: .sequentiallyConsistent)
                     if Signals.secondEnds.load(ordering: .sequentiallyConsistent), since > Signals.moment {
+                        // The line under a terminal's progress is not at its end.
+                        let words: StaticString = "\nended at once by a second signal\n"
+                        _ = write(STDERR_FILENO, words.utf8Start, words.utf8CodeUnitCount)
                         _exit(128 + number)
                     }
                     return

@@ -131,14 +131,19 @@ extension CoordinatorState {
         }
     }
 
+    /// The servers that the job waits for; nil when all are up.
+    private var waiting: String? {
+        let missing = servers.indices.filter { servers[$0]?.state != .up }
+        if missing.isEmpty { return nil }
+        return "waiting for server" + (missing.count == 1 ? " " : "s ")
+            + missing.map(String.init).joined(separator: ", ")
+    }
+
     private var activity: String {
         switch phase {
-        case .gathering:
-            let missing = servers.indices.filter { servers[$0]?.state != .up }
-            return "waiting for server" + (missing.count == 1 ? " " : "s ")
-                + missing.map(String.init).joined(separator: ", ")
+        case .gathering: return waiting ?? "gathering servers"
         case .rollingBack, .loading: return "servers load step \(version)"
-        case .running: return saving.map { "sequencing, saving step \($0.version)" } ?? "sequencing"
+        case .running: return waiting ?? saving.map { "sequencing, saving step \($0.version)" } ?? "sequencing"
         case .finalizing: return "saving the last step"
         case .givingUp: return "going back to step \(version)"
         case .farewell, .leaving: return "ended"

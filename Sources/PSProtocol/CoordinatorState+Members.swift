@@ -80,8 +80,9 @@ extension CoordinatorState {
             let wanted = hello.rank.map { "rank \($0)" } ?? "a free rank"
             return refuse(
                 envelope.source, .full,
-                "it wants \(wanted), but the job has \(servers.count) servers and they are up: raise cluster.servers and "
-                    + "resume the job to use more")
+                "it wants \(wanted), but the job has \(servers.count) servers and they are up as far as is known: in place "
+                    + "of one that died start it again in \(settings.timing.lost / 1000) s or with --rank; for more "
+                    + "servers raise cluster.servers and resume the job")
         }
         let isNew = known == nil
         if isNew, let former = servers[rank] { replaced.insert(former.incarnation) }
@@ -205,7 +206,7 @@ extension CoordinatorState {
             return [.journal(.stopAfter(version: stopAfter!), sync: true)]
         case .control(.checkpoint):
             checkpointWanted = true
-            return reply("a checkpoint of the next committed step is written") + takeSnapshotIfDue(at: now)
+            return reply("a checkpoint of the next committed step will be written") + takeSnapshotIfDue(at: now)
         default:
             // The node answers status requests: it knows the bytes and the clock of the wall.
             return []

@@ -44,9 +44,10 @@ import Testing
 
         // What is written in the prose.
         var prose = Set(document.inline)
-        let asked = ["psctl status", "psctl stop"].map { "\($0) --run-dir /shared/runs/first" }
-        for command in asked { #expect(prose.remove(command) != nil, "\(command) is not in the document") }
-        prose.subtract(["psctl train", "psctl stop"])  // ReadmeTests has them.
+        let asked = ["psctl status", "psctl stop", "psctl evaluate"].map { "\($0) --run-dir /shared/runs/first" }
+        let settings = "psctl train --print-config --set train.steps=500 > job.yaml"
+        for command in asked + [settings] { #expect(prose.remove(command) != nil, "\(command) is not in the document") }
+        prose.subtract(["psctl train", "psctl stop", "psctl status"])  // ReadmeTests has them.
         #expect(prose.isEmpty, "no test runs these")
 
         func here(_ text: String) -> String { text.replacing("/shared/", with: scratch.file("shared") + "/") }
@@ -82,6 +83,9 @@ import Testing
             \(starts(document.blocks, more: "--resume last"))
             finish finished
             \(here(asked[0]))
+            \(here(asked[2]))
+            \(settings)
+            grep "steps: 500" job.yaml >/dev/null && echo written
             """
         try script.write(toFile: scratch.file("script"), atomically: true, encoding: .utf8)
         let finished = try Running(
@@ -95,7 +99,7 @@ import Testing
             "the job saves its last step and stops", "stopped:\(codes(75))", "holds: 75\n",
             "again: 75 75 75 75 75 137 75", "promised",
             "finished:\(codes(0))",
-            "first: finished",
+            "first: finished", "top-1", "written",
         ] { #expect(output.contains(line), "\(line) is not in:\n\(output)\(finished.errors)\(log)") }
         // Every server and worker came to its host's name.
         #expect(output.contains("server 1") && output.contains("worker 2"))

@@ -167,6 +167,23 @@ struct TroubleTests {
         #expect(!FileManager.default.fileExists(atPath: jobs.path("run")))
     }
 
+    /// In the place of a file that is written: it is named, and nobody waits for its reader.
+    @Test func aPipeIsNoFile() throws {
+        try jobs.train("run", steps: 2)
+        for file in ["logs/worker-0.log", "logs/coordinator-0.log", "metrics.jsonl", "journal"] {
+            let path = jobs.path("run/\(file)")
+            try FileManager.default.removeItem(atPath: path)
+            #expect(mkfifo(path, 0o644) == 0)
+            let refused = try jobs.resume("run", steps: 4).finish(within: 30)
+            let log = file == "metrics.jsonl" ? jobs.path("run/logs/coordinator-0.log") : nil
+            // The metrics are for people: a job goes on without them and says so.
+            #expect(refused.code == (log == nil ? 1 : 0), "\(file): \(refused.errors)")
+            let said = try log.map { try String(contentsOfFile: $0, encoding: .utf8) } ?? refused.errors
+            #expect(said.contains(file), "\(file): \(said)")
+            try FileManager.default.removeItem(atPath: path)
+        }
+    }
+
     /// As the kernel does when memory is short.
     @Test func aWorkerThatIsKilledAgainAndAgain() throws {
         let job = try jobs.begin(

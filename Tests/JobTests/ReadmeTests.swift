@@ -116,7 +116,7 @@ private final class Person {
         }
         try person.awaitRunning()
         let watching = try person.start("psctl watch")
-        try person.run("psctl checkpoint", says: "a checkpoint of the next committed step is written")
+        try person.run("psctl checkpoint", says: "a checkpoint of the next committed step will be written")
         try person.run("psctl stop", says: "the job saves its last step and stops")
         let stopped = try training.finish()
         #expect(stopped.code == 75, "\(stopped.errors)")

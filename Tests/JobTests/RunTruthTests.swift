@@ -73,6 +73,14 @@ struct ResumeTests {
         let none = try jobs.resume(run, steps: 6, from: "\(run)/checkpoints/step-3").finish()
         #expect(none.code == 1)
         #expect(try jobs.tree(run) == before)
+        let earlier = try jobs.resume(run, steps: 3).finish()
+        #expect(earlier.code == 1)
+        #expect(earlier.errors.contains("end after step 3") && earlier.errors.contains("step 4"), "\(earlier.errors)")
+        #expect(try jobs.tree(run) == before)
+        for command in ["stop", "checkpoint"] {
+            let asked = try jobs.psctl(command, "--run-dir", jobs.path(run))
+            #expect(asked.errors.contains("has ended (finished)"), "\(asked.errors)")
+        }
         // Without the wish to resume at all.
         #expect(try jobs.begin(run, steps: 6).finish().code == 1)
         #expect(try jobs.tree(run) == before)
