@@ -38,7 +38,7 @@ package enum Daemon {
     package static func run(
         _ name: String, need: ProcessLimits.Need, _ body: (Logger) throws -> (code: Int, text: String)
     ) -> Never {
-        StandardStreams.openMissing()
+        StandardStreams.prepare()
         // A log whose reader is gone is a failed write, not the end.
         signal(SIGPIPE, SIG_IGN)
         LoggingSystem.bootstrap(StreamLogHandler.standardError)

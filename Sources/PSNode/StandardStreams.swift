@@ -3,9 +3,11 @@
 import Glibc
 
 package enum StandardStreams {
-    /// Opens those that are closed on /dev/null: else the next file opened, a journal say, would get their number and
-    /// with it every line of the log.
-    package static func openMissing() {
+    /// The first call of every program. Opens those that are closed on /dev/null: else the next file opened, a journal
+    /// say, would get their number and with it every line of the log. And a file that reaches this user's limit of sizes
+    /// is from now on an error of its write, which can be told, and not the end of the process.
+    package static func prepare() {
+        signal(SIGXFSZ, SIG_IGN)
         for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
             // The lowest free number, which is this one.
             _ = open("/dev/null", O_RDWR)

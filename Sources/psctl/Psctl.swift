@@ -22,7 +22,7 @@ struct Psctl: ParsableCommand {
         ])
 
     static func main() {
-        StandardStreams.openMissing()
+        StandardStreams.prepare()
         do {
             var command = try parseAsRoot()
             try command.run()

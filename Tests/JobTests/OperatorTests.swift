@@ -184,6 +184,18 @@ struct TroubleTests {
         }
     }
 
+    @Test func aLimitOfFileSizesIsAnError() throws {
+        let settings = (SmallJobs.settings + ["train.steps=4"]).map { "--set \($0)" }.joined(separator: " ")
+        let limited = try Running(
+            shell: "ulimit -f 64; exec psctl train --run-dir \(jobs.path("run")) \(settings)", in: jobs.path(""),
+            environment: ["PATH": Running.directory.path + ":" + (ProcessInfo.processInfo.environment["PATH"] ?? "")]
+        ).finish(within: 40)
+        #expect(limited.code == 1)
+        let errors = limited.errors.split(separator: "\n").filter { $0.contains("error: ") }
+        #expect(errors.count == 1 && errors.allSatisfy { $0.contains("ulimit -f") }, "\(limited.errors)")
+        #expect(!limited.errors.contains("signal 25"), "\(limited.errors)")
+    }
+
     /// As the kernel does when memory is short.
     @Test func aWorkerThatIsKilledAgainAndAgain() throws {
         let job = try jobs.begin(
