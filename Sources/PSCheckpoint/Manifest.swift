@@ -105,6 +105,10 @@ package struct Manifest: Codable, Sendable, Hashable {
             return
                 "step \(step), generation \(generation), \(serverCount) servers: negative, or no server"
         }
+        // More than any job can reach, and room to count on from there.
+        if step > 1 << 40 || generation > UInt32.max || serverCount > 1 << 20 {
+            return "step \(step), generation \(generation), \(serverCount) servers: more than any job has"
+        }
         if UInt64(layoutDigest, radix: 16) == nil { return "layout_digest \"\(layoutDigest)\" is not hexadecimal" }
         if Set(files.map(\.path)).count != files.count { return "lists a file twice" }
         for file in files {

@@ -59,14 +59,15 @@ package final class CoordinatorNode {
         if let remark = opening.planRemark { logger.warning("\(remark)") }
         // Before the journal has a job: one without a plan would be taken for a job older than plans.
         if opening.isNewPlan { try run.replace(run.plan, with: Array(plan.text.utf8)) }
+        // And before a wish is in the journal: a start that fails here has changed no history.
+        try run.replace(run.configuration, with: Array(configuration.resolvedYAML().utf8))
+        let nonce = try run.writeNonce()
         let journal = try Journal(run)
         if journal.cutByteCount > 0 {
             logger.warning("the journal's last record was torn: \(journal.cutByteCount) bytes cut")
         }
         let replay = try opening.start.begin(
             journal, run: run, job: UInt64.random(in: 1...UInt64.max), endpoint: endpoint)
-        try run.replace(run.configuration, with: Array(configuration.resolvedYAML().utf8))
-        let nonce = try run.writeNonce()
         let metrics = Metrics(run)
 
         let identity = ProcessIdentity(role: .coordinator)

@@ -45,6 +45,15 @@ package struct JobOpening: Sendable {
         stepCount = train.steps ?? Int((train.epochs * stepsPerEpoch).rounded(.up))
         let replay = try hasJob ? Journal.read(run) : Replay()
         self.replay = replay
+        // An empty journal, or none where checkpoints are: the job in them would be overwritten and pruned.
+        if try replay.job == 0 && !run.checkpoints.list().isEmpty {
+            throw StorageError.mismatch(
+                path: run.path,
+                problems: [
+                    "has no job in its journal, so that it cannot go on; its checkpoints would be overwritten: begin "
+                        + "another run from one of them, with --resume CHECKPOINT and another --run-dir"
+                ])
+        }
         let wish: RunStart.Wish =
             switch resume {
             case nil: .takeUp
@@ -107,6 +116,13 @@ package struct JobOpening: Sendable {
             // As the journal names it, where it does: then what came before it still counts.
             return replay.checkpoints.last { $0.version == version && $0.foreign == nil }
                 ?? CheckpointReference(version: version, generation: generation)
+        }
+        if replay.job != 0 {
+            throw StorageError.mismatch(
+                path: run.path,
+                problems: [
+                    "has a job of its own, and \(directory) is not of it: begin another run with another --run-dir"
+                ])
         }
         return CheckpointReference(version: version, generation: generation, foreign: directory)
     }

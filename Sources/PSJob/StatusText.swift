@@ -25,7 +25,7 @@ package enum StatusText {
                 process.role == "coordinator" ? process.role : "\(process.role) \(process.rank)", "\(process.pid)",
                 process.host, process.state.rawValue,
                 process.state == .up ? Report.decimal(process.heartbeatAgeSeconds, places: 1) + " s" : "-",
-                Report.bytes(Int(process.bytesSent)), Report.bytes(Int(process.bytesReceived)),
+                Report.bytes(Int(clamping: process.bytesSent)), Report.bytes(Int(clamping: process.bytesReceived)),
                 process.role == "worker" ? "\(process.tickets)" : "-", process.activity,
             ])
         }

@@ -139,7 +139,12 @@ package final class Supervisor {
             return
         }
         endpoints = found
-        try Supervision(pid: Int(getpid()), coordinator: found.pid).write(to: run)
+        do {
+            try Supervision(pid: Int(getpid()), coordinator: found.pid).write(to: run)
+        } catch {
+            // For psctl status alone.
+            note("psctl status will not know who looks after the job: \(error)")
+        }
         if !hasBeenUp {
             unlink(settingsFile)
             whenUp()

@@ -55,7 +55,8 @@ package final class JournalFile {
     private static func parse(
         _ path: String, _ files: any FileSystem
     ) throws(StorageError) -> (contents: Contents, end: Int) {
-        let bytes = try files.entry(path) == nil ? [] : try files.read(path, atMost: .max)
+        // A thousand times what a journal grows to, those of earlier releases too; more is not asked of the memory.
+        let bytes = try files.entry(path) == nil ? [] : try files.read(path, atMost: 8 << 30)
         guard bytes.starts(with: magic) || magic.starts(with: bytes) else {
             throw .damaged(path: path, problem: "not a journal of this version: it does not begin with PSJRNL01")
         }

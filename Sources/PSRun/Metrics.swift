@@ -70,11 +70,13 @@ package final class Metrics: @unchecked Sendable {
     /// The history goes back to `version`: lines of later steps move away.
     package func rollBack(to version: Version) throws(StorageError) {
         guard let first = lines.firstIndex(where: { $0.step > version }) else { return }
-        let start = lines[first].start
         let bytes = try run.files.read(run.metrics, atMost: .max)
+        // Whoever cut the file has what it held; it goes on where it ends now.
+        let start = min(lines[first].start, bytes.count)
         var kept = 0
         if case .file(let size)? = try run.files.entry(run.voidMetrics) { kept = size }
-        try run.files.create(run.voidMetrics, keeping: kept).write(Array(bytes[start..<min(end, bytes.count)]))
+        let void = bytes[start..<max(start, min(end, bytes.count))]
+        try run.files.create(run.voidMetrics, keeping: kept).write(Array(void))
         try run.replace(run.metrics, with: Array(bytes[..<start]))
         file = nil
         end = start

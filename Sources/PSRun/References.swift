@@ -15,7 +15,8 @@ extension RunDirectory {
     /// Opens a checkpoint that the journal names.
     ///
     /// Damage is thrown only where it is proved. A directory of this run that is not there is damage when the run itself
-    /// is seen; a disk that fails, a folder that was moved and another run's directory that is away are not.
+    /// is seen and has others; a disk that fails, a folder that was moved or shows nothing, and another run's directory
+    /// that is away are not.
     ///
     /// - Parameter nonce: the job's, where a coordinator runs: proof that the run is seen and not an old mount of it.
     package func open(
@@ -26,7 +27,8 @@ extension RunDirectory {
         if reference.foreign == nil {
             if let nonce { try check(nonce: nonce) }
             if try files.entry(directory) == nil {
-                guard try files.list(path).contains("checkpoints") else {
+                // An empty folder is what a place looks like where nothing is mounted now, or where a link leads nowhere.
+                guard try files.list(checkpoints.directory).contains(where: { $0.hasPrefix("step-") }) else {
                     throw .system(operation: "find", path: directory, code: ENOENT)
                 }
                 throw .damaged(path: directory, problem: "is gone")

@@ -98,6 +98,71 @@ struct ResumeTests {
         try expectUndisturbed(jobs.resume(run, steps: 6).summary())
     }
 
+    /// A mount that is not there, a link that leads nowhere, a file in the way: nothing becomes void by that.
+    @Test func checkpointsThatAreAwayForAMoment() throws {
+        let run = "run"
+        try jobs.train(run, steps: 4)
+        for stand in hasTimeForLongTests ? ["empty", "link", "file"] : ["empty"] {
+            try jobs.copy(run, stand)
+            try jobs.move("\(stand)/checkpoints", "aside")
+            let place = jobs.path("\(stand)/checkpoints")
+            switch stand {
+            case "empty":
+                try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: false)
+            case "link":
+                try FileManager.default.createSymbolicLink(atPath: place, withDestinationPath: "nowhere/at/all")
+            default: try "".write(toFile: place, atomically: false, encoding: .utf8)
+            }
+            let refused = try jobs.resume(stand, steps: 6).finish(within: 50)
+            #expect(refused.code == 1, "\(stand): \(refused.errors)")
+            try FileManager.default.removeItem(atPath: place)
+            try jobs.move("aside", "\(stand)/checkpoints")
+            let resumed = try jobs.resume(stand, steps: 6).finish(within: 50)
+            #expect(resumed.errors.contains("step 4/6"), "\(stand): \(resumed.errors)")
+            #expect(try RunSummary.read(from: RunDirectory(jobs.path(stand))).steps == 6)
+            #expect(jobs.steps(stand, "metrics-void.jsonl").isEmpty, "\(stand)")
+        }
+    }
+
+    /// What is left of a job without its journal is not the room of a new one, nor is another job's run.
+    @Test func aNewJobDoesNotGoOverAnothers() throws {
+        try jobs.train("run", steps: 4)
+        try jobs.train("other", steps: 5)
+        let other = try jobs.tree("other")
+        let foreign = try jobs.resume("other", steps: 6, from: "run/checkpoints/step-4").finish()
+        #expect(foreign.code == 1 && foreign.errors.contains("has a job of its own"), "\(foreign.errors)")
+        #expect(try jobs.tree("other") == other)
+        let journal = jobs.path("run/journal")
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: journal))
+        for count in [0, 4, 8] {
+            try bytes.prefix(count).write(to: URL(fileURLWithPath: journal))
+            let before = try jobs.tree("run")
+            let refused = try jobs.resume("run", steps: 6).finish()
+            #expect(refused.code == 1 && refused.errors.contains("--resume CHECKPOINT"), "\(refused.errors)")
+            #expect(try jobs.tree("run") == before)
+        }
+        // By hand, without a wish to resume.
+        try FileManager.default.removeItem(atPath: journal)
+        let before = try jobs.tree("run")
+        let refused = try Running(
+            "ps-coordinator",
+            ["--config", "run/config.yaml", "--run-dir", "run", "--bind", "tcp://127.0.0.1:*"], in: jobs.path("")
+        ).finish(within: 20)
+        #expect(refused.code == 1 && refused.errors.contains("--resume CHECKPOINT"), "\(refused.errors)")
+        #expect(try jobs.tree("run") == before)
+    }
+
+    /// A wish that fails is not in the journal.
+    @Test func aFailedWayBackChangesNoHistory() throws {
+        try jobs.train("run", checkpoints: [2, 4])
+        let obstacle = jobs.path("run/config.yaml.tmp")
+        try FileManager.default.createDirectory(atPath: obstacle, withIntermediateDirectories: false)
+        #expect(try jobs.resume("run", steps: 6, from: "run/checkpoints/step-2").finish().code == 1)
+        try FileManager.default.removeItem(atPath: obstacle)
+        try expectUndisturbed(jobs.resume("run", steps: 6).summary())
+        #expect(jobs.steps("run", "metrics-void.jsonl").isEmpty)
+    }
+
     @Test func aRunSomebodyElseHoldsIsLeftAlone() throws {
         let run = "run"
         let job = try jobs.begin(run, steps: SmallJobs.endless)

@@ -216,6 +216,12 @@ private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, jo
         #expect(losses(run.metrics) == [1, 2, 3, 41])
         try later.rollBack(to: 2)
         #expect(losses(run.voidMetrics) == [4, 5, 3, 41])
+        // Somebody empties it while the job runs.
+        writeFile(run.metrics, [])
+        try later.rollBack(to: 1)
+        try later.append(report(2, 20))
+        #expect(losses(run.metrics) == [20])
+        #expect(losses(run.voidMetrics) == [4, 5, 3, 41])
     }
 }
 
