@@ -110,7 +110,9 @@ import Testing
     /// The limit holds for no user with all rights: another one tries it.
     @Test(.enabled(if: getuid() == 0), arguments: programs, [1, 2, 3])
     func fewThreadsAreNamed(command: String, threads: Int) throws {
-        let user = "setpriv --reuid=54321 --regid=54321 --clear-groups env -i"
+        // One of its own each time: the limit counts all processes of a user, those of the other cases too.
+        let id = Int.random(in: 100_000..<2_000_000)
+        let user = "setpriv --reuid=\(id) --regid=\(id) --clear-groups env -i"
         let program = Running.directory.appending(path: command.split(separator: " ")[0].description).path
         guard try Running(shell: "\(user) test -x \(program)").finish().code == 0 else { return }
         let finished = try run(command, under: "ulimit -u \(threads)", as: user)
