@@ -127,14 +127,17 @@ let package = Package(
             ]),
 
         // Tests.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: [.swiftLanguageMode(.v6)]),
         tests("PSParametersTests", ["PSParameters"]),
         tests("PSModelTests", ["PSModel"], resources: [.copy("Fixtures")]),
         tests("PSKernelsTests", ["PSKernels", "CKernels", "PSModel", "PSParameters", "PSPlanning"]),
         tests("PSNetworkTests", ["PSNetwork", "PSOptimization"], resources: [.copy("Fixtures")]),
-        tests("PSDataTests", ["PSData", "CZlib"]),
+        tests("PSDataTests", ["PSData", "TestSupport", "CZlib"]),
         tests("PSOptimizationTests", ["PSOptimization"]),
-        tests("PSCheckpointTests", ["PSCheckpoint", "PSFiles"]),
-        tests("PSRunTests", ["PSRun", "PSCheckpoint", "PSFiles", "PSMessages", "PSParameters", "PSProtocol"]),
+        tests("PSCheckpointTests", ["PSCheckpoint", "PSFiles", "TestSupport"]),
+        tests(
+            "PSRunTests",
+            ["PSRun", "PSCheckpoint", "PSFiles", "PSMessages", "PSParameters", "PSProtocol", "TestSupport"]),
         tests("PSPlanningTests", ["PSPlanning", "PSModel"]),
         tests("PSConfigurationTests", ["PSConfiguration", "PSPlanning"]),
         tests("PSMessagesTests", ["PSMessages", "PSTransport"]),

@@ -4,6 +4,7 @@ import Glibc
 import PSCheckpoint
 import PSFiles
 import PSParameters
+import TestSupport
 import Testing
 
 private func contents(_ reader: CheckpointReader, _ layout: ParameterLayout) throws -> [StoredValue: [Float]] {

@@ -4,6 +4,7 @@ import Glibc
 import PSCheckpoint
 import PSFiles
 import PSParameters
+import TestSupport
 import Testing
 
 private func outgoing(_ name: String, _ shape: [Int], _ values: [Float]) -> OutgoingTensor {

@@ -3,6 +3,7 @@
 import PSCheckpoint
 import PSFiles
 import PSParameters
+import TestSupport
 import Testing
 
 private func write(_ path: String, _ tensors: [(String, SafetensorsDataType, [Int])]) throws {

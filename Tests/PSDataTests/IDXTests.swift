@@ -2,6 +2,7 @@
 
 import Glibc
 import PSData
+import TestSupport
 import Testing
 
 private let installed = DataSettings().path

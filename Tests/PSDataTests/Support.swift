@@ -1,23 +1,12 @@
-// What the tests of this target share: a directory that goes away, gzipped IDX files, a set made of formulas.
+// What the tests of this target share: gzipped IDX files, a set made of formulas.
 
 import CZlib
 import FoundationEssentials
 import Glibc
 import PSData
+import TestSupport
 
-/// A new directory, removed with the object.
-final class TemporaryDirectory {
-    let path: String
-
-    init() {
-        var template = Array("/tmp/data-tests-XXXXXX".utf8CString)
-        path = String(cString: mkdtemp(&template)!)
-    }
-
-    deinit {
-        try? FileManager.default.removeItem(atPath: path)
-    }
-
+extension TemporaryDirectory {
     func writeGzip(_ name: String, _ bytes: [UInt8]) {
         let file = gzopen("\(path)/\(name)", "wb")
         gzwrite(file, bytes, UInt32(bytes.count))

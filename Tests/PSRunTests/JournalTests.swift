@@ -4,6 +4,7 @@ import Glibc
 import PSFiles
 import PSParameters
 import PSRun
+import TestSupport
 import Testing
 
 private let payloads: [[UInt8]] = (0..<12).map { index in

@@ -8,6 +8,7 @@ import PSMessages
 import PSParameters
 import PSProtocol
 import PSRun
+import TestSupport
 import Testing
 
 private let layout = ParameterLayout(tensors: [
