@@ -84,7 +84,8 @@ package final class CoordinatorNode {
             state, wire: link, files: files, journaling: journaling, disk: disk, logger: logger,
             post: { [mailbox = input.mailbox] in mailbox.post($0) })
         try Endpoints(
-            coordinator: endpoint, pid: identity.pid, host: identity.host, incarnation: identity.incarnation
+            coordinator: endpoint, pid: identity.pid, host: identity.host, incarnation: identity.incarnation,
+            directory: run.number
         ).write(to: run)
         for line in Shortcomings.takeNew() { logger.warning("\(line)") }
         logger.info(

@@ -29,11 +29,12 @@ package struct CoordinatorClient {
         try Addresses.connect(link.socket, to: endpoint)
     }
 
-    /// The coordinator of the run, if its files name one.
+    /// The coordinator of the run, if its files name one. That of the run which this one is a copy of is another's.
     package init?(run: RunDirectory) {
-        guard let endpoints = Endpoints.read(from: run), let client = try? CoordinatorClient(endpoints) else {
-            return nil
-        }
+        guard let endpoints = Endpoints.read(from: run),
+            !endpoints.areCopied(in: run, host: ProcessInfo.processInfo.hostName),
+            let client = try? CoordinatorClient(endpoints)
+        else { return nil }
         self = client
     }
 
@@ -76,6 +77,9 @@ package struct RunningJob {
         else {
             if let state = try? JobStatus.read(from: run)?.state, [.finished, .failed, .stopped].contains(state) {
                 throw JobError.hasEnded(runDirectory: run.path, state: state.rawValue)
+            }
+            if Endpoints.read(from: run)?.areCopied(in: run, host: ProcessInfo.processInfo.hostName) ?? false {
+                throw JobError.isCopy(runDirectory: run.path)
             }
             throw JobError.noAnswer(runDirectory: run.path)
         }

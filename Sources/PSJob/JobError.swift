@@ -14,6 +14,8 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
     case noAnswer(runDirectory: String)
     /// Asked of a job that is over; the state is the last one it had.
     case hasEnded(runDirectory: String, state: String)
+    /// The coordinator that the files name works in the directory which this one is a copy of.
+    case isCopy(runDirectory: String)
     /// The directory went while the job ran.
     case runIsGone(runDirectory: String)
     case emptyPath(option: String)
@@ -48,6 +50,8 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
         case .emptyPath(let option): "\(option) is empty: name a directory"
         case .noAnswer(let path): "the coordinator of \(path) does not answer: psctl status --run-dir \(path) says more"
         case .hasEnded(let path, let state): "the job of \(path) has ended (\(state)): there is nobody to ask"
+        case .isCopy(let path):
+            "\(path) is a copy of a run whose job works elsewhere: name that one by --run-dir; no job works here"
         case .runIsGone(let path):
             "\(path) is no longer there: was it moved or removed? Go on where it is now, or move it back, with --resume last"
         case .requestDeclined(let text), .jobFailed(let text), .damagedCheckpoint(let text): text

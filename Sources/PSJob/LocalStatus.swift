@@ -33,6 +33,13 @@ package enum LocalStatus {
         status.state = .recovering
         guard let index = status.processes.firstIndex(where: { $0.role == Role.coordinator.name }) else { return }
         let coordinator = status.processes[index]
+        if Endpoints.read(from: run)?.areCopied(in: run, host: ProcessInfo.processInfo.hostName) ?? false {
+            for index in status.processes.indices { status.processes[index].state = .down }
+            status.state = .stopped
+            status.text =
+                "a copy of a run that went on elsewhere; go on with: psctl train --run-dir \(run.path) --resume last"
+            return
+        }
         // One on another host may run: this host cannot know.
         if isAlive(coordinator) ?? true {
             status.processes[index].state = .lost

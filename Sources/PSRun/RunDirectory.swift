@@ -54,6 +54,12 @@ package struct RunDirectory: Sendable {
 
     package var hasPlan: Bool { files.exists(plan) }
 
+    /// The directory's number in its file system; nil where it cannot be looked at.
+    package var number: UInt64? {
+        var status = stat()
+        return stat(path, &status) == 0 ? UInt64(status.st_ino) : nil
+    }
+
     /// Whether the directory is missing or holds nothing.
     package var isEmpty: Bool { ((try? files.list(path)) ?? []).isEmpty }
 

@@ -12,12 +12,23 @@ package struct Endpoints: Sendable, Hashable, Codable {
     package var host: String
     /// Named in every question, so that another process that got this one's port does not answer.
     package var incarnation: Incarnation
+    /// The run directory's number in its file system, as the coordinator's host sees it: a directory that is moved keeps
+    /// it, a copy has another. Nil in what earlier releases wrote.
+    package var directory: UInt64?
 
-    package init(coordinator: String, pid: Int, host: String, incarnation: Incarnation) {
+    package init(coordinator: String, pid: Int, host: String, incarnation: Incarnation, directory: UInt64?) {
         self.coordinator = coordinator
         self.pid = pid
         self.host = host
         self.incarnation = incarnation
+        self.directory = directory
+    }
+
+    /// Whether `run` is a copy of the directory in which the coordinator works. Not known on other hosts, which may see
+    /// other numbers.
+    package func areCopied(in run: RunDirectory, host: String) -> Bool {
+        guard self.host == host, let directory, let own = run.number else { return false }
+        return own != directory
     }
 
     package func write(to run: RunDirectory) throws(StorageError) {

@@ -232,6 +232,29 @@ struct RunPlaceTests {
         try expectUndisturbed(try back.json(RunSummary.self))
     }
 
+    /// The files that were copied name a coordinator, which is the original's.
+    @Test func aCopyOfARunThatWorksIsNotIt() throws {
+        let job = try jobs.begin("original", steps: SmallJobs.endless)
+        jobs.waitForStep(6, of: "original")
+        try jobs.copy("original", "copy")
+        for command in ["stop", "checkpoint"] {
+            let asked = try jobs.psctl(command, "--run-dir", "copy")
+            #expect(asked.code == 1 && asked.errors.contains("is a copy"), "\(asked.output)\(asked.errors)")
+        }
+        let seen = try jobs.status("copy")
+        #expect(seen.state == .stopped && seen.text.contains("a copy"), "\(seen)")
+        let now = try #require(jobs.steps("original").last)
+        jobs.waitForStep(now + 3, of: "original")
+        // What is moved is still itself.
+        try jobs.move("original", "moved")
+        #expect(try jobs.status("moved").state == .running)
+        try jobs.move("moved", "original")
+        job.send(SIGTERM)
+        _ = try job.summary(code: 75)
+        let reached = try #require(jobs.steps("copy").last)
+        try expectUndisturbed(jobs.resume("copy", steps: Int(reached) + 10).summary())
+    }
+
     @Test(.enabled(if: getuid() == 0, "mounts are for root")) func aRunMountedReadOnly() throws {
         try jobs.train("run", steps: 4)
         let before = try jobs.tree("run")
