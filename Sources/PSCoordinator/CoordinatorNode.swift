@@ -69,6 +69,9 @@ package final class CoordinatorNode {
         let replay = try opening.start.begin(
             journal, run: run, job: UInt64.random(in: 1...UInt64.max), endpoint: endpoint)
         let metrics = Metrics(run)
+        if let error = metrics.unread {
+            logger.warning("the metrics begin anew, those before are kept aside: \(error)")
+        }
 
         let identity = ProcessIdentity(role: .coordinator)
         let settings = CoordinatorNode.settings(options, opening, nonce: nonce)

@@ -15,10 +15,12 @@ extension RunDirectory {
             throw JobError.noRunDirectory(path: LastRun.link, isDefault: true)
         }
         let run = RunDirectory(place)
-        guard try run.files.entry(run.configuration) != nil else {
-            throw JobError.noRunDirectory(path: path ?? LastRun.link, isDefault: path == nil)
+        switch try run.files.entry(run.configuration) {
+        case .file: return run
+        case nil: throw JobError.noRunDirectory(path: path ?? LastRun.link, isDefault: path == nil)
+        // The reading of a pipe would wait for its writer.
+        default: throw StorageError.damaged(path: run.configuration, problem: "not a regular file")
         }
-        return run
     }
 
     /// The settings the run was started with.

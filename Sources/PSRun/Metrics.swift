@@ -12,15 +12,26 @@ package final class Metrics: @unchecked Sendable {
 
     private let run: RunDirectory
     private var file: (any WritableFile)?
+    /// Why the file that was there moved aside.
+    package private(set) var unread: StorageError?
     /// Bytes of the file that are whole lines.
     private var end = 0
     /// Of the file's lines, in order: the step and where the line begins.
     private var lines: [(step: Version, start: Int)] = []
 
-    /// Reads what is there. A file that cannot be read is begun anew: it is for people, nothing depends on it.
+    /// Reads what is there. A file that cannot be read moves aside and another is begun: it is for people, nothing
+    /// depends on it.
     package init(_ run: RunDirectory) {
         self.run = run
-        guard run.files.exists(run.metrics), let bytes = try? run.files.read(run.metrics, atMost: .max) else { return }
+        guard run.files.exists(run.metrics) else { return }
+        let bytes: [UInt8]
+        do throws(StorageError) {
+            bytes = try run.files.read(run.metrics, atMost: .max)
+        } catch {
+            unread = error
+            try? run.files.rename(run.metrics, to: run.unreadableMetrics)
+            return
+        }
         // What a crash cut short or left out is written over.
         while let newline = bytes[end...].firstIndex(of: UInt8(ascii: "\n")),
             let line = try? JSON.decode(Line.self, from: bytes[end..<newline])

@@ -38,6 +38,8 @@ package struct RunDirectory: Sendable {
     package var metrics: String { "\(path)/metrics.jsonl" }
     /// The lines of steps that a rollback made void.
     package var voidMetrics: String { "\(path)/metrics-void.jsonl" }
+    /// A `metrics.jsonl` that a start could not read.
+    package var unreadableMetrics: String { "\(path)/metrics-unreadable.jsonl" }
     package var summary: String { "\(path)/summary.json" }
     package var logs: String { "\(path)/logs" }
     package var checkpoints: CheckpointStore { CheckpointStore(runDirectory: path, in: files) }

@@ -170,9 +170,10 @@ struct TroubleTests {
     /// In the place of a file that is written: it is named, and nobody waits for its reader.
     @Test func aPipeIsNoFile() throws {
         try jobs.train("run", steps: 2)
-        for file in ["logs/worker-0.log", "logs/coordinator-0.log", "metrics.jsonl", "journal"] {
+        for file in ["logs/worker-0.log", "config.yaml", "plan.json", "metrics.jsonl", "journal"] {
             let path = jobs.path("run/\(file)")
-            try FileManager.default.removeItem(atPath: path)
+            let aside = jobs.path("aside")
+            try FileManager.default.moveItem(atPath: path, toPath: aside)
             #expect(mkfifo(path, 0o644) == 0)
             let refused = try jobs.resume("run", steps: 4).finish(within: 30)
             let log = file == "metrics.jsonl" ? jobs.path("run/logs/coordinator-0.log") : nil
@@ -181,6 +182,7 @@ struct TroubleTests {
             let said = try log.map { try String(contentsOfFile: $0, encoding: .utf8) } ?? refused.errors
             #expect(said.contains(file), "\(file): \(said)")
             try FileManager.default.removeItem(atPath: path)
+            try FileManager.default.moveItem(atPath: aside, toPath: path)
         }
     }
 

@@ -217,6 +217,13 @@ private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, jo
         #expect(losses(run.metrics) == [1, 2, 3, 41])
         try later.rollBack(to: 2)
         #expect(losses(run.voidMetrics) == [4, 5, 3, 41])
+        // What cannot be read is kept for who can.
+        let other = RunDirectory(directory.path + "/pipe")
+        try other.create()
+        #expect(mkfifo(other.metrics, 0o644) == 0)
+        try Metrics(other).append(report(1, 1))
+        #expect(losses(other.metrics) == [1])
+        #expect(try other.files.entry(other.unreadableMetrics) == .other)
         // Somebody empties it while the job runs.
         writeFile(run.metrics, [])
         try later.rollBack(to: 1)
