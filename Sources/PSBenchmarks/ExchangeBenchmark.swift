@@ -80,7 +80,7 @@ package struct ExchangeBenchmark: Encodable, Sendable {
     package var text: String {
         "\(Report.decimal(1000 * roundSeconds, places: 1)) ms a round (median of \(rounds)), "
             + "\(Report.decimal(Double(bytesPerRound) / 1e6, places: 1)) MB, "
-            + "\(Report.decimal(gigabytesPerSecond, places: 2)) GB/s; \(workers) workers, \(servers) servers; "
+            + "\(Report.decimal(gigabytesPerSecond, places: 2)) GB/s; \(Report.count(workers, "worker")), \(Report.count(servers, "server")); "
             + (verified ? "weights verified bit for bit\n" : "WRONG WEIGHTS\n")
     }
 }

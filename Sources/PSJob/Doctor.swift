@@ -114,8 +114,8 @@ package struct Doctor: Encodable {
         }
         let cluster = configuration.cluster
         let wanted =
-            "\(Report.bytes(need.total)) needed (\(cluster.workers) workers of \(Report.bytes(need.worker)), "
-            + "\(cluster.servers) servers of \(Report.bytes(need.server)))"
+            "\(Report.bytes(need.total)) needed (\(Report.count(cluster.workers, "worker")) of \(Report.bytes(need.worker)), "
+            + "\(Report.count(cluster.servers, "server")) of \(Report.bytes(need.server)))"
         guard let available = Machine.availableMemory() else {
             return .warning("memory", "cannot be read from /proc/meminfo; \(wanted)", advice: "mount /proc")
         }

@@ -74,8 +74,9 @@ package struct TrainJob {
         for line in Shortcomings.takeNew() { progress.say(line) }
         if let remark = Doctor.memoryRemark(configuration) { progress.say(remark) }
         progress.say(
-            "training \(configuration.model.name) in \(run.path): \(configuration.cluster.workers) workers, "
-                + "\(configuration.cluster.servers) servers")
+            "training \(configuration.model.name) in \(run.path): "
+                + "\(Report.count(configuration.cluster.workers, "worker")), "
+                + Report.count(configuration.cluster.servers, "server"))
         let supervisor = Supervisor(
             run: run, configuration: configuration, programs: programs, resume: resume, note: { progress.say($0) })
         supervisor.whenUp = {
@@ -116,7 +117,7 @@ extension RunSummary {
         var lines: [String] = []
         let end = exitCode == 0 ? "finished" : "stopped, can be resumed"
         lines.append(
-            "\(end): \(steps) steps, \(Report.grouped(Int(samples))) images; "
+            "\(end): \(Report.count(Int(clamping: steps), "step")), \(Report.count(Int(clamping: samples), "image")); "
                 + (imagesPerSecond > 0
                     ? "this start took \(Progress.duration(seconds)) (\(Report.decimal(imagesPerSecond, places: 1)) images/s)"
                     : "this start computed none")

@@ -21,6 +21,11 @@ package enum Report {
         .joined()
     }
 
+    /// "1 worker", "2 workers".
+    package static func count(_ number: Int, _ noun: String) -> String {
+        "\(grouped(number)) \(noun)\(number == 1 ? "" : "s")"
+    }
+
     /// 27161264 as "27,161,264".
     package static func grouped(_ number: Int) -> String {
         var groups: [Substring] = []
