@@ -25,6 +25,8 @@ package struct JobOpening: Sendable {
     package let stepsPerEpoch: Double
     /// Of the whole job, whatever it was begun from.
     package let stepCount: Int
+    /// Whether the state that the start goes on from is already the end or past it.
+    package let hasNothingLeft: Bool
     package let start: RunStart
     /// What the journal says so far.
     package let replay: Replay
@@ -71,13 +73,7 @@ package struct JobOpening: Sendable {
             case .from(let base): base.version
             default: replay.version
             }
-        if begun > Version(UInt64(stepCount)) {
-            throw StorageError.mismatch(
-                path: run.path,
-                problems: [
-                    "is to end after step \(stepCount) (train.steps, train.epochs), but begins with step \(begun)"
-                ])
-        }
+        hasNothingLeft = begun >= Version(UInt64(stepCount))
         let choice = try JobPlan.of(run, replay: replay, configuration: configuration, description: description)
         plan = choice.plan
         isNewPlan = choice.isNew

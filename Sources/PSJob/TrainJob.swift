@@ -48,6 +48,10 @@ package struct TrainJob {
         }
         try RunAvailability(run, say: { progress.say($0) }).wait()
         let opening = try JobOpening(configuration: configuration, run: run, resume: self.resume)
+        if opening.hasNothingLeft {
+            let end = "step \(opening.stepCount) (train.steps, train.epochs)"
+            progress.say("the run has reached \(end) already: raise it to train on")
+        }
         let classes = try configuration.data.open(.train).classNames.count
         guard classes <= configuration.model.classes else {
             throw EvaluationError.tooFewClasses(model: configuration.model.classes, data: classes)

@@ -102,7 +102,7 @@ extension CoordinatorState {
                     tickets: member.role == .worker ? ticketsByRank[member.rank] ?? 0 : 0))
         }
         return JobStatus(
-            state: state, version: version, lastVersion: settings.lastVersion,
+            state: state, version: version, lastVersion: max(version, settings.lastVersion),
             epoch: Double(version.number) / settings.stepsPerEpoch,
             loss: lastReport?.loss, learningRate: lastReport?.learningRate, imagesPerSecond: imagesPerSecond(at: now),
             imagesPerStep: settings.stepShape.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "",
