@@ -241,7 +241,7 @@ package final class CoordinatorNode {
             seconds = Double(last.since(first.at)) / 1000
             images = state.version.commits(since: first.version) * perStep
         }
-        let summary = RunSummary(
+        var summary = RunSummary(
             steps: steps, samples: steps * perStep, seconds: seconds,
             imagesPerSecond: seconds > 0 ? Double(images) / seconds : 0,
             finalLoss: performer.status(at: input.now).loss,
@@ -251,6 +251,7 @@ package final class CoordinatorNode {
                 uniqueKeysWithValues: state.ticketsByRank.map { ("\($0.key)", $0.value) }),
             plan: plan.summary, exitCode: status.code,
             checkpoint: checkpoint.map { run.directory(of: $0) })
+        if state.lastCommit == nil, let former = try? RunSummary.read(from: run) { summary.takeWork(of: former) }
         try summary.write(to: run)
     }
 }

@@ -213,6 +213,8 @@ extension CoordinatorState {
         }
     }
 
+    static let stoppedOnRequest = "stopped on request"
+
     mutating func stopIsDurable(_ version: Version, at now: MonotonicTime) -> [Effect] {
         let isNow = version <= self.version
         let text: String
@@ -226,6 +228,6 @@ extension CoordinatorState {
         }
         waitingForStop.removeAll { $0.version == version }
         guard isNow, stopAfter == version else { return replies }
-        return replies + finalize(ExitStatus(code: ExitStatus.preempted, text: "stopped on request"), at: now)
+        return replies + finalize(ExitStatus(code: ExitStatus.preempted, text: Self.stoppedOnRequest), at: now)
     }
 }

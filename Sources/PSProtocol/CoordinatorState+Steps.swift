@@ -123,8 +123,9 @@ extension CoordinatorState {
         if case .running = phase {
             if version >= settings.lastVersion { return finalize(ExitStatus(code: 0, text: ""), at: now) }
             if let stopAfter, version >= stopAfter {
-                return finalize(
-                    ExitStatus(code: ExitStatus.preempted, text: "stopped after step \(version) as asked"), at: now)
+                // Still on its way to the journal, it may have been meant for the step before: "stop now".
+                let text = waitingForStop.isEmpty ? "stopped after step \(version) as asked" : Self.stoppedOnRequest
+                return finalize(ExitStatus(code: ExitStatus.preempted, text: text), at: now)
             }
             return takeSnapshotIfDue(at: now) + closeIfComplete(at: now)
         }

@@ -17,7 +17,7 @@ package struct RunSummary: Sendable, Hashable, Codable {
     package var steps: UInt64
     /// Images in them.
     package var samples: UInt64
-    /// First grant to last commit, of this start of the coordinator.
+    /// First grant to last commit, of the last start of the coordinator that committed anything.
     package var seconds: Double
     /// Images committed in those seconds, per second.
     package var imagesPerSecond: Double
@@ -68,6 +68,15 @@ package struct RunSummary: Sendable, Hashable, Codable {
         self.plan = plan
         self.exitCode = exitCode
         self.checkpoint = checkpoint
+    }
+
+    /// A start that found nothing left to do says of the work what the start that did it said.
+    package mutating func takeWork(of former: RunSummary) {
+        guard let weightsSHA256, former.weightsSHA256 == weightsSHA256 else { return }
+        seconds = former.seconds
+        imagesPerSecond = former.imagesPerSecond
+        ticketsByWorker = former.ticketsByWorker
+        eval = former.eval
     }
 
     package func write(to run: RunDirectory) throws(StorageError) {

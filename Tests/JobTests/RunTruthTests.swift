@@ -204,6 +204,10 @@ struct ResumeTests {
         // What was accepted holds for the next time.
         let text = try String(contentsOfFile: jobs.path("run/config.yaml"), encoding: .utf8)
         #expect(text.contains("base: 0.02") && text.contains("servers: 3"), "\(text)")
+        // Nothing is left to do: what is said of the work is what the start that did it said.
+        let again = try jobs.resume("run", steps: 4).summary()
+        #expect(second.seconds > 0 && again.seconds == second.seconds)
+        #expect(again.ticketsByWorker == second.ticketsByWorker && again.weightsSHA256 == second.weightsSHA256)
     }
 }
 

@@ -112,6 +112,20 @@ import Testing
         #expect(resumed.says(.want, from: 12, to: 3000).grants[12] != nil)
     }
 
+    /// A step that was under way when "stop now" came ends before the wish is durable: nobody asked for that step.
+    @Test func aStepThatEndsBeforeTheWishIsDurable() {
+        var bench = CoordinatorBench.running()
+        _ = bench.contributesAll()
+        _ = bench.durable()
+        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: [])), from: 1).commits.count == 1)
+        #expect(bench.says(.control(.stop(after: 0)), from: 99).said(to: 99).isEmpty)
+        #expect(bench.says(.applied(step: 0), from: 1).said(to: 1) == [.snapshot(version: 1)])
+        #expect(bench.state.status(at: bench.now, bytesSent: 0, bytesReceived: 0).text == "stopped on request")
+        let reply = bench.durable().said(to: 99)
+        #expect(reply == [.controlReply(ok: true, text: "the job saves its last step and stops")])
+        finishes(&bench, version: 1, code: 75)
+    }
+
     /// The last checkpoint whose own gradient was finite is where the job stands when it fails, and what is kept.
     @Test func aJobWithoutFiniteGradientsGoesBackToWhereTheyWere() {
         var bench = CoordinatorBench.running()
