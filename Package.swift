@@ -64,7 +64,11 @@ let package = Package(
         // The engine.
         target("PSKernels", ["COpenBLAS", "CKernels", "CSingleThreadedBLAS", "PSModel", "PSPlanning"]),
         target("PSNetwork", ["PSKernels", "PSModel", "PSParameters", "PSPlanning"]),
-        target("PSData", ["CZlib", "PSParameters"]),
+
+        // What a ticket is, then how it becomes numbers.
+        target("PSSamples", ["PSParameters"]),
+        target("PSImages", ["PSSamples"]),
+        target("PSData", ["CZlib", "PSParameters", "PSSamples"]),
 
         // The service.
         target("PSOptimization", ["PSParameters", "CKernels"]),
@@ -132,7 +136,7 @@ let package = Package(
         tests("PSModelTests", ["PSModel"], resources: [.copy("Fixtures")]),
         tests("PSKernelsTests", ["PSKernels", "CKernels", "PSModel", "PSParameters", "PSPlanning"]),
         tests("PSNetworkTests", ["PSNetwork", "PSOptimization"], resources: [.copy("Fixtures")]),
-        tests("PSDataTests", ["PSData", "TestSupport", "CZlib"]),
+        tests("PSDataTests", ["PSData", "PSSamples", "TestSupport", "CZlib"]),
         tests("PSOptimizationTests", ["PSOptimization"]),
         tests("PSCheckpointTests", ["PSCheckpoint", "PSFiles", "TestSupport"]),
         tests(

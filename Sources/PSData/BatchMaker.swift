@@ -1,6 +1,7 @@
 // From a ticket to the numbers the network reads.
 
 import PSParameters
+import PSSamples
 
 /// Fills batches of images and labels: a pure function of (source, settings, seed, ticket).
 package struct BatchMaker: Sendable {

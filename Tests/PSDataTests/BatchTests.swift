@@ -2,6 +2,7 @@
 
 import PSData
 import PSParameters
+import PSSamples
 import Testing
 
 @Test(arguments: [(10, 10), (10, 3), (7, 4), (5, 13), (1, 3), (100, 32)])
