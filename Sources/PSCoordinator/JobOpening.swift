@@ -103,17 +103,16 @@ package struct JobOpening: Sendable {
             }
         }
         let version = Version(UInt64(reader.manifest.step))
-        // One of another job that somebody put there is not this run's, whatever its place.
-        let isOwn =
-            Paths.resolved(run.checkpoints.path(step: reader.manifest.step)) == directory
-            && reader.manifest.job == String(replay.job, radix: 16)
+        // One of another job that somebody put there is not this run's, whatever its place; one that was kept aside is.
+        let isOfJob = reader.manifest.job == String(replay.job, radix: 16)
+        let isOwn = isOfJob && Paths.resolved(run.checkpoints.path(step: reader.manifest.step)) == directory
         let generation = UInt32(exactly: reader.manifest.generation)
         if isOwn {
             // As the journal names it, where it does: then what came before it still counts.
             return replay.checkpoints.last { $0.version == version && $0.foreign == nil }
                 ?? CheckpointReference(version: version, generation: generation)
         }
-        if replay.job != 0 {
+        if replay.job != 0, !isOfJob {
             throw StorageError.mismatch(
                 path: run.path,
                 problems: [

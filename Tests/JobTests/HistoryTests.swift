@@ -67,6 +67,21 @@ struct HistoryTests {
         #expect(try exportedStep("run") == 7)
     }
 
+    /// Its job is the run's, so the run goes back to it as to one of its own.
+    @Test func aCheckpointThatWasKeptAside() throws {
+        try jobs.train("run", checkpoints: [3])
+        try jobs.copy("run/checkpoints/step-3", "aside")
+        _ = try jobs.resume("run", steps: 6).summary()
+        let summary = try jobs.resume("run", steps: 5, from: jobs.path("aside")).summary()
+        try expectUndisturbed(summary)
+        #expect(summary.steps == 5 && jobs.steps("run") == Array(1...5))
+        #expect(try exportedStep("run") == 5)
+        // One of another job is not.
+        try jobs.train("other", steps: 3)
+        let refused = try jobs.resume("run", steps: 9, from: jobs.path("other/checkpoints/step-3")).finish()
+        #expect(refused.code == 1 && refused.errors.contains("is not of it"), "\(refused.errors)")
+    }
+
     /// The base is kept as long as nothing newer is there, and a lost server's memory comes from it.
     @Test func aLostServerBeginsWithTheBase() throws {
         try jobs.train("run", checkpoints: [3, 5, 6])
