@@ -1,0 +1,31 @@
+// From bytes to the network's values, and the mixing of finished pictures.
+
+#include "pixels_internal.h"
+
+PS_CLONES
+void ps_bytes_to_normalised(
+    float *out, const uint8_t *bytes, const float mean[3], const float deviation[3], size_t pixels) {
+    enum { block = 48 };
+    float means[block], deviations[block];
+    for (size_t i = 0; i < block; i++) {
+        means[i] = mean[i % 3];
+        deviations[i] = deviation[i % 3];
+    }
+    const size_t count = 3 * pixels;
+    size_t begin = 0;
+    for (; begin + block <= count; begin += block) {
+        PS_INDEPENDENT
+        for (size_t i = 0; i < block; i++) {
+            out[begin + i] = ((float)bytes[begin + i] / 255.0f - means[i]) / deviations[i];
+        }
+    }
+    for (size_t i = 0; begin + i < count; i++) {
+        out[begin + i] = ((float)bytes[begin + i] / 255.0f - means[i]) / deviations[i];
+    }
+}
+
+PS_CLONES
+void ps_mix(float *out, const float *own, const float *partner, float share, float rest, size_t count) {
+    PS_INDEPENDENT
+    for (size_t i = 0; i < count; i++) out[i] = partner[i] * rest + own[i] * share;
+}
