@@ -47,10 +47,16 @@ let package = Package(
         systemLibrary("CProtobufC", "libprotobuf-c", "libprotobuf-c-dev"),
         systemLibrary("CZlib", "zlib", "zlib1g-dev"),
         systemLibrary("CCrypto", "libcrypto", "libssl-dev"),
+        systemLibrary("CJPEG", "libjpeg", "libjpeg62-turbo-dev"),
+        systemLibrary("CSPNG", "spng", "libspng-dev"),
+        systemLibrary("CWebP", "libwebp", "libwebp-dev"),
 
         // C: generated messages, vectorised loops.
         .target(name: "CMessages", dependencies: ["CProtobufC"]),
         .target(name: "CKernels", cSettings: vectorised),
+        .target(name: "CImageCodecs", dependencies: ["CJPEG", "CSPNG", "CWebP"], cSettings: vectorised),
+        .target(name: "CPixels", cSettings: vectorised),
+        .target(name: "CChecksums"),
         // Linked, not called: holds OpenBLAS to one thread from the moment it is loaded.
         .target(name: "CSingleThreadedBLAS"),
 
@@ -67,14 +73,20 @@ let package = Package(
 
         // What a ticket is, then how it becomes numbers.
         target("PSSamples", ["PSParameters"]),
-        target("PSImages", ["PSSamples"]),
-        target("PSData", ["CZlib", "PSParameters", "PSSamples"]),
+        target("PSDatasets", ["CChecksums", "CZlib", "PSFiles", "PSParameters", "PSSamples"]),
+        target("PSImages", ["CImageCodecs", "PSSamples"]),
+        target("PSTransforms", ["CPixels", "PSImages", "PSSamples"]),
+        target(
+            "PSData",
+            [
+                "PSConfiguration", "PSDatasets", "PSImages", "PSKernels", "PSParameters", "PSSamples", "PSTransforms",
+            ]),
 
         // The service.
         target("PSOptimization", ["PSParameters", "CKernels"]),
         target("PSFiles", ["CCrypto"]),
         target("PSCheckpoint", ["PSFiles", "PSParameters"]),
-        target("PSConfiguration", ["PSModel", "PSOptimization", "PSData", "PSPlanning", yams]),
+        target("PSConfiguration", ["PSModel", "PSOptimization", "PSDatasets", "PSSamples", "PSPlanning", yams]),
         target("PSMessages", ["CMessages", "PSParameters"]),
         target("PSTransport", ["CZeroMQ"]),
         target("PSNode", ["PSTransport", "PSMessages", logging]),
@@ -86,13 +98,13 @@ let package = Package(
         target(
             "PSWorker",
             [
-                "PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSCheckpoint", "PSRun",
+                "PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSDatasets", "PSCheckpoint", "PSRun",
                 "PSConfiguration", "PSPlanning",
             ]),
         target(
             "PSCoordinator",
             [
-                "PSNode", "PSProtocol", "PSOptimization", "PSData", "PSCheckpoint", "PSRun", "PSFiles",
+                "PSNode", "PSProtocol", "PSOptimization", "PSDatasets", "PSCheckpoint", "PSRun", "PSFiles",
                 "PSConfiguration", "PSPlanning",
             ]),
 
@@ -101,19 +113,25 @@ let package = Package(
         target(
             "PSEvaluation",
             [
-                "PSReport", "PSCheckpoint", "PSFiles", "PSConfiguration", "PSData", "PSModel", "PSNetwork",
+                "PSReport", "PSCheckpoint", "PSFiles", "PSConfiguration", "PSData", "PSDatasets", "PSModel", "PSNetwork",
                 "PSParameters", "PSPlanning",
+            ]),
+        target(
+            "PSDataTools",
+            [
+                "PSReport", "PSFiles", "PSConfiguration", "PSData", "PSDatasets", "PSImages", "PSParameters", "PSSamples",
+                "PSTransforms",
             ]),
         target(
             "PSJob",
             [
                 "PSReport", "PSEvaluation", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSCoordinator",
-                "PSData", "PSMessages", "PSModel", "PSNetwork", "PSNode", "PSParameters", "PSProtocol", "PSTransport",
+                "PSDatasets", "PSMessages", "PSModel", "PSNetwork", "PSNode", "PSParameters", "PSProtocol", "PSTransport",
             ]),
         target(
             "PSBenchmarks",
             [
-                "PSJob", "PSReport", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSKernels", "PSModel",
+                "PSJob", "PSReport", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSData", "PSDatasets", "PSKernels", "PSModel",
                 "PSNetwork",
                 "PSOptimization", "PSParameters", "PSPlanning", "PSProtocol", "PSWorker", "CKernels",
             ]),
@@ -136,7 +154,8 @@ let package = Package(
         tests("PSModelTests", ["PSModel"], resources: [.copy("Fixtures")]),
         tests("PSKernelsTests", ["PSKernels", "CKernels", "PSModel", "PSParameters", "PSPlanning"]),
         tests("PSNetworkTests", ["PSNetwork", "PSOptimization"], resources: [.copy("Fixtures")]),
-        tests("PSDataTests", ["PSData", "PSSamples", "TestSupport", "CZlib"]),
+        tests("PSSamplesTests", ["PSSamples", "PSParameters"], resources: [.copy("Fixtures")]),
+        tests("PSDataTests", ["PSData", "PSDatasets", "PSImages", "PSSamples", "TestSupport"]),
         tests("PSOptimizationTests", ["PSOptimization"]),
         tests("PSCheckpointTests", ["PSCheckpoint", "PSFiles", "TestSupport"]),
         tests(

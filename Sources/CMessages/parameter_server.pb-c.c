@@ -2274,7 +2274,7 @@ const ProtobufCMessageDescriptor ps__hello__descriptor =
   (ProtobufCMessageInit) ps__hello__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__welcome__field_descriptors[6] =
+static const ProtobufCFieldDescriptor ps__welcome__field_descriptors[7] =
 {
   {
     "rank",
@@ -2348,9 +2348,22 @@ static const ProtobufCFieldDescriptor ps__welcome__field_descriptors[6] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "data_digest",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Welcome, data_digest),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__welcome__field_indices_by_name[] = {
   1,   /* field[1] = configuration */
+  6,   /* field[6] = data_digest */
   4,   /* field[4] = layout_digest */
   3,   /* field[3] = nonce */
   5,   /* field[5] = plan */
@@ -2360,7 +2373,7 @@ static const unsigned ps__welcome__field_indices_by_name[] = {
 static const ProtobufCIntRange ps__welcome__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor ps__welcome__descriptor =
 {
@@ -2370,7 +2383,7 @@ const ProtobufCMessageDescriptor ps__welcome__descriptor =
   "Ps__Welcome",
   "ps",
   sizeof(Ps__Welcome),
-  6,
+  7,
   ps__welcome__field_descriptors,
   ps__welcome__field_indices_by_name,
   1,  ps__welcome__number_ranges,
@@ -2722,7 +2735,7 @@ const ProtobufCMessageDescriptor ps__grant__descriptor =
   (ProtobufCMessageInit) ps__grant__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__contribution__field_descriptors[6] =
+static const ProtobufCFieldDescriptor ps__contribution__field_descriptors[9] =
 {
   {
     "ticket",
@@ -2796,19 +2809,58 @@ static const ProtobufCFieldDescriptor ps__contribution__field_descriptors[6] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "seconds",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Contribution, seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "data_seconds",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Contribution, data_seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "replaced",
+    9,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Ps__Contribution, n_replaced),
+    offsetof(Ps__Contribution, replaced),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__contribution__field_indices_by_name[] = {
   1,   /* field[1] = attempt */
   3,   /* field[3] = correct */
+  7,   /* field[7] = data_seconds */
   2,   /* field[2] = loss */
   5,   /* field[5] = norm */
+  8,   /* field[8] = replaced */
   4,   /* field[4] = samples */
+  6,   /* field[6] = seconds */
   0,   /* field[0] = ticket */
 };
 static const ProtobufCIntRange ps__contribution__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor ps__contribution__descriptor =
 {
@@ -2818,7 +2870,7 @@ const ProtobufCMessageDescriptor ps__contribution__descriptor =
   "Ps__Contribution",
   "ps",
   sizeof(Ps__Contribution),
-  6,
+  9,
   ps__contribution__field_descriptors,
   ps__contribution__field_indices_by_name,
   1,  ps__contribution__number_ranges,

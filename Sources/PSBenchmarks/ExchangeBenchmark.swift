@@ -3,6 +3,7 @@
 import Foundation
 import PSCheckpoint
 import PSConfiguration
+import PSDatasets
 import PSFiles
 import PSJob
 import PSModel
@@ -69,7 +70,7 @@ package struct ExchangeBenchmark: Encodable, Sendable {
         bytesPerRound = workers * MemoryLayout<Float>.stride * (layout.count + layout.weightCount)
         gigabytesPerSecond = Double(bytesPerRound) / roundSeconds / 1e9
 
-        let expected = ExchangeReference(job, layout: layout, images: try job.data.open(.train).count).weightsHash(
+        let expected = ExchangeReference(job, layout: layout, images: try Dataset.open(job.data.set, .train).count).weightsHash(
             steps: (job.train.steps ?? 1) - 1)
         let pulled = try FileManager.default.contentsOfDirectory(atPath: run.path)
             .filter { $0.hasPrefix("pulled-") }

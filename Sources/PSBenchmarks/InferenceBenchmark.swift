@@ -30,7 +30,7 @@ package struct InferenceBenchmark: Encodable {
         network.layout.eachSlice(of: network.layout.initialValues(seed: 1), network.load)
         let pixels = CounterRandom(seed: 1, name: "bench").stream(0)
         let images = (0..<batch * description.nodes[0].shape.elements).map { 2 * pixels.uniform(UInt64($0)) - 1 }
-        var logits = [Float](repeating: 0, count: batch * description.settings.classes)
+        var logits = [Float](repeating: 0, count: batch * description.classes)
         batchSeconds = (0...batches).map { _ in
             let start = ContinuousClock.now
             network.logits(images: images, count: batch, into: &logits)

@@ -41,7 +41,7 @@ final class LocalTrainer {
         let pixels = random.stream(0)
         images = (0..<imageElements).map { 2 * pixels.uniform(UInt64($0)) - 1 }
         let classes = random.stream(1)
-        labels = (0..<batch).map { Int32(classes.integer(UInt64($0), below: description.settings.classes)) }
+        labels = (0..<batch).map { Int32(classes.integer(UInt64($0), below: description.classes)) }
         self.threads = threads
         state = FlatState(SliceArithmetic(layout: layout, settings: optimizer, ticketsPerStep: 1), seed: 1)
     }

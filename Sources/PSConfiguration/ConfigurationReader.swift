@@ -1,7 +1,9 @@
 // From what a person wrote to a configuration: defaults, then the file, then the environment, then the flags.
 
 import Foundation
+import PSDatasets
 import PSOptimization
+import PSSamples
 import Yams
 
 extension JobConfiguration {
@@ -101,8 +103,8 @@ extension JobConfiguration {
                 throw .malformed(origin: origin, problem: "a setting's name must be a word, found \(keyNode.kindName)")
             }
             let key = prefix + keyScalar.string
-            if let setting = SettingsTable.byKey[key] {
-                guard seen.insert(key).inserted else { throw .givenTwice(key, origin: origin) }
+            if let setting = SettingsTable.setting(named: key) {
+                guard seen.insert(setting.key).inserted else { throw .givenTwice(key, origin: origin) }
                 guard case .scalar(let scalar) = value else {
                     throw .wrongKind(key, origin: origin, found: value.kindName, expected: setting.kind.expectation)
                 }
@@ -145,7 +147,7 @@ extension JobConfiguration {
                 throw .malformed(origin: .flag, problem: "expected KEY=VALUE, found '\(assignment)'")
             }
             let key = String(parts[0])
-            guard let setting = SettingsTable.byKey[key] else {
+            guard let setting = SettingsTable.setting(named: key) else {
                 throw .unknownSetting(key, origin: .flag, nearest: SettingsTable.nearest(to: key).key)
             }
             try assign(setting, WrittenScalar(text: String(parts[1])), origin: .flag)
@@ -163,14 +165,27 @@ extension JobConfiguration {
         }
         try check("optimizer", optimizer.validate)
         try check("learningRate", learningRate.validate)
-        if data.path.isEmpty { throw .unusable("data.path", problem: "is empty; it must name a directory") }
+        do throws(DatasetError) {
+            try data.set.validate()
+        } catch {
+            guard case .setting(let key, let problem) = error else { throw .unusable("data", problem: "\(error)") }
+            throw .unusable("data.\(key)", problem: problem)
+        }
+        do throws(AugmentationError) {
+            try data.augmentation.validate()
+        } catch {
+            guard case .setting(let key, let problem) = error else { throw .unusable("data", problem: "\(error)") }
+            throw .unusable("data.\(key)", problem: problem)
+        }
     }
 
     private mutating func assign(
         _ setting: Setting, _ scalar: WrittenScalar, origin: SettingOrigin
     ) throws(ConfigurationError) {
         do throws(SettingProblem) {
-            setting.write(&self, try setting.kind.parse(scalar))
+            let current = WrittenScalar(
+                text: SettingsTable.current(scalar.text, of: setting.key), isQuoted: scalar.isQuoted)
+            setting.write(&self, try setting.kind.parse(current))
         } catch {
             switch error {
             case .wrongKind:

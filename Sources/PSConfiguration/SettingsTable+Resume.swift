@@ -9,7 +9,8 @@ extension SettingsTable {
         "model.initialValues", "model.poolBorder", "model.batchNormScale", "model.unbiasedVariance",
         "optimizer.rule", "optimizer.clipScope", "optimizer.reduction",
         "train.ticketsPerStep", "train.batch",
-        "data.kind", "data.fit", "data.flip", "data.cropPadding",
+        "data.validationShare", "data.augment", "data.evaluate", "data.autoAugment", "data.randomErasing", "data.mixup",
+        "data.cutmix", "data.flip", "data.cropPadding", "data.decode", "data.exifOrientation", "data.background",
     ]
 
     /// Settings that have no effect on a run that has begun: its plan stays whatever they say.

@@ -1,10 +1,11 @@
 // All settings. Reading YAML, `--set`, the environment, `--print-config`, the lists people read and the error messages
 // follow from this one table.
 
-import PSData
+import PSDatasets
 import PSModel
 import PSOptimization
 import PSPlanning
+import PSSamples
 
 package enum SettingsTable {
     /// All settings, in the order in which they are listed and written; settings of one section are neighbours.
@@ -28,7 +29,8 @@ package enum SettingsTable {
     private static let model: [Setting] = [
         .text("model.name", \.model.name, .identifier, "the network"),
         .number("model.width", \.model.width, 0.01...16, "multiplies the channels of every convolution (at least 16)"),
-        .integer("model.classes", \.model.classes, 2...1_000_000, "classes told apart"),
+        .optionalInteger(
+            "model.classes", \.model.classes, 2...1_000_000, "classes told apart; null: as many as the data set has"),
         Setting(
             "model.stem", \.model.stem, .integerChoice([299, 151, 79]),
             "the first layers, by the input size they are made for",
@@ -76,17 +78,9 @@ package enum SettingsTable {
     ]
 
     private static let train: [Setting] = [
-        Setting(
-            "train.steps", \.train.steps, .optionalInteger(1...mostSteps),
-            "steps of the whole job; wins over epochs; a resumed job with more goes on",
-            wrap: { $0.map { .integer($0) } ?? .none },
-            unwrap: {
-                switch $0 {
-                case .integer(let value): .some(value)
-                case .none: .some(nil)
-                default: nil
-                }
-            }),
+        .optionalInteger(
+            "train.steps", \.train.steps, 1...mostSteps,
+            "steps of the whole job; wins over epochs; a resumed job with more goes on"),
         .number("train.epochs", \.train.epochs, aboveZero...1e9, "passes over the training images"),
         .integer("train.ticketsPerStep", \.train.ticketsPerStep, 1...100_000, "tickets of one step"),
         .integer("train.batch", \.train.batch, 1...65_536, "images of one ticket"),
@@ -98,11 +92,35 @@ package enum SettingsTable {
     ]
 
     private static let data: [Setting] = [
-        .choice("data.kind", \.data.kind, "the data set's form"),
-        .text("data.path", \.data.path, .text, "the data set's directory"),
-        .choice("data.fit", \.data.fit, "how an image reaches the model's size: stretched, or framed in black"),
-        .boolean("data.flip", \.data.flip, "mirror half of the training images"),
-        .integer("data.cropPadding", \.data.cropPadding, 0...1024, "pixels by which training images are moved about"),
+        .text("data.path", \.data.set.path, .text, "the data set's directory"),
+        .choice("data.kind", \.data.set.kind, "the data set's form; auto: found from its files"),
+        .number(
+            "data.validationShare", \.data.set.validationShare, 0.001...0.999,
+            "share of the pictures kept for evaluation, where the folder has no split of its own"),
+        .integer("data.firstLabel", \.data.set.firstLabel, 0...1, "the number TFRecord files give the first class"),
+        .choice("data.augment", \.data.augmentation.augment, "how training images are cut, resampled and coloured"),
+        .choice("data.evaluate", \.data.augmentation.evaluate, "how an image reaches the model's size in evaluation"),
+        .choice("data.autoAugment", \.data.augmentation.autoAugment, "torchvision's policy of random operations"),
+        .number(
+            "data.randomErasing", \.data.augmentation.randomErasing, 0...1,
+            "share of training images with a part erased"),
+        .number("data.mixup", \.data.augmentation.mixup, 0...100, "mixup's alpha; 0: none"),
+        .number("data.cutmix", \.data.augmentation.cutmix, 0...100, "cutmix's alpha; 0: none"),
+        .boolean("data.flip", \.data.augmentation.flip, "augment none: mirror half of the training images"),
+        .integer(
+            "data.cropPadding", \.data.augmentation.cropPadding, 0...1024,
+            "augment none: pixels by which training images are moved about"),
+        .choice("data.decode", \.data.decoding.scale, "every pixel of a JPEG, or as few as are needed"),
+        .boolean(
+            "data.exifOrientation", \.data.decoding.exifOrientation, "turn images upright as their EXIF block says"),
+        .choice("data.background", \.data.decoding.background, "what a transparent pixel is seen over"),
+        .integer(
+            "data.maxPixels", \.data.decoding.maxPixels, 1...1 << 30, "images with more pixels count as unreadable"),
+        .choice(
+            "data.onBadImage", \.data.onBadImage,
+            "an image that cannot be read ends the job, or another takes its place"),
+        .integer(
+            "data.threads", \.data.threads, 0...1024, "threads of a worker that read and decode; 0: as many as compute"),
     ]
 
     private static let engine: [Setting] = [
@@ -146,7 +164,16 @@ package enum SettingsTable {
         .integer("eval.batch", \.eval.batch, 1...65_536, "test images computed at once"),
     ]
 
-    static let byKey = Dictionary(uniqueKeysWithValues: all.map { ($0.key, $0) })
+    private static let byKey = Dictionary(uniqueKeysWithValues: all.map { ($0.key, $0) })
+
+    /// Names and values that earlier releases wrote into runs.
+    private static let formerKeys = ["data.fit": "data.evaluate"]
+    private static let formerValues = ["data.kind": ["fashion-mnist": "idx"]]
+
+    static func setting(named key: String) -> Setting? { byKey[formerKeys[key] ?? key] }
+
+    /// A value as this release calls it.
+    static func current(_ text: String, of key: String) -> String { formerValues[key]?[text] ?? text }
 
     /// The sections: the parts of the keys before their dot.
     static let sections = Set(all.compactMap { $0.key.split(separator: ".").dropLast().first.map(String.init) })
@@ -196,6 +223,21 @@ extension Setting {
             key, place, .integer(range), documentation,
             wrap: { .integer(Int(clamping: $0)) },
             unwrap: { if case .integer(let value) = $0 { Value(exactly: value) } else { nil } })
+    }
+
+    fileprivate static func optionalInteger(
+        _ key: String, _ place: Place<Int?>, _ range: ClosedRange<Int>, _ documentation: String
+    ) -> Setting {
+        Setting(
+            key, place, .optionalInteger(range), documentation,
+            wrap: { $0.map { .integer($0) } ?? .none },
+            unwrap: {
+                switch $0 {
+                case .integer(let value): .some(value)
+                case .none: .some(nil)
+                default: nil
+                }
+            })
     }
 
     fileprivate static func number(

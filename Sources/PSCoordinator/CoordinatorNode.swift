@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import PSCheckpoint
 import PSConfiguration
+import PSDatasets
 import PSFiles
 import PSMessages
 import PSNode
@@ -19,8 +20,11 @@ package final class CoordinatorNode {
     private let logger: Logger
     private var complaints: Complaints
     private let options: CoordinatorOptions
+    private let configuration: JobConfiguration
     private let layout: ParameterLayout
     private let plan: PlanFile
+    private let data: Dataset
+    private let metrics: Metrics
     private let lock: RunLock
     private let context = TransportContext()
     private let link: Link
@@ -37,20 +41,23 @@ package final class CoordinatorNode {
         complaints = Complaints(logger)
         self.options = options
         let run = options.runDirectory
-        let configuration = options.configuration
         input = NodeInput(lifeline: options.lifeline)
 
         // Until the start is known to be possible nothing of a run that is there changes.
+        var early: JobOpening?
         if try !run.hasJob() {
-            _ = try JobOpening(
-                configuration: configuration, run: run, resume: options.resume, mustExist: options.isRestart)
+            early = try JobOpening(
+                configuration: options.configuration, run: run, resume: options.resume, mustExist: options.isRestart)
             try run.create()
         }
         lock = try RunLock(run)
         let opening = try JobOpening(
-            configuration: configuration, run: run, resume: options.resume, mustExist: options.isRestart)
+            configuration: options.configuration, run: run, resume: options.resume, mustExist: options.isRestart,
+            data: early?.data)
+        configuration = opening.configuration
         layout = opening.description.layout
         plan = opening.plan
+        data = opening.data
         link = Link(try Socket(.router, context: context, largestMessage: 8 << 20))
         endpoint = try CoordinatorNode.bind(link.socket, options.bind, former: opening.replay.endpoint)
 
@@ -58,6 +65,7 @@ package final class CoordinatorNode {
         try run.create()
         if let remark = opening.planRemark { logger.warning("\(remark)") }
         // Before the journal has a job: one without a plan would be taken for a job older than plans.
+        if opening.isNewData { try opening.writeData(to: run) }
         if opening.isNewPlan { try run.replace(run.plan, with: Array(plan.text.utf8)) }
         // And before a wish is in the journal: a start that fails here has changed no history.
         try run.replace(run.configuration, with: Array(configuration.resolvedYAML().utf8))
@@ -68,7 +76,7 @@ package final class CoordinatorNode {
         }
         let replay = try opening.start.begin(
             journal, run: run, job: UInt64.random(in: 1...UInt64.max), endpoint: endpoint)
-        let metrics = Metrics(run)
+        metrics = Metrics(run)
         if let error = metrics.unread {
             logger.warning("the metrics begin anew, those before are kept aside: \(error)")
         }
@@ -111,7 +119,7 @@ package final class CoordinatorNode {
     private static func settings(
         _ options: CoordinatorOptions, _ opening: JobOpening, nonce: String
     ) -> CoordinatorSettings {
-        let configuration = options.configuration
+        let configuration = opening.configuration
         let layout = opening.description.layout
         let train = configuration.train
         let (stepsPerEpoch, steps) = (opening.stepsPerEpoch, opening.stepCount)
@@ -135,6 +143,7 @@ package final class CoordinatorNode {
             checkpointEverySeconds: Int(configuration.checkpoint.everySeconds.rounded(.up)),
             checkpointsKept: configuration.checkpoint.keep,
             nonFiniteLimit: train.nonFiniteLimit, rule: rule)
+        settings.dataDigest = opening.start.dataDigest
         settings.timing = options.timing
         return settings
     }
@@ -221,7 +230,6 @@ package final class CoordinatorNode {
     }
 
     private func writeSummary(_ status: ExitStatus) throws(StorageError) {
-        let configuration = options.configuration
         let run = options.runDirectory
         let state = performer.state
         let perStep = UInt64(configuration.train.imagesPerStep)
@@ -251,6 +259,10 @@ package final class CoordinatorNode {
                 uniqueKeysWithValues: state.ticketsByRank.map { ("\($0.key)", $0.value) }),
             plan: plan.summary, exitCode: status.code,
             checkpoint: checkpoint.map { run.directory(of: $0) })
+        let unreadable = metrics.replacedSamples.filter { $0 < data.count }.map { Int($0) }
+        if !unreadable.isEmpty {
+            summary.unreadableSamples = unreadable.map { (try? data.name(of: $0)) ?? "sample \($0)" }
+        }
         if state.lastCommit == nil, let former = try? RunSummary.read(from: run) { summary.takeWork(of: former) }
         try summary.write(to: run)
     }

@@ -4,7 +4,7 @@
 import Glibc
 import PSCheckpoint
 import PSConfiguration
-import PSData
+import PSDatasets
 import PSFiles
 import PSMessages
 import PSModel
@@ -14,14 +14,18 @@ import PSProtocol
 import PSRun
 
 package struct JobOpening: Sendable {
+    /// The job's, with what follows from the data set filled in.
+    package let configuration: JobConfiguration
     package let description: ModelDescription
+    /// The training samples.
+    package let data: Dataset
+    /// Whether the list of them is yet to be written.
+    package let isNewData: Bool
     package let plan: PlanFile
     /// Whether `plan.json` is yet to be written.
     package let isNewPlan: Bool
     /// What a person should know of how it was chosen; nil as a rule.
     package let planRemark: String?
-    /// Images of the training set.
-    package let imageCount: Int
     package let stepsPerEpoch: Double
     /// Of the whole job, whatever it was begun from.
     package let stepCount: Int
@@ -31,19 +35,23 @@ package struct JobOpening: Sendable {
     /// What the journal says so far.
     package let replay: Replay
 
+    /// - Parameter opened: the data set, where it was opened a moment ago.
     /// - Throws: what stands against the start, with a message for a person.
     package init(
-        configuration: JobConfiguration, run: RunDirectory, resume: CoordinatorOptions.Resume?, mustExist: Bool = false
+        configuration: JobConfiguration, run: RunDirectory, resume: CoordinatorOptions.Resume?, mustExist: Bool = false,
+        data opened: Dataset? = nil
     ) throws {
         let hasJob = try run.hasJob()
         if !hasJob, mustExist || resume == .last {
             throw StorageError.mismatch(
                 path: run.path, problems: ["holds no job to go on with; was the run moved or removed?"])
         }
+        data = try opened ?? Dataset.open(configuration.data.set, .train)
+        let configuration = try configuration.with(classesOf: data)
+        self.configuration = configuration
         description = try ModelDescription(configuration.model)
-        imageCount = try configuration.data.open(.train).count
         let train = configuration.train
-        stepsPerEpoch = Double(imageCount) / Double(train.imagesPerStep)
+        stepsPerEpoch = Double(data.count) / Double(train.imagesPerStep)
         stepCount = train.steps ?? Int((train.epochs * stepsPerEpoch).rounded(.up))
         let replay = try hasJob ? Journal.read(run) : Replay()
         self.replay = replay
@@ -63,10 +71,12 @@ package struct JobOpening: Sendable {
             case .checkpoint(let path):
                 .from(try JobOpening.base(path, configuration, description.layout, run, replay))
             }
+        try JobOpening.check(data, replay, run)
+        isNewData = replay.dataDigest == nil || !run.files.exists(run.samples)
         // The recipe before the plan: of two reasons it is the one to act on.
         try RunStart(
             seed: configuration.seed, layoutDigest: description.layout.digest, recipe: configuration.recipe,
-            planIdentity: 0, wish: wish
+            planIdentity: 0, dataDigest: data.digest, wish: wish
         ).check(replay, run: run)
         let begun =
             switch wish {
@@ -80,7 +90,25 @@ package struct JobOpening: Sendable {
         planRemark = choice.remark
         start = RunStart(
             seed: configuration.seed, layoutDigest: description.layout.digest, recipe: configuration.recipe,
-            planIdentity: plan.identity, wish: wish)
+            planIdentity: plan.identity, dataDigest: data.digest, wish: wish)
+    }
+
+    /// Writes the list of samples and the names of classes.
+    func writeData(to run: RunDirectory) throws {
+        try SampleList.write(data.index, to: run.samples)
+        try run.replace(run.classes, with: Array((data.classNames.joined(separator: "\n") + "\n").utf8))
+    }
+
+    /// Throws unless the training samples are those that the run began with.
+    private static func check(_ data: Dataset, _ replay: Replay, _ run: RunDirectory) throws {
+        guard let digest = replay.dataDigest, digest != data.digest else { return }
+        let difference = try? SampleList.firstDifference(between: data.index, and: SampleList.open(run.samples))
+        throw StorageError.mismatch(
+            path: run.path,
+            problems: [
+                "was begun with other training samples: \(difference.map { "\($0)" } ?? "its list of them is gone")",
+                "they give its tickets their meaning: put them back, or start another run",
+            ])
     }
 
     /// The reference to a checkpoint that a person names, once it is known to be whole and of this recipe.

@@ -3,6 +3,7 @@
 import PSCheckpoint
 import PSConfiguration
 import PSData
+import PSDatasets
 import PSFiles
 import PSModel
 import PSParameters
@@ -36,7 +37,11 @@ package struct Evaluation: Encodable, Sendable {
     /// Commits before the checkpoint.
     package let step: Int
     package let weights: WeightChoice
+    /// Those that could be read.
     package let images: Int
+    /// Images that could not be read and do not count (data.onBadImage=skip), and the names of the first of them.
+    package let unreadableCount: Int
+    package let unreadable: [String]
     /// Shares of all images whose label had the largest logit, one of the five largest.
     package let top1: Double
     package let top5: Double
@@ -53,42 +58,54 @@ package struct Evaluation: Encodable, Sendable {
     ) throws {
         let description = try ModelDescription(configuration.model)
         try checkpoint.check(layout: description.layout)
-        let source = try configuration.data.open(.test)
-        guard source.classNames.count <= configuration.model.classes else {
-            throw EvaluationError.tooFewClasses(model: configuration.model.classes, data: source.classNames.count)
+        let source = try Dataset.open(configuration.data.set, .test)
+        guard source.classNames.count <= description.classes else {
+            throw EvaluationError.tooFewClasses(model: description.classes, data: source.classNames.count)
         }
         let batch = min(configuration.eval.batch, source.count)
-        let maker = BatchMaker(
-            source: source, imageSize: configuration.model.imageSize, settings: configuration.data,
-            seed: configuration.seed, batch: batch)
+        let loader = BatchLoader(
+            BatchMaker(
+                source: source, settings: configuration.data, imageSize: configuration.model.imageSize,
+                seed: configuration.seed, batch: batch), capacity: batch, threads: threads)
+        defer { loader.close() }
         let predictor = try Predictor(
             description: description, values: checkpoint.values(weights.storedValue, layout: description.layout),
             batch: batch, threads: threads, planning: configuration.engine.planning)
 
         let start = ContinuousClock.now
-        var tally = Tally(classes: configuration.model.classes)
-        var images = [Float](repeating: 0, count: batch * maker.imageElements)
-        var labels = [Int32](repeating: 0, count: batch)
+        var tally = Tally(classes: description.classes)
+        var unreadable: [Int] = []
+        func range(from first: Int) -> Range<Int> { first..<min(first + batch, source.count) }
         for first in stride(from: 0, to: source.count, by: batch) {
-            let samples = first..<min(first + batch, source.count)
-            try maker.fill(samples: samples, images: &images, labels: &labels)
-            let logits = predictor.logits(images: images, count: samples.count)
-            for index in samples.indices {
-                let row = index - first
+            let samples = range(from: first)
+            let images = try loader.take(.evaluation(samples))
+            let next = range(from: samples.upperBound)
+            if !next.isEmpty { loader.prepare(.evaluation(next)) }
+            let logits = predictor.logits(images: images.images, count: samples.count)
+            for (row, label) in images.labels.enumerated() where label >= 0 {
                 tally.add(
-                    label: Int(labels[row]), logits: logits[row * predictor.classes..<(row + 1) * predictor.classes])
+                    label: Int(label), logits: logits[row * predictor.classes..<(row + 1) * predictor.classes])
             }
+            unreadable += images.replaced
+            loader.giveBack(images)
             progress(samples.upperBound, source.count)
+        }
+        guard unreadable.count < source.count else {
+            throw EvaluationError.nothingReadable(path: configuration.data.set.path)
         }
 
         step = checkpoint.manifest.step
         self.weights = weights
-        self.images = source.count
+        images = source.count - unreadable.count
+        self.unreadable = try unreadable.prefix(Evaluation.mostNames).map { try source.name(of: $0) }
+        unreadableCount = unreadable.count
         top1 = tally.share(withRankBelow: 1)
         top5 = tally.share(withRankBelow: 5)
         worstClasses = tally.worst(names: source.classNames, count: 5)
         seconds = (ContinuousClock.now - start).inSeconds
     }
+
+    private static let mostNames = 20
 
     /// The lines for people.
     package var text: String {
@@ -99,6 +116,10 @@ package struct Evaluation: Encodable, Sendable {
             worst classes:
             \(Report.table(rows))
             """
+            + (unreadableCount == 0
+                ? ""
+                : "\(Report.count(unreadableCount, "test image")) could not be read and did not count: "
+                    + unreadable.joined(separator: ", ") + (unreadableCount > unreadable.count ? ", ...\n" : "\n"))
     }
 }
 

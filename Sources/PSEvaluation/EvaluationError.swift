@@ -4,12 +4,16 @@ package enum EvaluationError: Error, Sendable, Hashable, CustomStringConvertible
     /// A file of images and labels that is not what it should be.
     case unusableBatch(path: String, problem: String)
     case tooFewClasses(model: Int, data: Int)
+    /// No test image could be read.
+    case nothingReadable(path: String)
 
     package var description: String {
         switch self {
         case .unusableBatch(let path, let problem): "\(path): \(problem)"
         case .tooFewClasses(let model, let data):
             "model.classes is \(model), but the data set has \(data) classes; set model.classes to \(data) or more"
+        case .nothingReadable(let path):
+            "\(path): none of its test images can be read; psctl data inspect says why"
         }
     }
 }

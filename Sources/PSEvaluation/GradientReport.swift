@@ -19,7 +19,7 @@ package struct GradientReport: Sendable {
 
     /// - Parameter path: where the batch came from, for messages.
     package init(model: ModelWithWeights, batch: ImageBatch, path: String, threads: Int) throws {
-        classes = model.description.settings.classes
+        classes = model.description.classes
         layout = model.description.layout
         let labels = try batch.checkedLabels(classes: classes, path: path)
         let network = try TrainingNetwork(

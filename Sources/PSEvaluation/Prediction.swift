@@ -24,7 +24,7 @@ package struct Predictor {
         network.layout.eachSlice(of: values, network.load)
     }
 
-    package var classes: Int { network.description.settings.classes }
+    package var classes: Int { network.description.classes }
 
     /// - Parameter images: NHWC, at least `count` images; what follows them, as in the buffer of a last batch that is
     ///   not full, is not looked at.
@@ -32,13 +32,17 @@ package struct Predictor {
     package func logits(images: [Float], count: Int) -> [Float] {
         let imageElements = network.description.nodes[0].shape.elements
         precondition(images.count >= count * imageElements, "\(count) images do not fit in \(images.count) values")
+        return images.withUnsafeBufferPointer { logits(images: $0.baseAddress!, count: count) }
+    }
+
+    /// The same from memory that holds at least `count` images.
+    package func logits(images: UnsafePointer<Float>, count: Int) -> [Float] {
+        let imageElements = network.description.nodes[0].shape.elements
         return [Float](unsafeUninitializedCapacity: count * classes) { output, initialized in
-            images.withUnsafeBufferPointer { images in
-                for first in stride(from: 0, to: count, by: network.batch) {
-                    network.logits(
-                        images: images.baseAddress! + first * imageElements, count: min(network.batch, count - first),
-                        into: output.baseAddress! + first * classes)
-                }
+            for first in stride(from: 0, to: count, by: network.batch) {
+                network.logits(
+                    images: images + first * imageElements, count: min(network.batch, count - first),
+                    into: output.baseAddress! + first * classes)
             }
             initialized = count * classes
         }

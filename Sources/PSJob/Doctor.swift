@@ -2,7 +2,7 @@
 
 import Foundation
 import PSConfiguration
-import PSData
+import PSDatasets
 import PSModel
 import PSNetwork
 import PSPlanning
@@ -42,13 +42,20 @@ package struct Doctor: Encodable {
 
     /// Examines this machine for the job of `configuration`, run directories made under `directory`.
     package init(configuration: JobConfiguration, directory: String) {
+        let data = DatasetSplit.allCases.map { Doctor.data(configuration, $0) }
+        // What the model needs can only be said with a number of classes.
+        var configuration = configuration
+        if configuration.model.classes == nil {
+            let training = try? Dataset.open(configuration.data.set, .train)
+            configuration.model.classes = training?.classNames.count ?? ModelSettings().classes
+        }
         var findings = Machine.libraries.map { Finding.ok("library \($0.name)", $0.version) }
         findings.append(.ok("BLAS core", Machine.blasCore))
         findings.append(Doctor.processors(configuration))
         findings.append(Doctor.ports())
         findings.append(Doctor.memory(configuration))
         findings.append(Doctor.disk(configuration, directory))
-        findings.append(contentsOf: DataSplit.allCases.map { Doctor.data(configuration, $0) })
+        findings.append(contentsOf: data)
         self.findings = findings
         healthy = findings.allSatisfy { $0.state != .failed }
     }
@@ -145,18 +152,20 @@ package struct Doctor: Encodable {
             "disk", found, advice: "free some space, lower checkpoint.keep, or use --run-dir on another disk")
     }
 
-    private static func data(_ configuration: JobConfiguration, _ split: DataSplit) -> Finding {
+    private static func data(_ configuration: JobConfiguration, _ split: DatasetSplit) -> Finding {
         let check = "\(split.rawValue) images"
         do {
-            let source = try configuration.data.open(split)
+            let source = try Dataset.open(configuration.data.set, split)
             let found =
                 "\(Report.grouped(source.count)) of \(source.classNames.count) classes in "
-                + configuration.data.path
-            if source.classNames.count <= configuration.model.classes { return .ok(check, found) }
+                + configuration.data.set.path
+            guard let classes = configuration.model.classes, source.classNames.count > classes else {
+                return .ok(check, found)
+            }
             return .failed(
-                check, "\(found), but model.classes is \(configuration.model.classes)",
-                advice: "set model.classes to \(source.classNames.count)")
-        } catch DataError.missing(let path, let advice) {
+                check, "\(found), but model.classes is \(classes)",
+                advice: "set model.classes to \(source.classNames.count), or leave it out")
+        } catch DatasetError.missing(let path, let advice) {
             return .failed(check, "\(path) is missing", advice: advice)
         } catch {
             return .failed(check, "\(error)", advice: "repair the file, or set data.path to where a whole data set is")

@@ -28,7 +28,6 @@ package struct TrainJob {
         configuration: JobConfiguration, runDirectory: String?, resume: CoordinatorOptions.Resume?, programs: String,
         progress: Progress
     ) throws {
-        self.configuration = configuration
         self.programs = programs
         self.progress = progress
         try LocalLimits.check(configuration)
@@ -52,10 +51,8 @@ package struct TrainJob {
             let end = "step \(opening.stepCount) (train.steps, train.epochs)"
             progress.say("the run has reached \(end) already: raise it to train on")
         }
-        let classes = try configuration.data.open(.train).classNames.count
-        guard classes <= configuration.model.classes else {
-            throw EvaluationError.tooFewClasses(model: configuration.model.classes, data: classes)
-        }
+        for remark in opening.data.remarks { progress.say(remark) }
+        self.configuration = opening.configuration
         // What no worker could compute.
         _ = try TrainingNetwork.arenaByteCount(
             description: opening.description, batch: configuration.train.batch, threads: configuration.cluster.threads,
@@ -123,11 +120,16 @@ extension RunSummary {
         lines.append(
             "\(end): \(Report.count(Int(clamping: steps), "step")), \(Report.count(Int(clamping: samples), "image")); "
                 + (imagesPerSecond > 0
-                    ? "this start took \(Progress.duration(seconds)) (\(Report.decimal(imagesPerSecond, places: 1)) images/s)"
-                    : "this start computed none")
+                    ? "the last start took \(Progress.duration(seconds)) (\(Report.decimal(imagesPerSecond, places: 1)) images/s)"
+                    : "no start computed any")
                 + (finalLoss.map { ", loss \(Report.decimal($0, places: 3))" } ?? ""))
         if let eval {
             lines.append("test accuracy: top-1 \(Report.percent(eval.top1)), top-5 \(Report.percent(eval.top5))")
+        }
+        if let unreadable = unreadableSamples, let first = unreadable.first {
+            lines.append(
+                "\(Report.count(unreadable.count, "training image")) could not be read and others took their place: "
+                    + (unreadable.count == 1 ? first : "\(first) and more, see unreadable_samples in summary.json"))
         }
         lines.append(checkpoint.map { "checkpoint: \($0)" } ?? "stopped before the first checkpoint")
         return lines.joined(separator: "\n") + "\n"

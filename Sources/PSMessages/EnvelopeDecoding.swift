@@ -100,7 +100,8 @@ extension Message {
             self = .welcome(
                 Welcome(
                     rank: Int(m.rank), configuration: text(m.configuration), runDirectory: text(m.run_directory),
-                    nonce: text(m.nonce), layoutDigest: m.layout_digest, plan: text(m.plan)))
+                    nonce: text(m.nonce), layoutDigest: m.layout_digest, plan: text(m.plan),
+                    dataDigest: text(m.data_digest)))
         case PS__ENVELOPE__BODY_REFUSAL:
             let m = try member(e.refusal)
             self = .refusal(Refusal(Refusal.Reason(rawValue: m.reason.rawValue) ?? .unknown, text(m.text)))
@@ -126,11 +127,13 @@ extension Message {
             self = .grant(Attempt(ticket: Ticket(m.ticket), number: m.attempt), version: Version(m.version))
         case PS__ENVELOPE__BODY_CONTRIBUTION:
             let m = try member(e.contribution)
-            self = .contribution(
-                Contribution(
-                    attempt: Attempt(ticket: Ticket(m.ticket), number: m.attempt), loss: m.loss,
-                    correct: Int(m.correct),
-                    samples: Int(m.samples), norm: m.norm))
+            var contribution = Contribution(
+                attempt: Attempt(ticket: Ticket(m.ticket), number: m.attempt), loss: m.loss, correct: Int(m.correct),
+                samples: Int(m.samples), norm: m.norm)
+            contribution.seconds = m.seconds
+            contribution.dataSeconds = m.data_seconds
+            if m.n_replaced > 0 { contribution.replaced = list(m.replaced, m.n_replaced) }
+            self = .contribution(contribution)
         case PS__ENVELOPE__BODY_COUNTED:
             let m = try member(e.counted)
             self = .counted(Attempt(ticket: Ticket(m.ticket), number: m.attempt))

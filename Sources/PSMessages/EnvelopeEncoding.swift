@@ -110,6 +110,7 @@ extension Message {
             m.pointee.nonce = arena.string(welcome.nonce)
             m.pointee.layout_digest = welcome.layoutDigest
             m.pointee.plan = arena.string(welcome.plan)
+            m.pointee.data_digest = arena.string(welcome.dataDigest)
             e.pointee.welcome = m
         case .refusal(let refusal):
             e.pointee.body_case = PS__ENVELOPE__BODY_REFUSAL
@@ -156,6 +157,9 @@ extension Message {
             m.pointee.correct = UInt32(contribution.correct)
             m.pointee.samples = UInt32(contribution.samples)
             m.pointee.norm = contribution.norm
+            m.pointee.seconds = contribution.seconds
+            m.pointee.data_seconds = contribution.dataSeconds
+            (m.pointee.n_replaced, m.pointee.replaced) = arena.array(contribution.replaced ?? [])
             e.pointee.contribution = m
         case .counted(let attempt):
             e.pointee.body_case = PS__ENVELOPE__BODY_COUNTED

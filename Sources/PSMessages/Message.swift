@@ -3,7 +3,7 @@
 import PSParameters
 
 /// The version of the messages' meaning; processes of different versions refuse one another.
-package let protocolVersion: UInt32 = 3
+package let protocolVersion: UInt32 = 4
 
 /// A random name of one start of one process; 0 means "not known yet".
 package typealias Incarnation = UInt64
@@ -58,8 +58,10 @@ package struct Welcome: Sendable, Hashable {
     package var nonce: String
     package var layoutDigest: UInt64
     package var plan: String
+    package var dataDigest: String
     package init(
-        rank: Int, configuration: String, runDirectory: String, nonce: String, layoutDigest: UInt64, plan: String
+        rank: Int, configuration: String, runDirectory: String, nonce: String, layoutDigest: UInt64, plan: String,
+        dataDigest: String = ""
     ) {
         self.rank = rank
         self.configuration = configuration
@@ -67,6 +69,7 @@ package struct Welcome: Sendable, Hashable {
         self.nonce = nonce
         self.layoutDigest = layoutDigest
         self.plan = plan
+        self.dataDigest = dataDigest
     }
 }
 
@@ -116,6 +119,16 @@ package struct Contribution: Sendable, Hashable, Codable {
     package var correct: Int
     package var samples: Int
     package var norm: Double
+    /// The time that computing took, and the part of it that the images were waited for. Not journaled.
+    package var seconds = 0.0
+    package var dataSeconds = 0.0
+    /// Samples that could not be read, in whose place others were taken; nil: none.
+    package var replaced: [UInt64]?
+
+    enum CodingKeys: String, CodingKey {
+        case attempt, loss, correct, samples, norm, replaced
+    }
+
     package init(attempt: Attempt, loss: Double, correct: Int, samples: Int, norm: Double) {
         self.attempt = attempt
         self.loss = loss

@@ -10,10 +10,14 @@ struct EmptyMap: Error {
 /// Collects nodes and tensors; `x` below is always a node index.
 struct GraphBuilder {
     let settings: ModelSettings
+    let classes: Int
     private(set) var nodes: [Node] = []
     private(set) var tensors: [TensorSpecification] = []
 
-    init(settings: ModelSettings) { self.settings = settings }
+    init(settings: ModelSettings, classes: Int) {
+        self.settings = settings
+        self.classes = classes
+    }
 
     func shape(_ x: Int) -> MapShape { nodes[x].shape }
 

@@ -29,7 +29,7 @@ extension GraphBuilder {
         x = try figure7("Mixed_7c", x)  //                                                          8 x 8 x 2048
         x = globalAveragePool("avgpool", x)  //                                                     1 x 1 x 2048
         x = dropout("dropout", x)
-        return (dense("fc", x, settings.classes), auxiliary)
+        return (dense("fc", x, classes), auxiliary)
     }
 
     /// Figure 5: the 35 x 35 block; the 5x5 branch stays a 5x5, the other is two 3x3.
@@ -85,7 +85,7 @@ extension GraphBuilder {
         // slim's deviation, and the one torchvision names, though its loop over modules misses it and starts with 0.1.
         head = try convolution("\(name).conv1", head, 768, kernel, deviation: 0.01)  //              1 x 1 x 768
         head = globalAveragePool("\(name).avgpool", head)
-        return dense("\(name).fc", head, settings.classes, deviation: 0.001)
+        return dense("\(name).fc", head, classes, deviation: 0.001)
     }
 
     /// 17 x 17 to 8 x 8.

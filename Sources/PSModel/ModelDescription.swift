@@ -21,6 +21,8 @@ package struct ModelDescription: Sendable {
     package static let knownStems = [299, 151, 79]
 
     package let settings: ModelSettings
+    /// Length of a head's output.
+    package let classes: Int
     /// In an order in which every input comes before its user.
     package let nodes: [Node]
     /// The node whose output is the main head's logits.
@@ -35,11 +37,11 @@ package struct ModelDescription: Sendable {
     ///   `settings.imageSize`.
     /// - Throws: `ModelError` naming the setting that cannot be used.
     package init(_ settings: ModelSettings, image: Extent? = nil) throws(ModelError) {
-        try ModelDescription.check(settings)
+        classes = try ModelDescription.check(settings)
         let image = image ?? Extent(settings.imageSize, settings.imageSize)
-        let minimum = ModelDescription.minimumImageSize(settings)
+        let minimum = ModelDescription.minimumImageSize(settings, classes: classes)
         guard min(image.height, image.width) >= minimum,
-            let (graph, heads) = ModelDescription.build(settings, image: image)
+            let (graph, heads) = ModelDescription.build(settings, classes: classes, image: image)
         else {
             throw .imageTooSmall(size: min(image.height, image.width), stem: settings.stem, minimum: minimum)
         }
@@ -67,7 +69,8 @@ package struct ModelDescription: Sendable {
 
     private var mainNodes: some Sequence<Node> { nodes.lazy.filter { !$0.name.hasPrefix("AuxLogits.") } }
 
-    private static func check(_ settings: ModelSettings) throws(ModelError) {
+    /// - Returns: the number of classes.
+    private static func check(_ settings: ModelSettings) throws(ModelError) -> Int {
         guard knownModels.contains(settings.name) else {
             throw .unknownModel(name: settings.name, known: knownModels)
         }
@@ -77,8 +80,9 @@ package struct ModelDescription: Sendable {
         guard settings.width > 0 && settings.width <= 16 else {
             throw .invalidSetting(name: "model.width", found: "\(settings.width)", allowed: "more than 0, at most 16")
         }
-        guard (1...1_000_000).contains(settings.classes) else {
-            throw .invalidSetting(name: "model.classes", found: "\(settings.classes)", allowed: "1 to 1000000")
+        guard let classes = settings.classes, (1...1_000_000).contains(classes) else {
+            let found = settings.classes.map { "\($0)" } ?? "none, and no data set that has some"
+            throw .invalidSetting(name: "model.classes", found: found, allowed: "1 to 1000000")
         }
         guard (1...8192).contains(settings.imageSize) else {
             throw .invalidSetting(name: "model.imageSize", found: "\(settings.imageSize)", allowed: "1 to 8192")
@@ -86,12 +90,13 @@ package struct ModelDescription: Sendable {
         guard settings.dropout >= 0 && settings.dropout < 1 else {
             throw .invalidSetting(name: "model.dropout", found: "\(settings.dropout)", allowed: "0 or more, below 1")
         }
+        return classes
     }
 
     private static func build(
-        _ settings: ModelSettings, image: Extent
+        _ settings: ModelSettings, classes: Int, image: Extent
     ) -> (GraphBuilder, (logits: Int, auxiliary: Int?))? {
-        var graph = GraphBuilder(settings: settings)
+        var graph = GraphBuilder(settings: settings, classes: classes)
         do throws(EmptyMap) {
             let heads = try graph.inceptionV3(image: image)
             return (graph, heads)
@@ -100,9 +105,9 @@ package struct ModelDescription: Sendable {
         }
     }
 
-    private static func minimumImageSize(_ settings: ModelSettings) -> Int {
+    private static func minimumImageSize(_ settings: ModelSettings, classes: Int) -> Int {
         var size = 1
-        while build(settings, image: Extent(size, size)) == nil { size += 1 }
+        while build(settings, classes: classes, image: Extent(size, size)) == nil { size += 1 }
         return size
     }
 }

@@ -21,7 +21,8 @@ package struct ModelSettings: Sendable, Hashable, Codable {
     package var name = "inception-v3"
     /// Multiplier of every convolution's channels: max(int(channels * width), 16) unless 1.
     package var width = 1.0
-    package var classes = 1000
+    /// Nil: left open, as many as the data set has.
+    package var classes: Int? = 1000
     /// The low-resolution stems of the paper's section 8, by the input size they are made for: 299, 151 or 79.
     package var stem = 299
     /// Rows and columns of an input image.

@@ -12,6 +12,8 @@ package struct StepOptions: Sendable, Hashable {
     /// Weight of the auxiliary head's loss beside the main one's 1.
     package var auxiliaryWeight = 0.4
     package var dropout = true
+    /// Of images that are mixed of two.
+    package var second: SecondLabels?
 
     package init() {}
 }
@@ -96,6 +98,10 @@ package final class TrainingNetwork {
         gradients: UnsafeMutablePointer<Float>, ready: (Int) -> Void
     ) throws(NetworkError) -> StepResult {
         try checkLabels(labels)
+        if let second = options.second {
+            precondition(second.labels.count == batch && (0...1).contains(second.share))
+            try checkLabels(second.labels)
+        }
         let step = StepEnvironment(
             context: memory.context, clock: clock, gradients: gradients, random: random, dropout: options.dropout,
             unbiasedVariance: description.settings.unbiasedVariance)
@@ -135,7 +141,7 @@ package final class TrainingNetwork {
     }
 
     private func checkLabels(_ labels: UnsafePointer<Int32>) throws(NetworkError) {
-        let classes = description.settings.classes
+        let classes = description.classes
         for image in 0..<batch where labels[image] < 0 || labels[image] >= classes {
             throw .labelOutOfRange(label: Int(labels[image]), image: image, classes: classes)
         }
@@ -146,8 +152,8 @@ package final class TrainingNetwork {
     ) -> (loss: Double, correct: Int) {
         clock.measure(description.nodes[head].name + " loss", .forward, "softmax") {
             SoftmaxCrossEntropy.compute(
-                logits: memory.map(head), labels: labels, smoothing: options.labelSmoothing, weight: weight,
-                gradient: memory.gradient(head))
+                logits: memory.map(head), labels: labels, second: options.second, smoothing: options.labelSmoothing,
+                weight: weight, gradient: memory.gradient(head))
         }
     }
 }

@@ -26,6 +26,8 @@ package struct CoordinatorSettings: Sendable {
     package var layoutDigest: UInt64
     /// Text of `plan.json`, as workers are sent it.
     package var plan: String
+    /// Of the list of training samples, as workers are sent it.
+    package var dataDigest = ""
     /// The plan in a line, for people.
     package var planSummary: String
     package var sliceCount: Int

@@ -31,7 +31,8 @@ extension CoordinatorState {
                 .welcome(
                     Welcome(
                         rank: rank, configuration: settings.configuration, runDirectory: settings.runDirectory,
-                        nonce: settings.nonce, layoutDigest: settings.layoutDigest, plan: settings.plan)),
+                        nonce: settings.nonce, layoutDigest: settings.layoutDigest, plan: settings.plan,
+                        dataDigest: settings.dataDigest)),
                 to: destination))
     }
 

@@ -114,6 +114,10 @@ package struct StepReport: Sendable, Hashable, Codable {
     package var clipScale: Double
     package var imagesPerSecond: Double
     package var skipped: Bool
+    /// Part of the workers' time on the step's tickets that they waited for images, 0...1; nil where it is not known.
+    package var dataShare: Double?
+    /// Samples that could not be read, in whose place others were taken; nil: none.
+    package var replacedSamples: [UInt64]?
 
     enum CodingKeys: String, CodingKey {
         case epoch, loss, accuracy, skipped
@@ -123,6 +127,8 @@ package struct StepReport: Sendable, Hashable, Codable {
         case gradientNorm = "gradient_norm"
         case clipScale = "clip_scale"
         case imagesPerSecond = "images_per_second"
+        case dataShare = "data_share"
+        case replacedSamples = "replaced_samples"
     }
 }
 
@@ -150,5 +156,10 @@ extension StepReport {
         clipScale = Double(commit.scale)
         self.imagesPerSecond = imagesPerSecond
         skipped = commit.skip
+        let share =
+            contributions.reduce(0) { $0 + $1.dataSeconds } / contributions.reduce(0) { $0 + $1.seconds }
+        dataShare = share.isFinite ? min(max(share, 0), 1) : nil
+        let replaced = contributions.flatMap { $0.replaced ?? [] }
+        replacedSamples = replaced.isEmpty ? nil : replaced
     }
 }

@@ -10,6 +10,8 @@ package enum JournalRecord: Sendable, Hashable, Codable {
     case recipe([String: String])
     /// The identity of the plan in plan.json, when the job took it.
     case plan(identity: UInt64)
+    /// SHA-256 of the list of the job's training samples, in hexadecimal.
+    case data(digest: String)
     /// A coordinator started, listening at this endpoint.
     case term(UInt64, endpoint: String)
     /// The first worker's kernels; in exact mode others must have the same.
@@ -53,6 +55,8 @@ package struct Replay: Sendable, Hashable, Codable {
     package var recipe: [String: String]?
     /// Nil for a job begun by a release without plans.
     package var planIdentity: UInt64?
+    /// Nil for a job begun by a release that did not look at the list of samples.
+    package var dataDigest: String?
     package var term: UInt64 = 0
     package var endpoint = ""
     package var kernels: Kernels?
@@ -110,6 +114,7 @@ package struct Replay: Sendable, Hashable, Codable {
             self.recipe = recipe
         case .recipe(let recipe): self.recipe = recipe
         case .plan(let identity): planIdentity = identity
+        case .data(let digest): dataDigest = digest
         case .term(let term, let endpoint):
             self.term = term
             self.endpoint = endpoint

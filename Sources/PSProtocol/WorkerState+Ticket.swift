@@ -9,7 +9,7 @@ extension WorkerState {
         phase = .pulling(attempt, version: version)
         loadedVersion = nil
         missing = Set(layout.slices.indices.filter { layout.slices[$0].kind == .weight })
-        var effects: [Effect] = []
+        var effects: [Effect] = [.prepare(attempt)]
         for server in servers.indices {
             progress[server] = (now, timing.bulkRetry)
             let wanted = missingSlices(of: server, shardMap)

@@ -11,12 +11,12 @@ package struct WorkerState: Sendable {
         case serverSaid(Envelope)
         /// The configuration of `.configure` was read and the network built.
         case configured(ParameterLayout)
-        /// - mayPass: whether another start may fare better.
+        /// - mayPass: whether another start may fare better; so below.
         case configurationFailed(String, mayPass: Bool)
         /// The gradient of this slice is final.
         case gradientReady(Attempt, slice: Int)
         case computed(Contribution)
-        case computeFailed(Attempt, String)
+        case computeFailed(Attempt, String, mayPass: Bool)
         /// A person asked this process to stop.
         case stopSignal
         /// Who started this process is gone: without a coordinator nobody will start one again.
@@ -31,6 +31,8 @@ package struct WorkerState: Sendable {
         case configure(Welcome)
         /// Reach the servers anew, in rank order; connections to others are closed.
         case connect([ServerAddress])
+        /// The ticket will be computed when its weights are there.
+        case prepare(Attempt)
         /// Hand the values of the publish at hand to the network.
         case load(slice: Int)
         /// Compute the ticket with the slices loaded so far.
@@ -137,8 +139,10 @@ package struct WorkerState: Sendable {
             lastAsked = now
             for server in notHolding { progress[server] = (now, timing.bulkRetry) }
             return contributeIfHeld(at: now)
-        case .computeFailed(let attempt, let text):
-            return leave("ticket \(attempt.ticket) cannot be computed: \(text)")
+        case .computeFailed(let attempt, let text, let mayPass):
+            return leave(
+                "ticket \(attempt.ticket) cannot be computed: \(text)",
+                code: mayPass ? ExitStatus.failed : ExitStatus.refused)
         case .stopSignal: return leave("stopped by a signal", code: ExitStatus.preempted)
         case .parentGone:
             timing.orphan = timing.farewell

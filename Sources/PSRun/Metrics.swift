@@ -16,8 +16,8 @@ package final class Metrics: @unchecked Sendable {
     package private(set) var unread: StorageError?
     /// Bytes of the file that are whole lines.
     private var end = 0
-    /// Of the file's lines, in order: the step and where the line begins.
-    private var lines: [(step: Version, start: Int)] = []
+    /// Of the file's lines, in order: the step, where the line begins, and the samples it says were replaced.
+    private var lines: [(step: Version, start: Int, replaced: [UInt64])] = []
 
     /// Reads what is there. A file that cannot be read moves aside and another is begun: it is for people, nothing
     /// depends on it.
@@ -36,12 +36,23 @@ package final class Metrics: @unchecked Sendable {
         while let newline = bytes[end...].firstIndex(of: UInt8(ascii: "\n")),
             let line = try? JSON.decode(Line.self, from: bytes[end..<newline])
         {
-            lines.append((line.step, end))
+            lines.append((line.step, end, line.replacedSamples ?? []))
             end = newline + 1
         }
     }
 
-    private struct Line: Decodable { let step: Version }
+    private struct Line: Decodable {
+        let step: Version
+        let replacedSamples: [UInt64]?
+
+        enum CodingKeys: String, CodingKey {
+            case step
+            case replacedSamples = "replaced_samples"
+        }
+    }
+
+    /// Samples of the history that counts that could not be read, ascending.
+    package var replacedSamples: [UInt64] { Set(lines.lazy.flatMap(\.replaced)).sorted() }
 
     /// The report of a step, if its line is there.
     package func report(of step: Version) -> StepReport? {
@@ -65,7 +76,7 @@ package final class Metrics: @unchecked Sendable {
             file = nil
             throw error
         }
-        lines.append((report.version, end))
+        lines.append((report.version, end, report.replacedSamples ?? []))
         end += line.count
     }
 

@@ -28,6 +28,10 @@ package struct RunDirectory: Sendable {
     /// Which algorithm computes which layer.
     package var plan: String { "\(path)/plan.json" }
     package var journal: String { "\(path)/journal" }
+    /// The training samples by number: name, size, label.
+    package var samples: String { "\(path)/samples.index" }
+    /// Names of the classes, one a line, by label.
+    package var classes: String { "\(path)/classes.txt" }
     /// Where the coordinator listens.
     package var endpoints: String { "\(path)/endpoints.json" }
     /// Who looks after the local processes.

@@ -24,15 +24,19 @@ package struct RunStart: Sendable {
     /// The settings that give the journal and the checkpoints their meaning, by key.
     package var recipe: [String: String]
     package var planIdentity: UInt64
+    /// Of the list of training samples.
+    package var dataDigest: String
     package var wish: Wish
 
     package init(
-        seed: UInt64, layoutDigest: UInt64, recipe: [String: String], planIdentity: UInt64, wish: Wish
+        seed: UInt64, layoutDigest: UInt64, recipe: [String: String], planIdentity: UInt64, dataDigest: String,
+        wish: Wish
     ) {
         self.seed = seed
         self.layoutDigest = layoutDigest
         self.recipe = recipe
         self.planIdentity = planIdentity
+        self.dataDigest = dataDigest
         self.wish = wish
     }
 
@@ -42,6 +46,9 @@ package struct RunStart: Sendable {
         var problems = RunStart.differences(of: recipe, from: replay.recipe ?? [:])
         if problems.isEmpty, replay.seed != seed { problems = ["seed is \(seed), the run's is \(replay.seed)"] }
         if problems.isEmpty, replay.layoutDigest != layoutDigest { problems = ["its model has other tensors"] }
+        if problems.isEmpty, let former = replay.dataDigest, former != dataDigest {
+            problems = ["its data set lists other training samples"]
+        }
         if problems.isEmpty { return }
         throw .mismatch(
             path: run.path,
@@ -71,6 +78,7 @@ package struct RunStart: Sendable {
             try journal.append(.recipe(recipe), sync: false)
         }
         if journal.replay.planIdentity == nil { try journal.append(.plan(identity: planIdentity), sync: false) }
+        if journal.replay.dataDigest == nil { try journal.append(.data(digest: dataDigest), sync: false) }
         try adopt(journal, run)
         switch wish {
         case .takeUp: break

@@ -33,6 +33,8 @@ package struct RunSummary: Sendable, Hashable, Codable {
     /// Contributions counted, by worker rank.
     package var ticketsByWorker: [String: Int]
     package var restarts: Int
+    /// Training samples that could not be read and were replaced, by name; nil: none.
+    package var unreadableSamples: [String]?
     /// The plan of the engine in a line, with the identity that same bits need; nil in what earlier releases wrote.
     package var plan: String?
     package var exitCode: Int
@@ -47,6 +49,7 @@ package struct RunSummary: Sendable, Hashable, Codable {
         case stateSHA256 = "state_sha256"
         case ticketsByWorker = "tickets_by_worker"
         case exitCode = "exit_code"
+        case unreadableSamples = "unreadable_samples"
     }
 
     package init(

@@ -22,18 +22,19 @@ package final class SampleStream: Sendable {
     }
 
     /// The samples of a ticket, `batch` of them.
-    package func samples(of ticket: Ticket) -> [Int] {
-        permutations.withLock { cache in
-            (0..<UInt64(batch)).map { offset in
-                // Wrapping: no ticket number may stop a worker, and none that a job reaches wraps.
-                let position = ticket.number &* UInt64(batch) &+ offset
-                let (epoch, index) = position.quotientAndRemainder(dividingBy: UInt64(sampleCount))
-                if let found = cache.firstIndex(where: { $0.epoch == epoch }) {
-                    return Int(cache[found].samples[Int(index)])
-                }
-                cache = cache.suffix(1) + [(epoch, permutation(ofEpoch: epoch))]
-                return Int(cache[cache.count - 1].samples[Int(index)])
+    package func samples(of ticket: Ticket) -> [Int] { (0..<batch).map { sample(of: ticket, place: $0) } }
+
+    /// The sample at a place of a ticket, 0..<batch.
+    package func sample(of ticket: Ticket, place: Int) -> Int {
+        // Wrapping: no ticket number may stop a worker, and none that a job reaches wraps.
+        let position = ticket.number &* UInt64(batch) &+ UInt64(place)
+        let (epoch, index) = position.quotientAndRemainder(dividingBy: UInt64(sampleCount))
+        return permutations.withLock { cache in
+            if let found = cache.firstIndex(where: { $0.epoch == epoch }) {
+                return Int(cache[found].samples[Int(index)])
             }
+            cache = cache.suffix(1) + [(epoch, permutation(ofEpoch: epoch))]
+            return Int(cache[cache.count - 1].samples[Int(index)])
         }
     }
 

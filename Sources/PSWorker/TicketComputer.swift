@@ -2,6 +2,7 @@
 
 import PSConfiguration
 import PSData
+import PSDatasets
 import PSMessages
 import PSModel
 import PSNetwork
@@ -10,18 +11,25 @@ import PSParameters
 import PSPlanning
 import PSTransport
 
-/// What a worker does with tickets. Used by its compute thread only, but for `fixedGradients`.
+/// What a worker does with tickets. Used by its compute thread only, but for `fixedGradients` and `prepare`.
 package protocol TicketWork: AnyObject, Sendable {
     var layout: ParameterLayout { get }
     /// Takes the values of one slice, as a server published them.
     func load(slice: Int, values: Frame)
     /// The flat vector that holds the ticket's contribution already, where it needs no computing.
     func fixedGradients(of attempt: Attempt) -> SharedBuffer?
+    /// The ticket will be computed once its weights are there. Called on any thread.
+    func prepare(_ attempt: Attempt)
     /// Computes the ticket's contribution into `gradients`, the flat vector.
     /// - Parameter sliceReady: called as soon as a slice's part of `gradients` is final.
     func compute(
         _ attempt: Attempt, into gradients: SharedBuffer, sliceReady: (Int) -> Void
     ) throws -> Contribution
+}
+
+extension TicketWork {
+    package func fixedGradients(of attempt: Attempt) -> SharedBuffer? { nil }
+    package func prepare(_ attempt: Attempt) {}
 }
 
 /// The network, the data and the recipe of one worker.
@@ -31,13 +39,14 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
     let layout: ParameterLayout
     private let configuration: JobConfiguration
     private let network: TrainingNetwork
-    private let batches: BatchMaker
+    private let loader: BatchLoader
     private let random: CounterRandom
-    private let images: SharedBuffer
-    private var labels: [Int32]
+    private var expected = TicketForecast()
 
-    /// - Parameter plan: the job's, as the coordinator sent it.
-    init(configuration: JobConfiguration, plan: PlanFile) throws {
+    /// - Parameters:
+    ///   - plan: the job's, as the coordinator sent it.
+    ///   - data: the training samples.
+    init(configuration: JobConfiguration, plan: PlanFile, data: any SampleSource) throws {
         let description = try ModelDescription(configuration.model)
         let batch = configuration.train.batch
         try plan.check(description: description, batch: batch, path: "the coordinator's plan")
@@ -46,15 +55,18 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
         network = try TrainingNetwork(
             description: description, batch: batch, threads: configuration.cluster.threads,
             plan: plan.plan)
-        batches = BatchMaker(
-            source: try configuration.data.open(.train), imageSize: configuration.model.imageSize,
-            settings: configuration.data, seed: configuration.seed, batch: batch)
+        loader = BatchLoader(
+            BatchMaker(
+                source: data, settings: configuration.data, imageSize: configuration.model.imageSize,
+                seed: configuration.seed, batch: batch),
+            capacity: batch,
+            threads: configuration.data.threads > 0 ? configuration.data.threads : configuration.cluster.threads)
         random = CounterRandom(seed: configuration.seed, name: "dropout")
-        images = SharedBuffer(byteCount: batch * batches.imageElements * MemoryLayout<Float>.stride)
-        labels = Array(repeating: 0, count: batch)
     }
 
-    func fixedGradients(of attempt: Attempt) -> SharedBuffer? { nil }
+    deinit { loader.close() }
+
+    func prepare(_ attempt: Attempt) { loader.prepare(.training(attempt.ticket)) }
 
     func load(slice: Int, values: Frame) {
         values.withFloats { network.load(elements: layout.slices[slice].range, from: $0) }
@@ -63,16 +75,21 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
     func compute(
         _ attempt: Attempt, into gradients: SharedBuffer, sliceReady: (Int) -> Void
     ) throws -> Contribution {
-        try batches.fill(ticket: attempt.ticket, images: images.floats, labels: &labels)
+        let start = ContinuousClock.now
+        let batch = try loader.take(.training(attempt.ticket))
+        defer { loader.giveBack(batch) }
+        let waited = ContinuousClock.now - start
+        if let next = expected.next(after: attempt.ticket) { loader.prepare(.training(next)) }
         var options = StepOptions()
         options.labelSmoothing = configuration.train.labelSmoothing
         options.auxiliaryWeight = configuration.train.auxiliaryWeight
         options.dropout = configuration.model.dropout > 0
+        options.second = batch.second
         // A clip by ticket needs the norm of the whole contribution before any slice may leave.
         let clipsTicket = configuration.optimizer.clipScope == .ticket && configuration.optimizer.clip > 0
         var waiting = layout.slices.map(\.pieces.count)
         let result = try network.step(
-            images: images.floats, labels: labels, random: random.stream(attempt.ticket.number), options: options,
+            images: batch.images, labels: batch.labels, random: random.stream(attempt.ticket.number), options: options,
             gradients: gradients.floats
         ) { tensor in
             for slice in slices(of: tensor) {
@@ -85,8 +102,12 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
             norm = clip(gradients)
             layout.slices.indices.forEach(sliceReady)
         }
-        return Contribution(
-            attempt: attempt, loss: result.loss, correct: result.correct, samples: labels.count, norm: norm)
+        var contribution = Contribution(
+            attempt: attempt, loss: result.loss, correct: result.correct, samples: batch.labels.count, norm: norm)
+        contribution.seconds = (ContinuousClock.now - start) / .seconds(1)
+        contribution.dataSeconds = waited / .seconds(1)
+        if !batch.replaced.isEmpty { contribution.replaced = batch.replaced.map { UInt64($0) } }
+        return contribution
     }
 
     private func slices(of tensor: Int) -> Range<Int> {

@@ -3,6 +3,8 @@
 import Foundation
 import Logging
 import PSConfiguration
+import PSData
+import PSDatasets
 import PSMessages
 import PSNetwork
 import PSNode
@@ -65,7 +67,15 @@ package final class WorkerNode {
         }
         let plan = try PlanFile(text: welcome.plan, path: "the coordinator's plan")
         logger.info("building the network", metadata: ["plan": "\(plan.summary)"])
-        return try TicketComputer(configuration: configuration, plan: plan)
+        let data = try Dataset.open(configuration.data.set, .train)
+        for remark in data.remarks { logger.warning("\(remark)") }
+        guard data.digest == welcome.dataDigest else {
+            let list = RunDirectory(welcome.runDirectory).samples
+            let difference = try? SampleList.firstDifference(between: data.index, and: SampleList.open(list))
+            throw DataError.otherSamples(
+                path: configuration.data.set.path, problem: difference.map { "\($0)" } ?? "its list of samples differs")
+        }
+        return try TicketComputer(configuration: configuration, plan: plan, data: data)
     }
 
     /// Runs until the job is over for this process.

@@ -4,6 +4,7 @@
 import Foundation
 import Logging
 import PSData
+import PSDatasets
 import PSFiles
 import PSMessages
 import PSNetwork
@@ -103,6 +104,7 @@ package final class WorkerPerformer {
                 }
                 try control.send(envelope)
             case .configure(let welcome): configure(welcome)
+            case .prepare(let attempt): work?.prepare(attempt)
             case .connect(let addresses): try connect(addresses)
             case .load(let slice):
                 guard let work, let arriving else { break }
@@ -134,7 +136,8 @@ package final class WorkerPerformer {
     private static func mayPass(_ error: any Error) -> Bool {
         switch error {
         case let error as StorageError: error.mayPass
-        case DataError.system, NetworkError.outOfMemory: true
+        case let error as DataError: error.mayPass
+        case DatasetError.system, NetworkError.outOfMemory: true
         default: false
         }
     }
@@ -166,7 +169,7 @@ package final class WorkerPerformer {
                 }
                 post(.event(.computed(contribution)))
             } catch {
-                post(.event(.computeFailed(attempt, "\(error)")))
+                post(.event(.computeFailed(attempt, "\(error)", mayPass: WorkerPerformer.mayPass(error))))
             }
         }
     }

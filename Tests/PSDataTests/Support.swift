@@ -1,64 +1,81 @@
-// What the tests of this target share: gzipped IDX files, a set made of formulas.
+// What the tests of this target share: sources made of formulas, and a batch made at once.
 
-import CZlib
-import FoundationEssentials
-import Glibc
 import PSData
-import TestSupport
+import PSDatasets
+import PSImages
+import Synchronization
 
-extension TemporaryDirectory {
-    func writeGzip(_ name: String, _ bytes: [UInt8]) {
-        let file = gzopen("\(path)/\(name)", "wb")
-        gzwrite(file, bytes, UInt32(bytes.count))
-        gzclose(file)
-    }
-
-    func write(_ name: String, _ bytes: [UInt8]) {
-        let file = fopen("\(path)/\(name)", "w")!
-        fwrite(bytes, 1, bytes.count, file)
-        fclose(file)
-    }
-
-    func read(_ name: String) -> [UInt8] {
-        let file = fopen("\(path)/\(name)", "r")!
-        defer { fclose(file) }
-        var bytes: [UInt8] = []
-        while case let byte = fgetc(file), byte != EOF { bytes.append(UInt8(byte)) }
-        return bytes
-    }
-}
-
-let imageName = "t10k-images-idx3-ubyte.gz"
-let labelName = "t10k-labels-idx1-ubyte.gz"
-
-func idx(_ shape: [Int], _ elements: [UInt8]) -> [UInt8] {
-    [0, 0, 8, UInt8(shape.count)]
-        + shape.flatMap { [UInt8($0 >> 24 & 255), UInt8($0 >> 16 & 255), UInt8($0 >> 8 & 255), UInt8($0 & 255)] }
-        + elements
-}
-
-/// A sound test split: three images of 2 x 3 pixels.
-func soundSet() -> TemporaryDirectory {
-    let directory = TemporaryDirectory()
-    directory.writeGzip(imageName, idx([3, 2, 3], Array(0..<18)))
-    directory.writeGzip(labelName, idx([3], [9, 0, 4]))
-    return directory
-}
-
-/// Images whose pixels are all different from their neighbours' and from other images'.
-struct FormulaSource: ImageSource {
-    var count = 10
-    var rows = 6
-    var columns = 6
-    var channels = 1
+/// Small pictures as pixels; by default all different from their neighbours' and from other pictures'.
+struct PixelSource: SampleSource {
+    let rows: Int
+    let columns: Int
+    let channels: Int
+    let pictures: [[UInt8]]
     let classNames = ["even", "odd"]
 
-    func label(of sample: Int) -> Int { sample % 2 }
-
-    func image(of sample: Int) -> PixelImage {
-        let size = rows * columns * channels
-        return PixelImage(
-            rows: rows, columns: columns, channels: channels,
-            pixels: (0..<size).map { UInt8(1 + (sample * 37 + $0 * 5) % 255) }[...])
+    init(rows: Int, columns: Int, channels: Int = 1, pictures: [[UInt8]]) {
+        self.rows = rows
+        self.columns = columns
+        self.channels = channels
+        self.pictures = pictures
     }
+
+    init(count: Int = 10, channels: Int = 1) {
+        self.init(
+            rows: 6, columns: 6, channels: channels,
+            pictures: (0..<count).map { sample in
+                (0..<36 * channels).map { UInt8(1 + (sample * 37 + $0 * 5) % 255) }
+            })
+    }
+
+    var count: Int { pictures.count }
+
+    func label(of sample: Int) -> Int { sample % 2 }
+    func name(of sample: Int) -> String { "\(sample)" }
+    func byteCount(of sample: Int) -> Int { pictures[sample].count }
+
+    func read(_ sample: Int) -> SampleContent {
+        .pixels(RawPixels(rows: rows, columns: columns, channels: channels, bytes: pictures[sample]))
+    }
+}
+
+/// Files, some of which are no pictures.
+final class FileSource: SampleSource {
+    let files: [[UInt8]]
+    let classNames = ["one"]
+    /// What reading each sample throws.
+    let failures: [Int: DatasetError]
+    private let reads = Mutex(0)
+
+    init(_ files: [[UInt8]], failures: [Int: DatasetError] = [:]) {
+        self.files = files
+        self.failures = failures
+    }
+
+    var readCount: Int { reads.withLock { $0 } }
+    var count: Int { files.count }
+
+    func label(of sample: Int) -> Int { 0 }
+    func name(of sample: Int) -> String { "picture-\(sample)" }
+    func byteCount(of sample: Int) -> Int { files[sample].count }
+
+    func read(_ sample: Int) throws(DatasetError) -> SampleContent {
+        reads.withLock { $0 += 1 }
+        if let failure = failures[sample] { throw failure }
+        return .encoded(files[sample])
+    }
+}
+
+func made(
+    _ maker: BatchMaker, _ request: BatchRequest, threads: Int = 1
+) throws -> (images: [Float], labels: [Int32]) {
+    let capacity = if case .evaluation(let samples) = request { samples.count } else { maker.stream.batch }
+    let loader = BatchLoader(maker, capacity: capacity, threads: threads)
+    defer { loader.close() }
+    let batch = try loader.take(request)
+    return (floats(batch, maker), batch.labels)
+}
+
+func floats(_ batch: Batch, _ maker: BatchMaker) -> [Float] {
+    Array(UnsafeBufferPointer(start: batch.images, count: batch.labels.count * maker.imageElements))
 }

@@ -22,7 +22,9 @@ import Testing
         withExtendedLifetime(logits) {}
     }
 
-    @Test func finiteDifferences() {
+    /// The third image is a class and itself mixed: the label's share is whole again.
+    @Test(arguments: [nil, SecondLabels(labels: [1, 5, 2], share: 0.3)])
+    func finiteDifferences(second: SecondLabels?) {
         let logits = OwnedMap(batch: 3, height: 1, width: 1, channels: 7)
         let gradient = OwnedMap(batch: 3, height: 1, width: 1, channels: 7)
         var generator = Generator("loss")
@@ -32,8 +34,18 @@ import Testing
         func loss(_ values: [Float], gradient: FeatureMap? = nil) -> Double {
             logits.values = values
             return SoftmaxCrossEntropy.compute(
-                logits: logits.map, labels: labels, smoothing: 0.1, weight: 0.4, gradient: gradient
+                logits: logits.map, labels: labels, second: second, smoothing: 0.1, weight: 0.4, gradient: gradient
             ).loss
+        }
+        if let second {
+            // The loss is linear in the target.
+            func plain(_ labels: [Int32]) -> Double {
+                logits.values = values
+                return SoftmaxCrossEntropy.compute(
+                    logits: logits.map, labels: labels, smoothing: 0.1, weight: 1, gradient: nil
+                ).loss
+            }
+            #expect(abs(loss(values) - 0.7 * plain(labels) - 0.3 * plain(second.labels)) < 1e-12)
         }
         _ = loss(values, gradient: gradient.map)
         for index in values.indices {

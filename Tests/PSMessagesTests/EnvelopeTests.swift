@@ -18,16 +18,21 @@ private let messages: [Message] = {
     heartbeat.bytesSent = 1 << 40
     heartbeat.activity = "ticket 7: computing"
     let attempt = Attempt(ticket: 8_589_934_592, number: 2)
+    var timed = Contribution(attempt: attempt, loss: 1, correct: 0, samples: 32, norm: 0)
+    timed.seconds = 3.5
+    timed.dataSeconds = 0.25
+    timed.replaced = [7, 1 << 40]
     return [
         .hello(server), .hello(worker),
         .welcome(
             Welcome(
                 rank: 1, configuration: "seed: 7\nname: 'ü'\n", runDirectory: "/r", nonce: "n", layoutDigest: 5,
-                plan: "{}")),
+                plan: "{}", dataDigest: "5d7b")),
         .refusal(Refusal(.kernels, "other bits")), .heartbeat(heartbeat),
         .members([ServerAddress(endpoint: "tcp://h:1", incarnation: 1), ServerAddress(endpoint: "", incarnation: 0)]),
         .members([]), .want, .grant(attempt, version: 3),
         .contribution(Contribution(attempt: attempt, loss: .infinity, correct: 3, samples: 32, norm: 0.5)),
+        .contribution(timed),
         .counted(attempt), .pull(version: 0, slices: [0, 5, 300]), .gone(version: 1, slices: []),
         .took(attempt, slice: 2), .held(attempt), .resend(attempt, slice: 0),
         .reset(Reset(version: 7, base: CheckpointReference(version: 7, generation: 3), rank: 0, servers: 2)),

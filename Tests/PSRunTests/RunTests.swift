@@ -24,8 +24,10 @@ private func begun(_ path: String, job: UInt64 = 7) throws -> (run: RunDirectory
     return (run, journal)
 }
 
-private func start(_ wish: RunStart.Wish = .takeUp, recipe: [String: String] = ["train.batch": "2"]) -> RunStart {
-    RunStart(seed: 1, layoutDigest: layout.digest, recipe: recipe, planIdentity: 5, wish: wish)
+private func start(
+    _ wish: RunStart.Wish = .takeUp, recipe: [String: String] = ["train.batch": "2"], data: String = "d"
+) -> RunStart {
+    RunStart(seed: 1, layoutDigest: layout.digest, recipe: recipe, planIdentity: 5, dataDigest: data, wish: wish)
 }
 
 private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, job: UInt64 = 7) throws {

@@ -128,8 +128,6 @@ final class SimulatedWork: TicketWork, @unchecked Sendable {
         }
     }
 
-    func fixedGradients(of attempt: Attempt) -> SharedBuffer? { nil }
-
     func compute(
         _ attempt: Attempt, into gradients: SharedBuffer, sliceReady: (Int) -> Void
     ) throws -> Contribution {

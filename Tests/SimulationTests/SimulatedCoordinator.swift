@@ -48,7 +48,7 @@ final class SimulatedCoordinator: SimulatedProcess {
         }
         let start = RunStart(
             seed: 1, layoutDigest: world.plan.layout.digest, recipe: ["train.batch": "2"], planIdentity: 5,
-            wish: world.wish)
+            dataDigest: "d", wish: world.wish)
         try start.check(hasJob ? try Journal.read(run) : Replay(), run: run)
         let journal = try Journal(run)
         if journal.cutByteCount > 0 { world.saw(.tornTail) }

@@ -292,10 +292,14 @@ struct  Ps__Welcome
    * The job's plan, complete, as in the run directory's plan.json: which algorithm computes which layer.
    */
   char *plan;
+  /*
+   * SHA-256 of the list of training samples, in hexadecimal: a worker whose data set lists others is not of the job.
+   */
+  char *data_digest;
 };
 #define PS__WELCOME__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__welcome__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Ps__Refusal
@@ -398,10 +402,20 @@ struct  Ps__Contribution
    * Norm of this contribution, when the clip's scope is the ticket.
    */
   double norm;
+  /*
+   * Seconds from the grant until the gradient was computed, and the part of them that the images were waited for.
+   */
+  double seconds;
+  double data_seconds;
+  /*
+   * Samples that could not be read, in whose place others were taken.
+   */
+  size_t n_replaced;
+  uint64_t *replaced;
 };
 #define PS__CONTRIBUTION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__contribution__descriptor) \
-    , 0, 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL }
 
 
 struct  Ps__Counted

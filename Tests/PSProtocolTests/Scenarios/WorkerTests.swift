@@ -115,7 +115,11 @@ import Testing
         #expect(joined.happens(.otherVersion("a stray frame")).isEmpty)
         var job = WorkerBench.idle()
         #expect(job.hears(.grant(first, version: 0), job: 5).exit?.code == ExitStatus.failed)
-        var compute = WorkerBench.computing(first)
-        #expect(compute.happens(.computeFailed(first, "a bad image")).exit?.text.contains("a bad image") == true)
+        for mayPass in [true, false] {
+            var compute = WorkerBench.computing(first)
+            let exit = compute.happens(.computeFailed(first, "a bad image", mayPass: mayPass)).exit
+            #expect(exit?.text.contains("a bad image") == true)
+            #expect(exit?.code == (mayPass ? ExitStatus.failed : ExitStatus.refused))
+        }
     }
 }
