@@ -1,6 +1,6 @@
-// Decoding of JPEG by libjpeg-turbo's classic interface: TurboJPEG's, in the release 2.1 that distributions have, cannot
-// decode a part of a picture. The jumps by which libjpeg reports errors begin and end in this file: between `setjmp` and
-// the return of a function there are C frames only.
+// Decoding of JPEG by libjpeg-turbo's classic interface: TurboJPEG's, in the release 2.1 that distributions have,
+// cannot decode a part of a picture. The jumps by which libjpeg reports errors begin and end in this file: between
+// `setjmp` and the return of a function there are C frames only.
 #include "codec_jpeg.h"
 #include <setjmp.h>
 #include <stdio.h>
@@ -210,8 +210,9 @@ static void convert_ink(uint8_t *to, const uint8_t *from, size_t pixels) {
     }
 }
 
-/// Whether the library leaves out columns rightly. It takes the width of a plane from the sampling factors alone, which
-/// is wrong for one that the inverse transform of a shrunk picture enlarges by a part of what it needs (4:1:0 at a half).
+/// Whether the library leaves out columns rightly. It takes the width of a plane from the sampling factors alone,
+/// which is wrong for one that the inverse transform of a shrunk picture enlarges by a part of what it needs (4:1:0 at
+/// a half).
 static int crops_rightly(const struct jpeg_decompress_struct *library) {
     const int size = library->min_DCT_scaled_size;
     for (int i = 0; i < library->num_components; i++) {

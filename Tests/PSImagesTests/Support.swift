@@ -38,14 +38,13 @@ func over(_ level: UInt8) -> DecodeSettings {
     DecodeSettings(exifOrientation: false, background: .colour(red: level, green: level, blue: level))
 }
 
+private let checksumTable: [UInt32] = (0..<256).map { byte in
+    (0..<8).reduce(UInt32(byte)) { rest, _ in rest & 1 == 0 ? rest >> 1 : rest >> 1 ^ 0xEDB8_8320 }
+}
+
 /// CRC-32 as zip's.
 func checksum(_ bytes: some Sequence<UInt8>) -> UInt32 {
-    var sum = ~UInt32(0)
-    for byte in bytes {
-        sum ^= UInt32(byte)
-        for _ in 0..<8 { sum = sum & 1 == 0 ? sum >> 1 : sum >> 1 ^ 0xEDB8_8320 }
-    }
-    return ~sum
+    ~bytes.reduce(~UInt32(0)) { $0 >> 8 ^ checksumTable[Int(($0 ^ UInt32($1)) & 255)] }
 }
 
 /// A picture with slopes, hard edges and some noise.
@@ -128,4 +127,29 @@ func difference(_ one: Picture, _ other: Picture) -> String? {
     let most = places.map { abs(Int(one.pixels[$0]) - Int(other.pixels[$0])) }.max()!
     let pixel = first / Picture.channels
     return "\(places.count) bytes, first at row \(pixel / one.columns), column \(pixel % one.columns), by \(most)"
+}
+
+// MARK: Chunks of a PNG
+
+func chunk(_ type: String, _ content: [UInt8]) -> [UInt8] {
+    let checked = Array(type.utf8) + content
+    return bigEndian(content.count) + checked + bigEndian(Int(checksum(checked)))
+}
+
+func bigEndian(_ number: Int) -> [UInt8] {
+    [UInt8(number >> 24 & 255), UInt8(number >> 16 & 255), UInt8(number >> 8 & 255), UInt8(number & 255)]
+}
+
+/// A PNG with the right checksums, as far as its chunks can be followed.
+func resealed(_ png: [UInt8]) -> [UInt8] {
+    var bytes = png
+    var at = 8
+    while at + 12 <= bytes.count {
+        let length = bytes[at..<at + 4].reduce(0) { $0 << 8 | Int($1) }
+        guard length <= bytes.count - at - 12 else { break }
+        let end = at + 8 + length
+        bytes.replaceSubrange(end..<end + 4, with: bigEndian(Int(checksum(bytes[at + 4..<end]))))
+        at = end + 4
+    }
+    return bytes
 }

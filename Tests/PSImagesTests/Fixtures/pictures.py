@@ -6,9 +6,9 @@
 Needs numpy and Pillow. What was committed: Python 3.11, numpy 2.4, Pillow 13.0.0 (libjpeg-turbo 3.2.0, libwebp 1.6.0).
 
 All are drawn by formula. The expected pixels are Pillow's, but where Pillow is known to be wrong (it saturates 16-bit
-grey and misses colour keys of 4 and 16 bits): there they are the high bytes and exact blends, as TensorFlow's decoder gives
-them. One case a line: the file in base64; `plain` is the CRC-32 of the RGB bytes with alpha ignored, `white` and `black`
-of the picture laid over these colours, `turned` with the EXIF orientation applied.
+grey and misses colour keys of 4 and 16 bits): there they are the high bytes and exact blends, as TensorFlow's decoder
+gives them. One case a line: the file in base64; `plain` is the CRC-32 of the RGB bytes with alpha ignored, `white` and
+`black` of the picture laid over these colours, `turned` with the EXIF orientation applied.
 """
 
 import base64
@@ -152,7 +152,7 @@ def jpeg_files():
         "own-444-as-2x2",
         17,
         33,
-        "all three components declare 2x2, three scans (in one scan 12 blocks an MCU would exceed the limit of 10): this is 4:4:4",
+        "all three components declare 2x2, three scans (one scan would exceed 10 blocks an MCU): this is 4:4:4",
         factors=[(2, 2)] * 3,
         separate=True,
     )
