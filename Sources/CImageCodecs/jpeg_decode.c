@@ -1,6 +1,6 @@
-// Decoding of JPEG by libjpeg-turbo's classic interface: TurboJPEG's, in the release 2.1 that distributions have, cannot
-// decode a part of a picture. The jumps by which libjpeg reports errors begin and end in this file: between `setjmp` and
-// the return of a function there are C frames only.
+// Decoding of JPEG by libjpeg-turbo's classic interface: TurboJPEG's, in the release 2.1 that distributions have,
+// cannot decode a part of a picture. The jumps by which libjpeg reports errors begin and end in this file: between
+// `setjmp` and the return of a function there are C frames only.
 #include "codec_jpeg.h"
 #include <setjmp.h>
 #include <stdio.h>
@@ -210,6 +210,21 @@ static void convert_ink(uint8_t *to, const uint8_t *from, size_t pixels) {
     }
 }
 
+/// Whether the library leaves out columns rightly. It takes the width of a plane from the sampling factors alone,
+/// which is wrong for one that the inverse transform of a shrunk picture enlarges by a part of what it needs (4:1:0 at
+/// a half).
+static int crops_rightly(const struct jpeg_decompress_struct *library) {
+    const int size = library->min_DCT_scaled_size;
+    for (int i = 0; i < library->num_components; i++) {
+        const jpeg_component_info *component = library->comp_info + i;
+        const int across = component->h_samp_factor * component->DCT_scaled_size;
+        const int down = component->v_samp_factor * component->DCT_scaled_size;
+        const int is_full = across == library->max_h_samp_factor * size && down == library->max_v_samp_factor * size;
+        if (component->DCT_scaled_size != size && !is_full) return 0;
+    }
+    return 1;
+}
+
 /// Leaves out columns that the region does not need, in whole MCUs. The chroma of a pixel is interpolated from its
 /// neighbours, so one MCU more is decoded on each side. Returns the column at which the output then begins.
 static uint32_t crop_columns(codec_jpeg *c, codec_region region) {
@@ -218,7 +233,7 @@ static uint32_t crop_columns(codec_jpeg *c, codec_region region) {
     JDIMENSION first = region.column > margin ? region.column - margin : 0;
     const uint32_t end = region.column + region.columns;
     const uint32_t right = library->output_width - end > margin ? end + margin : library->output_width;
-    if (first == 0 && right == library->output_width) return 0;
+    if ((first == 0 && right == library->output_width) || !crops_rightly(library)) return 0;
     JDIMENSION width = right - first;
     jpeg_crop_scanline(library, &first, &width);
     return first;

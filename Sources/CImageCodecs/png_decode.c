@@ -51,8 +51,8 @@ static size_t chunk_size(const codec_png *c, size_t at) {
     return length <= c->count - at - CHUNK_OVERHEAD ? length + CHUNK_OVERHEAD : 0;
 }
 
-/// Whether the library is to see a chunk: it makes pixels, or it is one that a reader must know (an upper-case letter at
-/// the beginning), which the library then refuses.
+/// Whether the library is to see a chunk: it makes pixels, or it is one that a reader must know (an upper-case letter
+/// at the beginning), which the library then refuses.
 static int makes_pixels(const codec_png *c, size_t at) {
     return !(c->bytes[at + 4] & 0x20) || is_chunk(c, at, "tRNS");
 }
