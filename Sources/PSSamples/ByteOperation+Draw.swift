@@ -62,10 +62,12 @@ extension ByteOperation {
         }
     }
 
-    /// torch.linspace in single precision: its first half counts from the start, its second from the end.
+    /// torch.linspace in single precision: its first half counts from the start, its second from the end, each value
+    /// rounded once (torch multiplies and adds in one instruction; in double precision both are exact).
     private static func linear(from start: Float, to end: Float, _ bin: Int) -> Float {
-        let step = (end - start) / Float(bins - 1)
-        return bin < bins / 2 ? start + step * Float(bin) : end - step * Float(bins - 1 - bin)
+        let step = Double((end - start) / Float(bins - 1))
+        return bin < bins / 2
+            ? Float(Double(start) + step * Double(bin)) : Float(Double(end) - step * Double(bins - 1 - bin))
     }
 }
 

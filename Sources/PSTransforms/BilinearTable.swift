@@ -55,8 +55,9 @@ package struct BilinearTable {
 
     /// Keeps a part of the samples.
     package mutating func keep(_ part: Range<Int>) {
-        first.replaceSubrange(0..., with: Array(first[part]))
-        second.replaceSubrange(0..., with: Array(second[part]))
-        weight.replaceSubrange(0..., with: Array(weight[part]))
+        guard part.count < count else { return }
+        first = Array(first[part])
+        second = Array(second[part])
+        weight = Array(weight[part])
     }
 }

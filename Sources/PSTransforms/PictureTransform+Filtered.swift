@@ -49,10 +49,11 @@ extension PictureTransform {
             rows: plan.windowRow..<plan.windowRow + size, columns: plan.windowColumn..<plan.windowColumn + size
         )
         rows.fill(
-            length: crop.rows, count: plan.resampledRows, window: window.rows, origin: region.row - crop.row)
+            length: crop.rows, count: plan.resampledRows, window: window.rows, origin: region.row - crop.row,
+            available: source.rows)
         columns.fill(
             length: crop.columns, count: plan.resampledColumns, window: window.columns,
-            origin: region.column - crop.column)
+            origin: region.column - crop.column, available: source.columns)
         if plan.mirrored { columns.reverse() }
         if PictureTransform.rowsFirst(plan) {
             let row = between.room(source.stride + 1)
@@ -81,8 +82,7 @@ extension PictureTransform {
     }
 
     private func filterColumns(_ row: UnsafePointer<UInt8>, _ output: UnsafeMutablePointer<UInt8>) {
-        ps_filter_columns(
-            output, row, columns.first, columns.taps, columns.start, columns.weight, columns.first.count)
+        ps_filter_columns(output, row, columns.first, columns.weight, columns.taps, columns.first.count)
     }
 
     private func filterRows(
@@ -90,8 +90,8 @@ extension PictureTransform {
     ) {
         rows.weight.withUnsafeBufferPointer { weights in
             ps_filter_rows(
-                output, pixels + Int(rows.first[row]) * stride, stride, weights.baseAddress! + Int(rows.start[row]),
-                Int(rows.taps[row]), stride)
+                output, pixels + Int(rows.first[row]) * stride, stride, weights.baseAddress! + row * rows.taps,
+                rows.taps, stride)
         }
     }
 }

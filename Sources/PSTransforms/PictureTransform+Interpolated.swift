@@ -48,7 +48,9 @@ extension PictureTransform {
             }
             begin += moved
             let seen = (begin..<begin + table.count).clamped(to: 0..<plan.size)
-            if seen.count < table.count { table.keep(seen.lowerBound - begin..<seen.upperBound - begin) }
+            // Moved out of sight, a picture is no part of its output.
+            guard !seen.isEmpty else { return seen }
+            table.keep(seen.lowerBound - begin..<seen.upperBound - begin)
             return seen
         }
         let rows = fill(&verticalBilinear, length: source.rows, moved: plan.down, mirrored: false)

@@ -4,10 +4,11 @@
 /// triangle as wide as the samples shrink, but never narrower than one sample to each side; weights in double precision,
 /// their sum 1, then rounded to units of 2^-22.
 package struct TriangleTable {
-    /// The first old sample of a new one, how many it sums, and where its weights begin.
+    /// The first old sample of a new one.
     package private(set) var first: [Int32] = []
-    package private(set) var taps: [Int32] = []
-    package private(set) var start: [Int32] = []
+    /// How many old samples each new one sums: the same for all, zero weights make up for it.
+    package private(set) var taps = 0
+    /// `taps` of them for each new sample.
     package private(set) var weight: [Int32] = []
     private var exact: [Double] = []
 
@@ -19,13 +20,12 @@ package struct TriangleTable {
         return triangle.support(window.lowerBound).lowerBound..<triangle.support(window.upperBound - 1).upperBound
     }
 
-    /// The weights of the new samples `window`; old samples are counted from `origin`.
-    package mutating func fill(length: Int, count: Int, window: Range<Int>, origin: Int) {
+    /// The weights of the new samples `window`; old samples are counted from `origin`, and there are `available` of them.
+    package mutating func fill(length: Int, count: Int, window: Range<Int>, origin: Int, available: Int) {
         first.removeAll(keepingCapacity: true)
-        taps.removeAll(keepingCapacity: true)
-        start.removeAll(keepingCapacity: true)
         weight.removeAll(keepingCapacity: true)
         let triangle = Triangle(length: length, count: count)
+        taps = window.reduce(1) { max($0, triangle.support($1).count) }
         for sample in window {
             let support = triangle.support(sample)
             exact.removeAll(keepingCapacity: true)
@@ -35,18 +35,22 @@ package struct TriangleTable {
                 exact.append(value)
                 total += value
             }
-            first.append(Int32(support.lowerBound - origin))
-            taps.append(Int32(support.count))
-            start.append(Int32(weight.count))
+            // At the far border the zero weights go in front: nothing beyond it is read.
+            let begin = support.lowerBound - origin
+            let early = max(0, begin + taps - available)
+            first.append(Int32(begin - early))
+            for _ in 0..<early { weight.append(0) }
             for value in exact { weight.append(Int32(0.5 + (total == 0 ? value : value / total) * 0x1p22)) }
+            for _ in exact.count + early..<taps { weight.append(0) }
         }
     }
 
     /// The new samples from the last to the first.
     package mutating func reverse() {
         first.reverse()
-        taps.reverse()
-        start.reverse()
+        // Reversed as a whole, then each sample's weights back.
+        weight.reverse()
+        for sample in first.indices { weight[sample * taps..<(sample + 1) * taps].reverse() }
     }
 
     private struct Triangle {

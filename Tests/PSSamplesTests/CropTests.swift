@@ -22,13 +22,13 @@ import Testing
     @Test func distortedBoxesFollowTensorFlowWordForWord() {
         var compared = 0
         for test in fixture.tensorflow {
-            for script in test.scripted where script.words_used == script.words.count {
+            for script in test.scripted where script.wordsUsed == script.words.count {
                 var words = ScriptedWords(words: script.words)
                 let box = sampler(test).draw(rows: test.height, columns: test.width, from: &words)
                 #expect(
                     box == PixelRectangle(row: script.y, column: script.x, rows: script.h, columns: script.w),
                     "\(test.name)")
-                #expect(words.used == script.words_used, "\(test.name)")
+                #expect(words.used == script.wordsUsed, "\(test.name)")
                 compared += 1
             }
         }
@@ -69,12 +69,12 @@ import Testing
 
     @Test func randomResizedCropsRoundAsTorchvision() {
         for test in fixture.rounding {
-            let size = RandomResizedCrop.size(area: test.target_area, aspect: test.ratio)
+            let size = RandomResizedCrop.size(area: test.targetArea, aspect: test.ratio)
             #expect(size.rows == test.height && size.columns == test.width)
         }
         for test in fixture.fallbacks {
             let box = RandomResizedCrop().centre(rows: test.height, columns: test.width)
-            #expect([box.row, box.column, box.rows, box.columns] == test.y_x_h_w)
+            #expect([box.row, box.column, box.rows, box.columns] == test.yXHW)
         }
     }
 

@@ -7,23 +7,23 @@ import Testing
 struct BoxFixture: Decodable {
     struct Statistics: Decodable {
         let draws: Int
-        let area_edges: [Double]
-        let area_counts: [Int]
-        let aspect_edges: [Double]
-        let aspect_counts: [Int]
-        let row_tenths: [Int]
-        let column_tenths: [Int]
-        let whole_image: Int
-        let full_height: Int
-        let full_width: Int
-        let touches_last_row_though_shorter: Int
-        let touches_last_column_though_narrower: Int
+        let areaEdges: [Double]
+        let areaCounts: [Int]
+        let aspectEdges: [Double]
+        let aspectCounts: [Int]
+        let rowTenths: [Int]
+        let columnTenths: [Int]
+        let wholeImage: Int
+        let fullHeight: Int
+        let fullWidth: Int
+        let touchesLastRowThoughShorter: Int
+        let touchesLastColumnThoughNarrower: Int
     }
 
     struct TensorFlowCase: Decodable {
         struct Script: Decodable {
             let words: [UInt32]
-            let words_used: Int
+            let wordsUsed: Int
             let y: Int
             let x: Int
             let h: Int
@@ -50,7 +50,7 @@ struct BoxFixture: Decodable {
     }
 
     struct Rounding: Decodable {
-        let target_area: Double
+        let targetArea: Double
         let ratio: Double
         let width: Int
         let height: Int
@@ -59,7 +59,7 @@ struct BoxFixture: Decodable {
     struct Fallback: Decodable {
         let width: Int
         let height: Int
-        let y_x_h_w: [Int]
+        let yXHW: [Int]
     }
 
     struct CentralCrop: Decodable {
@@ -67,17 +67,17 @@ struct BoxFixture: Decodable {
         let width: Int
         let top: Int
         let left: Int
-        let crop_height: Int
-        let crop_width: Int
+        let cropHeight: Int
+        let cropWidth: Int
     }
 
     struct Resized: Decodable {
         let width: Int
         let height: Int
-        let resized_width: Int
-        let resized_height: Int
-        let crop_left: Int
-        let crop_top: Int
+        let resizedWidth: Int
+        let resizedHeight: Int
+        let cropLeft: Int
+        let cropTop: Int
     }
 
     struct Parity: Decodable {
@@ -88,9 +88,9 @@ struct BoxFixture: Decodable {
 
     struct Cutmix: Decodable {
         let lam: Double
-        let centre_x_y: [Int]
-        let box_x1_y1_x2_y2: [Int]
-        let lam_adjusted: Double
+        let centreXY: [Int]
+        let boxX1Y1X2Y2: [Int]
+        let lamAdjusted: Double
     }
 
     let tensorflow: [TensorFlowCase]
@@ -105,7 +105,9 @@ struct BoxFixture: Decodable {
     static func load() throws -> BoxFixture {
         let url = try #require(
             Bundle.module.url(forResource: "boxes", withExtension: "json", subdirectory: "Fixtures"))
-        return try JSONDecoder().decode(BoxFixture.self, from: Data(contentsOf: url))
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        return try decoder.decode(BoxFixture.self, from: Data(contentsOf: url))
     }
 }
 
@@ -131,8 +133,8 @@ struct OwnStatistics {
     var count = 0
 
     init(like other: BoxFixture.Statistics) {
-        area = [Int](repeating: 0, count: other.area_counts.count)
-        aspect = [Int](repeating: 0, count: other.aspect_counts.count)
+        area = [Int](repeating: 0, count: other.areaCounts.count)
+        aspect = [Int](repeating: 0, count: other.aspectCounts.count)
     }
 
     /// numpy.histogram's bins: the last one is closed.
@@ -144,8 +146,8 @@ struct OwnStatistics {
 
     mutating func add(_ box: PixelRectangle, rows: Int, columns: Int, like other: BoxFixture.Statistics) {
         count += 1
-        OwnStatistics.add(Double(box.rows * box.columns) / Double(rows * columns), other.area_edges, &area)
-        OwnStatistics.add(Double(box.columns) / Double(box.rows), other.aspect_edges, &aspect)
+        OwnStatistics.add(Double(box.rows * box.columns) / Double(rows * columns), other.areaEdges, &area)
+        OwnStatistics.add(Double(box.columns) / Double(box.rows), other.aspectEdges, &aspect)
         // numpy.linspace: 0.3 lies below its fourth edge.
         let tenths = (0...10).map { Double($0) * 0.1 }
         if box.rows < rows { OwnStatistics.add(Double(box.row) / Double(rows - box.rows), tenths, &row) }
@@ -169,16 +171,16 @@ struct OwnStatistics {
                 return abs(Double(own) / Double(ownDraws) - Double(their) / Double(theirDraws)) / deviation
             }.max() ?? 0
         }
-        let rows = (row.reduce(0, +), other.row_tenths.reduce(0, +))
-        let columns = (column.reduce(0, +), other.column_tenths.reduce(0, +))
+        let rows = (row.reduce(0, +), other.rowTenths.reduce(0, +))
+        let columns = (column.reduce(0, +), other.columnTenths.reduce(0, +))
         return [
-            worst(area, other.area_counts, count, other.draws),
-            worst(aspect, other.aspect_counts, count, other.draws),
-            worst(row, other.row_tenths, max(rows.0, 1), max(rows.1, 1)),
-            worst(column, other.column_tenths, max(columns.0, 1), max(columns.1, 1)),
-            worst(wholes, [other.whole_image, other.full_height, other.full_width], count, other.draws),
+            worst(area, other.areaCounts, count, other.draws),
+            worst(aspect, other.aspectCounts, count, other.draws),
+            worst(row, other.rowTenths, max(rows.0, 1), max(rows.1, 1)),
+            worst(column, other.columnTenths, max(columns.0, 1), max(columns.1, 1)),
+            worst(wholes, [other.wholeImage, other.fullHeight, other.fullWidth], count, other.draws),
             worst(
-                touching, [other.touches_last_row_though_shorter, other.touches_last_column_though_narrower], count,
+                touching, [other.touchesLastRowThoughShorter, other.touchesLastColumnThoughNarrower], count,
                 other.draws),
         ].max()!
     }

@@ -9,14 +9,14 @@ import Testing
     @Test func cutmixBoxesAreTorchvisions() throws {
         for test in try BoxFixture.load().cutmix {
             let mixing = BatchMixing.cutmix(
-                share: test.lam, centreRow: test.centre_x_y[1], centreColumn: test.centre_x_y[0], rows: 8, columns: 10)
+                share: test.lam, centreRow: test.centreXY[1], centreColumn: test.centreXY[0], rows: 8, columns: 10)
             guard case .cutmix(let box, let share) = mixing else {
                 Issue.record("not cutmix")
                 return
             }
             let corners = [box.column, box.row, box.column + box.columns, box.row + box.rows]
-            #expect(corners == test.box_x1_y1_x2_y2)
-            #expect(share == test.lam_adjusted)
+            #expect(corners == test.boxX1Y1X2Y2)
+            #expect(share == test.lamAdjusted)
         }
     }
 

@@ -126,12 +126,12 @@ private func settings(_ augment: AugmentationSettings.Training, _ evaluate: Augm
             #expect(
                 plan.crop
                     == PixelRectangle(
-                        row: test.top, column: test.left, rows: test.crop_height, columns: test.crop_width))
+                        row: test.top, column: test.left, rows: test.cropHeight, columns: test.cropWidth))
         }
         for test in fixture.torchvisionTable {
             let plan = SamplePlan.evaluation(.torchvision, size: 299, rows: test.height, columns: test.width)
-            #expect(plan.resampledRows == test.resized_height && plan.resampledColumns == test.resized_width)
-            #expect(plan.windowRow == test.crop_top && plan.windowColumn == test.crop_left)
+            #expect(plan.resampledRows == test.resizedHeight && plan.resampledColumns == test.resizedWidth)
+            #expect(plan.windowRow == test.cropTop && plan.windowColumn == test.cropLeft)
         }
         for test in fixture.centreCropParity {
             #expect(SamplePlan.centreOffset(test.length, test.crop) == test.offset)

@@ -44,11 +44,10 @@ void ps_planes_to_symmetric(float *out, const float *planes, size_t pixels);
 
 // Weights of an output sample are integers in units of 2^-22; results are rounded and cut to bytes.
 
-// One row: pixel i of `out` is the sum over k < taps[i] of weight[start[i] + k] * pixel (first[i] + k).
+// One row: pixel i of `out` is the sum over k < taps of weight[i * taps + k] * pixel (first[i] + k) of `bytes`.
 // Reads one byte beyond a pixel, writes one byte beyond the row.
 void ps_filter_columns(
-    uint8_t *out, const uint8_t *bytes, const int32_t *first, const int32_t *taps, const int32_t *start,
-    const int32_t *weight, size_t pixels);
+    uint8_t *out, const uint8_t *bytes, const int32_t *first, const int32_t *weight, size_t taps, size_t pixels);
 
 // One row from `taps` rows that lie `stride` bytes apart.
 void ps_filter_rows(
