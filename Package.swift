@@ -143,13 +143,17 @@ let package = Package(
         executable(
             "psctl",
             [
-                "PSJob", "PSBenchmarks", "PSEvaluation", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
-                "PSConfiguration", "PSCoordinator", "PSMessages", "PSModel", "PSNode", "PSPlanning", "PSProtocol",
-                argumentParser,
+                "PSJob", "PSBenchmarks", "PSDataTools", "PSDatasets", "PSEvaluation", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
+                "PSConfiguration", "PSCoordinator", "PSMessages", "PSModel", "PSNode", "PSParameters", "PSPlanning",
+                "PSProtocol", argumentParser,
             ]),
 
         // Tests.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: [.swiftLanguageMode(.v6)]),
+        .executableTarget(
+            name: "synthetic-imagenet", dependencies: ["PSDatasets", "PSImages", "PSParameters"],
+            path: "Tests/SyntheticImageNet", resources: [.copy("Resources")],
+            swiftSettings: [.swiftLanguageMode(.v6)]),
         tests("PSParametersTests", ["PSParameters"]),
         tests("PSModelTests", ["PSModel"], resources: [.copy("Fixtures")]),
         tests("PSKernelsTests", ["PSKernels", "CKernels", "PSModel", "PSParameters", "PSPlanning"]),

@@ -1,6 +1,7 @@
 // Training steps in one process, for benchmarks: worker and server in one.
 
 import Dispatch
+import PSData
 import PSModel
 import PSNetwork
 import PSOptimization
@@ -12,13 +13,15 @@ import PSReport
 /// they would travel.
 final class LocalTrainer {
     struct Step {
+        /// Waiting for the images.
+        var data = 0.0
         var load = 0.0
         var network = 0.0
         var update = 0.0
         var loss = 0.0
         /// Empty unless layers are measured.
         var timings: [LayerTiming] = []
-        var seconds: Double { load + network + update }
+        var seconds: Double { data + load + network + update }
     }
 
     private let network: TrainingNetwork
@@ -29,10 +32,14 @@ final class LocalTrainer {
     private let random: CounterRandom
     private let threads: Int
     private let state: FlatState
+    private let loader: BatchLoader?
 
+    /// - Parameter loader: makes the images; without one they are random and always the same.
     init(
-        description: ModelDescription, batch: Int, threads: Int, plan: EnginePlan, measuresLayers: Bool
+        description: ModelDescription, batch: Int, threads: Int, plan: EnginePlan, measuresLayers: Bool,
+        loader: BatchLoader? = nil
     ) throws(NetworkError) {
+        self.loader = loader
         network = try TrainingNetwork(description: description, batch: batch, threads: threads, plan: plan)
         network.measuresLayers = measuresLayers
         layout = description.layout
@@ -46,18 +53,27 @@ final class LocalTrainer {
         state = FlatState(SliceArithmetic(layout: layout, settings: optimizer, ticketsPerStep: 1), seed: 1)
     }
 
-    func step(number: Int) throws(NetworkError) -> Step {
+    func step(number: Int) throws -> Step {
         var step = Step()
+        let asked = ContinuousClock.now
+        let made = try loader?.take(.training(Ticket(UInt64(number))))
+        defer { if let made { loader?.giveBack(made) } }
+        step.data = (ContinuousClock.now - asked).inSeconds
+        loader?.prepare(.training(Ticket(UInt64(number + 1))))
         step.load = seconds {
             for slice in layout.slices {
                 network.load(elements: slice.range, from: state.weights + slice.range.lowerBound)
             }
         }
         let start = ContinuousClock.now
-        step.loss = try network.step(
-            images: images, labels: labels, random: random.stream(UInt64(2 + number)), options: StepOptions(),
-            gradients: state.sum, ready: { _ in }
-        ).loss
+        var options = StepOptions()
+        options.second = made?.second
+        step.loss = try images.withUnsafeBufferPointer { images in
+            try network.step(
+                images: made.map { UnsafePointer($0.images) } ?? images.baseAddress!, labels: made?.labels ?? labels,
+                random: random.stream(UInt64(2 + number)), options: options, gradients: state.sum, ready: { _ in }
+            ).loss
+        }
         step.network = (ContinuousClock.now - start).inSeconds
         step.timings = network.timings
         step.update = seconds { update(commit: number) }

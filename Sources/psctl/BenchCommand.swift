@@ -13,7 +13,10 @@ import PSReport
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measures the parts of a job.",
-        subcommands: [Step.self, BenchPlanCommand.self, BenchErrorsCommand.self, Inference.self, Exchange.self])
+        subcommands: [
+            Step.self, BenchPlanCommand.self, BenchErrorsCommand.self, Inference.self, BenchDataCommand.self,
+            Exchange.self,
+        ])
 
     struct Step: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -24,6 +27,12 @@ struct BenchCommand: ParsableCommand {
         @Option(help: "Measured steps.")
         var steps = 3
         @OptionGroup var engine: EngineOptions
+        @Flag(
+            help: ArgumentHelp(
+                "Compute a data set's training images, read and augmented as a worker does it.",
+                discussion: "The data set is the job's: --config, --set data.path=DIRECTORY."))
+        var data = false
+        @OptionGroup var settings: ConfigurationOptions
         @Flag(help: "Also print what each layer cost, and the machine's peak.")
         var plan = false
         @Option(help: "Write a picture of what each layer cost to this file.")
@@ -43,7 +52,7 @@ struct BenchCommand: ParsableCommand {
             let benchmark = try StepBenchmark(
                 description: description, batch: model.batch, threads: threads.count, steps: steps,
                 plan: engine.settings.trainingPlan(description: description, batch: model.batch),
-                measuresLayers: plan || svg != nil)
+                measuresLayers: plan || svg != nil, images: data ? settings.configuration() : nil)
             if let svg, let picture = benchmark.svg {
                 try AtomicFile.write(svg, Array(picture.utf8))
             }

@@ -18,7 +18,7 @@ struct Psctl: ParsableCommand {
         subcommands: [
             TrainCommand.self, StatusCommand.self, WatchCommand.self, StopCommand.self, CheckpointCommand.self,
             EvaluateCommand.self, PredictCommand.self, ExportCommand.self, GradientsCommand.self, ModelCommand.self,
-            BenchCommand.self, DoctorCommand.self,
+            DataCommand.self, BenchCommand.self, DoctorCommand.self,
         ])
 
     static func main() {
