@@ -126,23 +126,25 @@ codec_jpeg *codec_jpeg_create(void) {
     c->errors.error_exit = fail_by_library;
     c->errors.emit_message = judge_warning;
     c->errors.output_message = print_nothing;
-    if (setjmp(c->failed)) {
-        codec_jpeg_destroy(c);
-        return NULL;
-    }
-    jpeg_create_decompress(&c->library);
     c->source.init_source = begin_source;
     c->source.fill_input_buffer = end_of_bytes;
     c->source.skip_input_data = skip_bytes;
     c->source.resync_to_restart = jpeg_resync_to_restart;
     c->source.term_source = begin_source;
     c->progress.progress_monitor = limit_scans;
+    return c;
+}
+
+/// A new object of the library for each picture: it keeps tables of codes and quantisers from one to the next, for files
+/// that lack them, and a picture would depend on what was decoded before it.
+static void begin_anew(codec_jpeg *c) {
+    jpeg_destroy_decompress(&c->library);
+    jpeg_create_decompress(&c->library);
     c->library.src = &c->source;
     c->library.progress = &c->progress;
     // The library reads a limit from the environment (JPEGMEM); the picture's size is limited by the caller.
     c->library.mem->max_memory_to_use = 0;
     jpeg_set_marker_processor(&c->library, JPEG_APP0 + 1, note_application_segment);
-    return c;
 }
 
 void codec_jpeg_destroy(codec_jpeg *c) {
@@ -178,7 +180,7 @@ codec_status codec_jpeg_open(codec_jpeg *c, const uint8_t *bytes, size_t count, 
     c->status = CODEC_OK;
     c->message[0] = 0;
     if (setjmp(c->failed)) return ended(c);
-    jpeg_abort_decompress(&c->library);
+    begin_anew(c);
     c->bytes = bytes;
     c->count = count;
     c->source.next_input_byte = bytes;
@@ -226,10 +228,12 @@ static int crops_rightly(const struct jpeg_decompress_struct *library) {
 }
 
 /// Leaves out columns that the region does not need, in whole MCUs. The chroma of a pixel is interpolated from its
-/// neighbours, so one MCU more is decoded on each side. Returns the column at which the output then begins.
+/// neighbours, so one MCU more is decoded on each side; of a progressive file three, because the library smooths over
+/// five blocks where scans of detail are missing. Returns the column at which the output then begins.
 static uint32_t crop_columns(codec_jpeg *c, codec_region region) {
     struct jpeg_decompress_struct *library = &c->library;
-    const uint32_t margin = (uint32_t)(library->max_h_samp_factor * library->min_DCT_scaled_size);
+    const uint32_t units = library->progressive_mode ? 3 : 1;
+    const uint32_t margin = units * (uint32_t)(library->max_h_samp_factor * library->min_DCT_scaled_size);
     JDIMENSION first = region.column > margin ? region.column - margin : 0;
     const uint32_t end = region.column + region.columns;
     const uint32_t right = library->output_width - end > margin ? end + margin : library->output_width;

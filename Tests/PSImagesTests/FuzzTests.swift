@@ -90,20 +90,78 @@ private func decode(
     #expect(outcomes.refused["cut off", default: 0] > 500 && outcomes.refused["outside"] == nil, "\(outcomes)")
 }
 
-/// `PS_FUZZ_INPUTS` sets how many inputs each format gets; the default takes seconds.
-@Test(.enabled(if: hasTimeForLongTests), arguments: Mutations.all.indices) func longMutations(_ index: Int) {
+// MARK: The committed corpus
+
+/// A mutated file and what becomes of it.
+private struct CorpusEntry: Codable {
+    let outcome: String
+    /// What the libraries of the day said; their words may change.
+    let saying: String
+    let file: Data
+}
+
+/// The smallest file for each thing that was ever said of one.
+private struct Corpus {
+    private var smallest: [String: CorpusEntry] = [:]
+
+    mutating func note(_ error: ImageError?, _ bytes: [UInt8]) {
+        let saying = error.map(saying) ?? "decoded"
+        if let known = smallest[saying], known.file.count <= bytes.count { return }
+        smallest[saying] = CorpusEntry(outcome: error.map(kind) ?? "decoded", saying: saying, file: Data(bytes))
+    }
+
+    /// What is said of an error, without the numbers in it.
+    private func saying(_ error: ImageError) -> String {
+        switch error {
+        case .damaged(_, let text), .unsupported(_, let text):
+            text.split(separator: " ").filter { !$0.contains(where: \.isNumber) }.joined(separator: " ")
+        default: kind(error)
+        }
+    }
+
+    func write(to path: String) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let lines = try smallest.sorted { $0.key < $1.key }
+            .map { String(decoding: try encoder.encode($0.value), as: UTF8.self) }
+        try ("[\n" + lines.joined(separator: ",\n") + "\n]\n").write(toFile: path, atomically: true, encoding: .utf8)
+    }
+}
+
+@Test(arguments: ["JPEG", "PNG", "WebP", "PNM"]) func theCorpusEndsAsItDid(_ format: String) throws {
+    let url = try #require(
+        Bundle.module.url(forResource: "corpus-\(format)", withExtension: "json", subdirectory: "Fixtures"))
+    let entries = try JSONDecoder().decode([CorpusEntry].self, from: Data(contentsOf: url))
+    #expect(entries.count > 8)
+    let decoder = PictureDecoder()
+    for (number, entry) in entries.enumerated() {
+        let error = decode([UInt8](entry.file), UInt64(5 * number + 1), decoder, .all)
+        #expect(error.map(kind) ?? "decoded" == entry.outcome, "\(entry.saying)")
+    }
+}
+
+/// `PS_FUZZ_INPUTS` sets how many inputs each format gets; the default takes seconds. `PS_FUZZ_CORPUS`
+/// is a directory to which the corpus of the inputs is written.
+@Test(.enabled(if: hasTimeForLongTests), arguments: Mutations.all.indices) func longMutations(_ index: Int) throws {
     let mutations = Mutations.all[index]
     let wanted = ProcessInfo.processInfo.environment["PS_FUZZ_INPUTS"].flatMap(UInt64.init) ?? 1000
     let decoder = PictureDecoder()
     var outcomes = Outcomes()
     let clock = ContinuousClock()
+    var corpus = Corpus()
     var slowest = (time: Duration.zero, input: UInt64(0))
     for number in 0..<wanted {
         let bytes = mutations.input(number)
-        let time = clock.measure { outcomes.note(decode(bytes, number, decoder, .all)) }
+        var error: ImageError?
+        let time = clock.measure { error = decode(bytes, number, decoder, .all) }
+        outcomes.note(error)
+        if number % 5 > 0 { corpus.note(error, bytes) }
         if time > slowest.time { slowest = (time, number) }
     }
     print("\(mutations.format): \(outcomes); the slowest, input \(slowest.input), took \(slowest.time)")
+    if let directory = ProcessInfo.processInfo.environment["PS_FUZZ_CORPUS"] {
+        try corpus.write(to: "\(directory)/corpus-\(mutations.format).json")
+    }
     #expect(outcomes.count == wanted)
     #expect(slowest.time < .seconds(5))
 }

@@ -42,6 +42,10 @@ struct Mutations: Sendable {
         let random = CounterRandom(seed: 7, name: "\(format)").stream(number)
         var draws = Draws(random: random)
         var bytes = seeds[draws.below(seeds.count)]
+        if format == .png && draws.below(2) == 0 {
+            changeChunk(&bytes, &draws)
+            return bytes
+        }
         for _ in 0...draws.below(4) where !bytes.isEmpty { change(&bytes, &draws) }
         // Three of four PNGs get sound checksums, so that what is behind these is reached.
         return format == .png && draws.below(4) > 0 ? resealed(bytes) : bytes
@@ -66,6 +70,18 @@ struct Mutations: Sendable {
             bytes = Array(bytes[..<place] + other[draws.below(other.count)...])
         default: repeatSegment(&bytes, &draws)
         }
+    }
+
+    /// Changes the content of one chunk of a sound PNG; its length and checksum are made to fit.
+    private func changeChunk(_ bytes: inout [UInt8], _ draws: inout Draws) {
+        let starts = segments(of: bytes).filter { $0 >= 8 }
+        let start = starts[draws.below(starts.count)]
+        let length = bytes[start..<start + 4].reduce(0) { $0 << 8 | Int($1) }
+        guard length > 0, length <= bytes.count - start - 12 else { return }
+        var content = Array(bytes[start + 8..<start + 8 + length])
+        change(&content, &draws)
+        let type = String(decoding: bytes[start + 4..<start + 8], as: UTF8.self)
+        bytes.replaceSubrange(start..<start + 12 + length, with: chunk(type, content))
     }
 
     /// Writes a number of two or four bytes over those that are there.

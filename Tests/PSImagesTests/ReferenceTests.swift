@@ -60,6 +60,25 @@ private func orientation(_ name: String) -> Int {
     }
 }
 
+@Test func tablesAreNotTakenFromThePictureBefore() throws {
+    func file(_ name: String, without marker: UInt8) -> [UInt8] {
+        var bytes = ReferencePicture.named(name).bytes
+        while let at = bytes.indices.dropLast(4).first(where: { bytes[$0] == 0xFF && bytes[$0 + 1] == marker }) {
+            bytes.removeSubrange(at..<at + 2 + Int(bytes[at + 2]) << 8 + Int(bytes[at + 3]))
+        }
+        return bytes
+    }
+    // The standard tables of codes, which such a file uses, are meant where it has none; quantisers are needed.
+    let decoder = PictureDecoder()
+    _ = try decoder.decode(ReferencePicture.named("own-444-17x33").bytes)
+    let picture = try decoder.decode(file("420-48x32", without: 0xC4))
+    #expect(checksum(picture.pixels) == ReferencePicture.named("420-48x32").plain)
+    guard case .damaged(.jpeg, _)? = complaint(file("420-48x32", without: 0xDB), DecodeSettings(), decoder) else {
+        Issue.record("decoded without quantisers")
+        return
+    }
+}
+
 @Test func encodersAreReadBack() throws {
     let picture = drawnPicture(rows: 61, columns: 83)
     #expect(difference(try PictureDecoder().decode(picture.png()), picture) == nil)

@@ -41,6 +41,20 @@ private let samplings = [(1, 1), (2, 1), (2, 2), (1, 2), (4, 1), (4, 2), (1, 4),
     }
 }
 
+@Test func regionsOfProgressivePicturesWithoutTheirLastScans() throws {
+    for (across, down) in [(2, 2), (1, 1), (2, 1)] {
+        var options = JPEGOptions()
+        (options.across, options.down, options.isProgressive, options.quality) = (across, down, true, 50)
+        let bytes = drawnPicture(rows: 120, columns: 171).jpeg(options)
+        let scans = bytes.indices.dropLast().filter { bytes[$0] == 0xFF && bytes[$0 + 1] == 0xDA }
+        for scan in scans.dropFirst() {
+            // As sound as a file can be that lacks detail; the library smooths such pictures.
+            let file = Array(bytes[..<scan]) + [0xFF, 0xD9]
+            try checkRegions(file, DecodeSettings(), draws: 30, "\(across) \(down), \(scan) bytes")
+        }
+    }
+}
+
 @Test func regionsOfTurnedPictures() throws {
     let bytes = drawnPicture(rows: 75, columns: 110).jpeg(quality: 90)
     for orientation in Orientation.allCases {

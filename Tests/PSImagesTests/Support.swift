@@ -91,10 +91,11 @@ func randomRegion(rows: Int, columns: Int, _ random: CounterRandom, _ draw: UInt
 
 /// What decoding complains of, or nil.
 func complaint(
-    _ bytes: [UInt8], region: PixelRectangle? = nil, _ settings: DecodeSettings = DecodeSettings()
+    _ bytes: [UInt8], region: PixelRectangle? = nil, _ settings: DecodeSettings = DecodeSettings(),
+    _ decoder: PictureDecoder = PictureDecoder()
 ) -> ImageError? {
     do throws(ImageError) {
-        _ = try PictureDecoder().decode(bytes, region: region, settings)
+        _ = try decoder.decode(bytes, region: region, settings)
         return nil
     } catch {
         return error
