@@ -1,4 +1,4 @@
-// Pictures that are formulas, and the fixtures of `Fixtures/preprocess.py` and `Fixtures/operations.py`.
+// Pictures that are formulas, and the fixtures of `Fixtures/pixels.py` and `Fixtures/operations.py`.
 
 import CZlib
 import Foundation
