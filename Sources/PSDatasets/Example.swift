@@ -24,13 +24,8 @@ struct ExampleParser {
     /// Of keys, names and texts; longer ones are passed over.
     static let longestText = 1024
 
-    private(set) var window: ByteWindow
+    var window: ByteWindow
     let path: String
-
-    init(window: ByteWindow, path: String) {
-        self.window = window
-        self.path = path
-    }
 
     private enum Value {
         case bytes(Range<Int>)

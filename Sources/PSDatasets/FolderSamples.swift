@@ -111,8 +111,8 @@ struct FolderSamples: SampleReader {
             path: "\(root)/\(split.directoryNames[0])",
             advice: split == .train
                 ? "a folder of classes has the pictures to train with there"
-                : "the pictures for evaluation belong there (or in validation/ or test/), a folder per class as in train/; "
-                    + "for a share of one folder, put the class folders into \(root) itself")
+                : "the pictures for evaluation belong there (or in validation/ or test/), a folder per class as in "
+                    + "train/; for a share of one folder, put the class folders into \(root) itself")
     }
 
     /// - Throws: when the evaluation's directory has a class that training lacks, or pictures outside any class.

@@ -96,14 +96,14 @@ enum IndexStore {
     /// An index that is kept: the one that is there if it is of this recipe and these files, else a new one.
     ///
     /// - Parameters:
-    ///   - directory: of the set; the index is kept in it, or in the user's cache where that cannot be written to.
+    ///   - directory: of the set; the index is kept in it, or in `cache` where that cannot be written to.
     ///   - make: writes an index; called once, or again when the first place turns out to be full.
     /// - Returns: the index, and what a person should be told about one that could not be used or kept.
     static func kept(
-        in directory: String, form: DatasetForm, split: DatasetSplit, recipe: String, files: [IndexedFile],
-        _ make: (FileOutput) throws(DatasetError) -> Void
+        in directory: String, cache: String? = userCache, form: DatasetForm, split: DatasetSplit, recipe: String,
+        files: [IndexedFile], _ make: (FileOutput) throws(DatasetError) -> Void
     ) throws(DatasetError) -> (index: SampleIndex, remarks: [String]) {
-        let places = places(of: directory, form, split)
+        let places = places(of: directory, cache, form, split)
         var remarks: [String] = []
         for path in places where access(path, F_OK) == 0 {
             do throws(DatasetError) {
@@ -129,9 +129,8 @@ enum IndexStore {
                 try make(output)
                 try output.commit()
                 return (try SampleIndex(try output.reopened()), remarks)
-            } catch .system(let operation, let failed, let code) where isOfThePlace(failed, path) {
+            } catch .system(_, let failed, _) where isOfThePlace(failed, path) {
                 // No such place to write in, or a full one: the next. What is wrong with the set itself is thrown.
-                _ = (operation, code)
             }
         }
         remarks.append(
@@ -146,16 +145,22 @@ enum IndexStore {
             || directory == failed || directory.hasPrefix(failed + "/")
     }
 
-    private static func places(of directory: String, _ form: DatasetForm, _ split: DatasetSplit) -> [String] {
+    /// The directory of the user's cache that is this program's.
+    static var userCache: String? {
+        let cache = environment("XDG_CACHE_HOME") ?? environment("HOME").map { "\($0)/.cache" }
+        return cache.map { "\($0)/inception-parameter-server" }
+    }
+
+    private static func places(
+        of directory: String, _ cache: String?, _ form: DatasetForm, _ split: DatasetSplit
+    ) -> [String] {
         let name = "\(split.rawValue)-\(form.rawValue).samples.index"
         let beside = "\(directory)/.\(name)"
-        guard let cache = environment("XDG_CACHE_HOME") ?? environment("HOME").map({ "\($0)/.cache" }) else {
-            return [beside]
-        }
+        guard let cache else { return [beside] }
         var hash = SHA256()
         let place = Array((Paths.resolved(directory) ?? Paths.absolute(directory)).utf8)
         place.withUnsafeBytes { hash.update($0) }
-        return [beside, "\(cache)/inception-parameter-server/\(hash.hexadecimal().prefix(32))-\(name)"]
+        return [beside, "\(cache)/\(hash.hexadecimal().prefix(32))-\(name)"]
     }
 
     private static func environment(_ name: String) -> String? {

@@ -109,11 +109,11 @@ enum ClassNameFile {
     }
 
     static func names(_ bytes: [UInt8], path: String) throws(DatasetError) -> [String] {
-        guard let text = String(validating: bytes, as: UTF8.self) else {
+        guard String(validating: bytes, as: UTF8.self) != nil else {
             throw .damaged(path: path, problem: "not UTF-8; it must hold the name of a class in every line")
         }
-        var lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).map { line in
-            String(line.drop { $0 == " " || $0 == "\t" })
+        var lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { line in
+            String(decoding: line.last == UInt8(ascii: "\r") ? line.dropLast() : line, as: UTF8.self)
         }
         while lines.last == "" { lines.removeLast() }
         if let empty = lines.firstIndex(of: "") {

@@ -1,5 +1,5 @@
-// TensorFlow's record files. Source of the format: tensorflow.org, "TFRecord and tf.train.Example"; LevelDB's log format
-// for the masking of checksums.
+// TensorFlow's record files. Source of the format: tensorflow.org, "TFRecord and tf.train.Example"; the masking of
+// checksums is that of LevelDB's log format.
 //
 //     u64 length   u32 masked CRC-32C of the length   payload   u32 masked CRC-32C of the payload
 //

@@ -85,9 +85,8 @@ struct TFRecordSamples: SampleReader {
                 recipe: recipe,
                 classNames: classNames ?? numbers.enumerated().map { texts[$0.offset] ?? $0.element }, files: files,
                 remarks: !hasFirst && split == .train && firstLabel == 0
-                    ? [
-                        "\(shards.root): no sample has the label 0; if the labels are counted from 1, let firstLabel be 1"
-                    ] : [])
+                    ? ["\(shards.root): no sample has the label 0; if labels are counted from 1, let firstLabel be 1"]
+                    : [])
         }
     }
 

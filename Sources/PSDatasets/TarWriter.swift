@@ -1,8 +1,23 @@
 // Writing tar files: ustar headers, pax records for names that do not fit. The same members give the same bytes.
 
-enum TarWriter {
+package enum TarWriter {
     /// Closes an archive: two empty blocks.
-    static let end = [UInt8](repeating: 0, count: 2 * TarReader.block)
+    package static let end = [UInt8](repeating: 0, count: 2 * TarReader.block)
+
+    /// The two members of a labelled picture: the picture, and its label as text.
+    ///
+    /// - Parameter name: such as "n01440764/n01440764_10026.JPEG"; dots before the last are encoded, see `MemberName`.
+    package static func sample(name: String, picture: [UInt8], label: Int) -> [UInt8] {
+        let (key, ending) = MemberName.encoded(name.utf8)
+        return member(name: key + ending, picture) + member(name: key + Array(".cls".utf8), Array("\(label)".utf8))
+    }
+
+    /// Bytes that `sample` gives.
+    static func sampleSize(name: [UInt8], byteCount: Int, label: Int) -> Int {
+        let (key, ending) = MemberName.encoded(name)
+        return size(name: key + ending, byteCount: byteCount)
+            + size(name: key + Array(".cls".utf8), byteCount: "\(label)".utf8.count)
+    }
 
     /// Header and bytes of a member.
     ///

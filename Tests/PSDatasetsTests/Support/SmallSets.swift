@@ -68,3 +68,46 @@ func problem(_ settings: DatasetSettings, _ split: DatasetSplit = .train) -> Str
         return ""
     } catch { return error.description }
 }
+
+/// Three samples of three classes.
+let smallSamples: [(name: String, picture: [UInt8], label: Int)] = [
+    ("cat/a.jpg", picture(1, 700), 0), ("cat/b.c.png", picture(2, 512), 2), ("dog/a.JPEG", picture(3, 0), 1),
+]
+
+func smallShard() -> [UInt8] {
+    smallSamples.flatMap { TarWriter.sample(name: $0.name, picture: $0.picture, label: $0.label) } + TarWriter.end
+}
+
+func smallTFRecord(firstLabel: Int = 0) -> [UInt8] {
+    smallSamples.flatMap {
+        TFRecordWriter.record(
+            name: $0.name, picture: $0.picture, label: $0.label + firstLabel, text: "class \($0.label)")
+    }
+}
+
+func idx(_ shape: [Int], _ elements: [UInt8]) -> [UInt8] {
+    [0, 0, 8, UInt8(shape.count)]
+        + shape.flatMap { [UInt8($0 >> 24 & 255), UInt8($0 >> 16 & 255), UInt8($0 >> 8 & 255), UInt8($0 & 255)] }
+        + elements
+}
+
+/// Three images of 2 x 3 pixels a split, gzipped.
+func smallIDX() -> TemporaryDirectory {
+    let directory = TemporaryDirectory()
+    for split in ["train", "t10k"] {
+        directory.write("\(split)-images-idx3-ubyte.gz", gzipped(idx([3, 2, 3], Array(0..<18))))
+        directory.write("\(split)-labels-idx1-ubyte.gz", gzipped(idx([3], [9, 0, 4])))
+    }
+    return directory
+}
+
+/// CIFAR-10 with two pictures a file.
+func smallCIFAR() -> TemporaryDirectory {
+    let directory = TemporaryDirectory()
+    for number in 1...6 {
+        let name = number == 6 ? "test_batch" : "data_batch_\(number)"
+        directory.write("\(name).bin", [UInt8(number)] + picture(number, 3072) + [0] + picture(number + 10, 3072))
+    }
+    directory.write("batches.meta.txt", Array("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n".utf8))
+    return directory
+}

@@ -1,4 +1,4 @@
-// The folders of classes in a directory.
+// Entries of directories by the bytes of their names, and which of them are pictures.
 
 import Glibc
 import PSFiles
