@@ -158,7 +158,15 @@ let package = Package(
         tests("PSModelTests", ["PSModel"], resources: [.copy("Fixtures")]),
         tests("PSKernelsTests", ["PSKernels", "CKernels", "PSModel", "PSParameters", "PSPlanning"]),
         tests("PSNetworkTests", ["PSNetwork", "PSOptimization"], resources: [.copy("Fixtures")]),
-        tests("PSSamplesTests", ["PSSamples", "PSParameters"], resources: [.copy("Fixtures")]),
+        tests("PSSamplesTests", ["PSSamples", "PSParameters", "CZlib"], resources: [.copy("Fixtures")]),
+        tests(
+            "PSDatasetsTests", ["PSDatasets", "PSFiles", "PSParameters", "TestSupport", "CChecksums", "CZlib"],
+            resources: [.copy("Fixtures")]),
+        tests(
+            "PSImagesTests", ["PSImages", "PSParameters", "PSSamples", "TestSupport"], resources: [.copy("Fixtures")]),
+        tests(
+            "PSTransformsTests", ["PSTransforms", "PSImages", "PSParameters", "PSSamples", "CPixels", "CZlib"],
+            resources: [.copy("Fixtures")]),
         tests("PSDataTests", ["PSData", "PSDatasets", "PSImages", "PSSamples", "TestSupport"]),
         tests("PSOptimizationTests", ["PSOptimization"]),
         tests("PSCheckpointTests", ["PSCheckpoint", "PSFiles", "TestSupport"]),
@@ -179,7 +187,7 @@ let package = Package(
             "JobTests",
             [
                 "PSJob", "PSBenchmarks", "PSEvaluation", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
-                "PSConfiguration", "PSCoordinator", "PSData", "PSModel", "PSNetwork", "PSOptimization", "PSParameters",
+                "PSConfiguration", "PSCoordinator", "PSData", "PSDatasets", "PSImages", "PSSamples", "TestSupport", "PSModel", "PSNetwork", "PSOptimization", "PSParameters",
                 "PSMessages", "PSPlanning", "PSProtocol",
             ],
             resources: [.copy("Torchvision")]),

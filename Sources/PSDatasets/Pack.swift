@@ -4,7 +4,7 @@ import Glibc
 import PSFiles
 
 /// What a pack did.
-package struct PackReport: Sendable, Hashable {
+package struct PackReport: Sendable, Hashable, Encodable {
     /// Samples in the shards.
     package let trainCount: Int
     package let testCount: Int

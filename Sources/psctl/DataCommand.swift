@@ -11,7 +11,7 @@ struct DataCommand: ParsableCommand {
             A data set is named by its path: a folder of classes (or of train/ and val/ with such), WebDataset's tar \
             shards, TFRecord files, MNIST's IDX files or CIFAR's binary ones.
             """,
-        subcommands: [DataInspectCommand.self, DataVerifyCommand.self, DataPreviewCommand.self])
+        subcommands: [DataInspectCommand.self, DataVerifyCommand.self, DataPreviewCommand.self, DataPackCommand.self])
 }
 
 /// The data set and how its pictures are read: an argument, and the settings of a job.

@@ -86,6 +86,7 @@ struct Variation: Sendable, CustomTestStringConvertible {
             "loss and dropout", ["train.labelSmoothing=0.3", "train.auxiliaryWeight=0.8", "model.dropout=0.5"],
             frame: ["model.auxiliary=true", "model.imageSize=79", "train.batch=2"]),
         Variation("images", ["data.flip=true", "data.cropPadding=3", "data.evaluate=resize"]),
+        Variation("mixed images", ["data.mixup=0.4", "data.cutmix=1", "data.augment=inception"]),
         Variation(
             "network",
             ["model.initialValues=slim", "model.poolBorder=excluded", "model.unbiasedVariance=false"],

@@ -82,7 +82,7 @@ import Testing
         }
         var job = JobConfiguration()
         job.model.width = 0.1
-        job.data.path = scratch.path
+        job.data.set.path = scratch.path
         let layout = try ModelDescription(job.model).layout
         let values = layout.initialValues(seed: 4)
         try writeRun(

@@ -5,6 +5,7 @@ import Foundation
 import PSCheckpoint
 import PSConfiguration
 import PSData
+import PSDatasets
 import PSModel
 import PSNetwork
 import PSOptimization
@@ -28,7 +29,7 @@ struct ReferenceJob {
     /// Not rounded.
     private let stepsPerEpoch: Double
 
-    private static let images = Result { try DataSettings().open(.train) }
+    private static let images = Result { try Dataset.open(DataSettings().set, .train) }
 
     private init(_ configuration: JobConfiguration) throws {
         self.configuration = configuration
@@ -150,17 +151,18 @@ struct ReferenceJob {
 private struct ReferenceEngine {
     let configuration: JobConfiguration
     let network: TrainingNetwork
-    let batches: BatchMaker
+    let loader: BatchLoader
 
-    init(_ configuration: JobConfiguration, _ description: ModelDescription, images: any ImageSource) throws {
+    init(_ configuration: JobConfiguration, _ description: ModelDescription, images: any SampleSource) throws {
         self.configuration = configuration
         let batch = configuration.train.batch
         network = try TrainingNetwork(
             description: description, batch: batch, threads: 1,
             plan: configuration.engine.trainingPlan(description: description, batch: batch).plan)
-        batches = BatchMaker(
-            source: images, imageSize: configuration.model.imageSize, settings: configuration.data,
-            seed: configuration.seed, batch: batch)
+        loader = BatchLoader(
+            BatchMaker(
+                source: images, settings: configuration.data, imageSize: configuration.model.imageSize,
+                seed: configuration.seed, batch: batch), capacity: batch, threads: 1)
     }
 
     /// Gradients of the weights, and the batch's statistics.
@@ -170,16 +172,16 @@ private struct ReferenceEngine {
                 network.load(elements: slice.range, from: $0.baseAddress! + slice.range.lowerBound)
             }
         }
-        var images = [Float](repeating: 0, count: batches.batch * batches.imageElements)
-        var labels = [Int32](repeating: 0, count: batches.batch)
-        try batches.fill(ticket: Ticket(UInt64(ticket)), images: &images, labels: &labels)
+        let batch = try loader.take(.training(Ticket(UInt64(ticket))))
+        defer { loader.giveBack(batch) }
         var options = StepOptions()
         options.labelSmoothing = configuration.train.labelSmoothing
         options.auxiliaryWeight = configuration.train.auxiliaryWeight
         options.dropout = configuration.model.dropout > 0
+        options.second = batch.second
         var contribution = [Float](repeating: 0, count: network.layout.count)
         _ = try network.step(
-            images: images, labels: labels,
+            images: batch.images, labels: batch.labels,
             random: CounterRandom(seed: configuration.seed, name: "dropout").stream(UInt64(ticket)),
             options: options, gradients: &contribution, ready: { _ in })
         return contribution

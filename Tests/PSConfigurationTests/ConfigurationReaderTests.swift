@@ -157,7 +157,7 @@ import Testing
         #expect(configuration.seed == 2)
         #expect(configuration.train.batch == 3)
         #expect(configuration.train.ticketsPerStep == 5)
-        #expect(configuration.data.path == "/a=b")
+        #expect(configuration.data.set.path == "/a=b")
         #expect(configuration.cluster.workers == JobConfiguration().cluster.workers)
     }
 

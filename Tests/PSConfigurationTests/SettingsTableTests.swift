@@ -37,7 +37,7 @@ import Testing
             " ", "null", "7", "a: b", "# no", "\"quoted\"", "back\\slash", "tab\tline\n", "\u{1}\u{85}é😀\u{FEFF}",
         ] {
             var configuration = JobConfiguration()
-            configuration.data.path = text
+            configuration.data.set.path = text
             #expect(try JobConfiguration(yaml: configuration.resolvedYAML(), path: "f") == configuration, "\(text)")
         }
     }

@@ -21,11 +21,10 @@ struct PixelSource: SampleSource {
     }
 
     init(count: Int = 10, channels: Int = 1) {
-        self.init(
-            rows: 6, columns: 6, channels: channels,
-            pictures: (0..<count).map { sample in
-                (0..<36 * channels).map { UInt8(1 + (sample * 37 + $0 * 5) % 255) }
-            })
+        let pictures = (0..<count).map { (sample: Int) -> [UInt8] in
+            (0..<36 * channels).map { (index: Int) -> UInt8 in UInt8(1 + (sample * 37 + index * 5) % 255) }
+        }
+        self.init(rows: 6, columns: 6, channels: channels, pictures: pictures)
     }
 
     var count: Int { pictures.count }

@@ -20,6 +20,7 @@ struct SyntheticImageNet {
         let classes = Array(try names().prefix(number(1, 1000)))
         try writeFolder("\(out)/folder", classes, training: number(2, 2), validation: number(3, 1))
         let set = DatasetSettings(path: "\(out)/folder")
+        _ = try Pack.run(set, into: "\(out)/shards", shardByteCount: 32 << 20)
         try writeRecords(set, "\(out)/tfrecord", fileCounts: [.train: 8, .test: 2])
         print("\(out): folder, shards, tfrecord")
     }
