@@ -67,6 +67,12 @@ private func jpeg(exif: [UInt8]) -> [UInt8] { inserted(jpeg, marker: 0xE1, Array
         exif.replaceSubrange(18..<22, with: value)
         #expect(try orientation(jpeg(exif: exif)) == ([3, 4, 6, 8, 9].contains(type) ? 6 : 1), "type \(type)")
     }
+    for count: UInt8 in [1, 2, 3] {
+        var exif = sound
+        exif[17] = count
+        // Three do not fit into the entry: what is there is where they are.
+        #expect(try orientation(jpeg(exif: exif)) == (count < 3 ? 6 : 1))
+    }
     // A directory that lies outside, one that goes on behind the end, a value of another type.
     for (place, value) in [(4, 0xFF), (7, 0xF0), (8, 0xFF), (13, 2), (13, 0xFF), (17, 0)] as [(Int, UInt8)] {
         var exif = sound
