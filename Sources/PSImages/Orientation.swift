@@ -43,8 +43,7 @@ package enum Orientation: Int, Sendable, Hashable, CaseIterable {
 extension Orientation {
     /// The orientation that EXIF data, from their TIFF header or from "Exif\0\0" on, give.
     ///
-    /// Nothing in them is trusted: where an offset leads out of them, a count or a type makes no sense or a value means
-    /// nothing, there is none.
+    /// Nothing in them is trusted: where an offset leads out of them or a count or a type makes no sense, there is none.
     init?(exif: UnsafeRawBufferPointer) {
         guard let found = Orientation.read(exif) else { return nil }
         self = found
@@ -66,16 +65,18 @@ extension Orientation {
             return (0..<size).reduce(0) { $0 << 8 | Int(block[offset + (isLittle ? size - 1 - $1 : $1)]) }
         }
         guard let directory = number(4, 4), let count = number(directory, 2) else { return nil }
+        // Whole numbers, signed or not, as in Pillow; but not bytes (type 1), which are text to it.
         let tag = 0x0112
-        let size = [1: 1, 3: 2, 4: 4]
+        let sizes = [3: 2, 4: 4, 6: 1, 8: 2, 9: 4]
         for entry in 0..<count {
             let at = directory + 2 + 12 * entry
             guard let found = number(at, 2) else { return nil }
             guard found == tag else { continue }
-            guard let type = number(at + 2, 2), let width = size[type], number(at + 4, 4) == 1,
-                let value = number(at + 8, width)
+            // Of several values the first counts, if all are in the entry itself.
+            guard let type = number(at + 2, 2), let size = sizes[type], let values = number(at + 4, 4),
+                (1...4 / size).contains(values), let value = number(at + 8, size)
             else { return nil }
-            return Orientation(rawValue: value)
+            return Orientation(rawValue: value) ?? .asStored
         }
         return nil
     }

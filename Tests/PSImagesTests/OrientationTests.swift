@@ -57,6 +57,22 @@ private func jpeg(exif: [UInt8]) -> [UInt8] { inserted(jpeg, marker: 0xE1, Array
         }
         _ = try orientation(jpeg(exif: Array(sound.prefix(place))))
     }
+    // Types of whole numbers: bytes (1) are text to Pillow.
+    for (type, value) in [
+        (1, [6, 0, 0, 0]), (3, [0, 6, 0, 0]), (4, [0, 0, 0, 6]), (6, [6, 0, 0, 0]), (8, [0, 6, 0, 0]),
+        (9, [0, 0, 0, 6]), (7, [0, 0, 0, 6]), (5, [0, 0, 0, 6]),
+    ] as [(UInt8, [UInt8])] {
+        var exif = sound
+        exif[13] = type
+        exif.replaceSubrange(18..<22, with: value)
+        #expect(try orientation(jpeg(exif: exif)) == ([3, 4, 6, 8, 9].contains(type) ? 6 : 1), "type \(type)")
+    }
+    for count: UInt8 in [1, 2, 3] {
+        var exif = sound
+        exif[17] = count
+        // Three do not fit into the entry: what is there is where they are.
+        #expect(try orientation(jpeg(exif: exif)) == (count < 3 ? 6 : 1))
+    }
     // A directory that lies outside, one that goes on behind the end, a value of another type.
     for (place, value) in [(4, 0xFF), (7, 0xF0), (8, 0xFF), (13, 2), (13, 0xFF), (17, 0)] as [(Int, UInt8)] {
         var exif = sound
@@ -72,6 +88,8 @@ private func jpeg(exif: [UInt8]) -> [UInt8] { inserted(jpeg, marker: 0xE1, Array
     #expect(try orientation(inserted(jpeg, marker: 0xE1, attribute)) == 3)
     #expect(try orientation(inserted(jpeg, marker: 0xE1, element)) == 8)
     #expect(try orientation(withOrientation(inserted(jpeg, marker: 0xE1, attribute), 6)) == 6)
+    // A value that means nothing is one all the same.
+    #expect(try orientation(withOrientation(inserted(jpeg, marker: 0xE1, attribute), 0)) == 1)
     for text in ["tiff:Orientation", "tiff:Orientation=\"", "tiff:Orientation=3", "tiff:Orientation>x"] {
         #expect(try orientation(inserted(jpeg, marker: 0xE1, xmp(text))) == 1)
     }

@@ -120,7 +120,8 @@ private let samplings = [(1, 1), (2, 1), (2, 2), (1, 2), (4, 1), (4, 2), (1, 4),
     let jpeg = drawnPicture(rows: 20, columns: 30).jpeg(quality: 80)
     for bytes in [png, jpeg, withOrientation(jpeg, 6)] {
         for (row, column, rows, columns) in [
-            (0, 0, 31, 31), (-1, 0, 5, 5), (0, -1, 5, 5), (0, 0, 0, 5), (0, 0, 5, 0), (0, 0, -5, 5), (40, 0, 1, 1),
+            (0, 0, 31, 31), (29, 0, 2, 1), (0, 29, 1, 2), (-1, 0, 5, 5), (0, -1, 5, 5), (0, 0, 0, 5), (0, 0, 5, 0),
+            (0, 0, -5, 5), (40, 0, 1, 1),
             (Int.max, 0, 1, 1), (0, Int.max, 1, Int.max), (1, 1, Int.max, Int.max), (Int.min, Int.min, 1, 1),
         ] {
             let region = PixelRectangle(row: row, column: column, rows: rows, columns: columns)
