@@ -145,6 +145,27 @@ func whole(_ picture: Picture) -> PixelRectangle {
         }
     }
 
+    /// Bits that every machine gives, whatever its instruction set: checked on plain, AVX2 and AVX-512 builds of the loops.
+    @Test(arguments: [
+        (AugmentationSettings.Training.inception, AugmentationSettings.Evaluation.inception, UInt32(3_934_456_622)),
+        (.torchvision, .torchvision, 4_150_001_410), (.light, .inception, 2_291_891_364),
+        (.none, .resize, 2_833_830_836),
+    ])
+    func theSameBitsEverywhere(
+        augment: AugmentationSettings.Training, evaluate: AugmentationSettings.Evaluation, expected: UInt32
+    ) {
+        var settings = AugmentationSettings()
+        settings.augment = augment
+        settings.evaluate = evaluate
+        let planner = AugmentationPlanner(settings: settings, imageSize: 99, seed: 1)
+        let picture = formulaPicture("photo", columns: 150, rows: 111, seed: 1)
+        let values = (0..<10).flatMap {
+            image(picture, planner.training(ticket: 0, index: $0, rows: picture.rows, columns: picture.columns))
+        }
+        let bytes = bits(values).flatMap { bits in (0..<4).map { UInt8(truncatingIfNeeded: bits >> (8 * $0)) } }
+        #expect(checksum(bytes) == expected)
+    }
+
     /// The distorted box's own resampling, colours aside.
     @Test func randomDistortedBoxesAreTheTwins() {
         var settings = AugmentationSettings()
