@@ -11,7 +11,7 @@ package struct AugmentationPlanner: Sendable {
     private let random: CounterRandom
 
     package init(settings: AugmentationSettings, imageSize: Int, seed: UInt64) {
-        precondition(imageSize > 0 && settings.cropPadding >= 0)
+        precondition((1..<1 << 15).contains(imageSize) && settings.cropPadding >= 0)
         self.settings = settings
         self.imageSize = imageSize
         random = CounterRandom(seed: seed, name: "augmentation")

@@ -71,6 +71,12 @@ package struct AugmentationSettings: Sendable, Hashable, Codable {
         if augment != .none && cropPadding != 0 {
             throw refuse("cropPadding", "needs augment: none; augment: \(augment.rawValue) crops in its own way")
         }
+        if augment == .inception && evaluate == .torchvision || augment == .torchvision && evaluate != .torchvision {
+            throw refuse(
+                "evaluate",
+                "is \(evaluate.rawValue), which scales values otherwise than augment: \(augment.rawValue) does in "
+                    + "training; set evaluate: \(augment.rawValue)")
+        }
         if autoAugment != .none && !resamplesBytes {
             throw refuse(
                 "autoAugment",

@@ -127,8 +127,12 @@ extension PictureTransform {
     private static func apply(_ operation: ColourOperation, _ planes: UnsafeMutablePointer<Float>, _ pixels: Int) {
         switch operation {
         case .brightness(let amount): ps_brightness(planes, amount, pixels)
-        case .saturation(let factor): ps_saturation(planes, factor, pixels)
-        case .hue(let turns): ps_hue(planes, turns, pixels)
+        case .saturation(let factor):
+            precondition(factor >= 0)
+            ps_saturation(planes, factor, pixels)
+        case .hue(let turns):
+            precondition(abs(turns) <= 0.5)
+            ps_hue(planes, turns, pixels)
         case .contrast: preconditionFailure("a second contrast in one plan")
         }
     }

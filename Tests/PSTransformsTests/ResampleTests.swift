@@ -1,6 +1,7 @@
 // Resampling against TensorFlow and Pillow bit for bit, and against the plain twins over random plans.
 
 import CPixels
+import Glibc
 import PSImages
 import PSParameters
 import PSSamples
@@ -145,6 +146,27 @@ func whole(_ picture: Picture) -> PixelRectangle {
         }
     }
 
+    /// Bits that every machine gives, whatever its instruction set: checked on plain, AVX2 and AVX-512 builds of the loops.
+    @Test(arguments: [
+        (AugmentationSettings.Training.inception, AugmentationSettings.Evaluation.inception, UInt32(3_934_456_622)),
+        (.torchvision, .torchvision, 4_150_001_410), (.light, .inception, 2_291_891_364),
+        (.none, .resize, 2_833_830_836),
+    ])
+    func theSameBitsEverywhere(
+        augment: AugmentationSettings.Training, evaluate: AugmentationSettings.Evaluation, expected: UInt32
+    ) {
+        var settings = AugmentationSettings()
+        settings.augment = augment
+        settings.evaluate = evaluate
+        let planner = AugmentationPlanner(settings: settings, imageSize: 99, seed: 1)
+        let picture = formulaPicture("photo", columns: 150, rows: 111, seed: 1)
+        let values = (0..<10).flatMap {
+            image(picture, planner.training(ticket: 0, index: $0, rows: picture.rows, columns: picture.columns))
+        }
+        let bytes = bits(values).flatMap { bits in (0..<4).map { UInt8(truncatingIfNeeded: bits >> (8 * $0)) } }
+        #expect(checksum(bytes) == expected)
+    }
+
     /// The distorted box's own resampling, colours aside.
     @Test func randomDistortedBoxesAreTheTwins() {
         var settings = AugmentationSettings()
@@ -155,6 +177,55 @@ func whole(_ picture: Picture) -> PixelRectangle {
                 ticket: Ticket(UInt64(number)), index: 0, rows: picture.rows, columns: picture.columns)
             plan.colourOperations = []
             #expect(bits(image(picture, plan)) == bits(naiveImage(picture, plan)))
+        }
+    }
+
+    /// Every weight is read, zero ones too: none may lie outside what a plan asks to be decoded.
+    @Test func filtersStayInTheirRegion() {
+        var table = TriangleTable()
+        for length in [1, 2, 3, 7, 29, 30, 64, 500, 1203] {
+            for count in [1, 2, 5, 29, 31, 64, 299] {
+                for window in [0..<count, count / 3..<count / 3 + 1, count / 2..<count] where !window.isEmpty {
+                    let support = TriangleTable.support(length: length, count: count, window: window)
+                    #expect(support.lowerBound >= 0 && support.upperBound <= length && !support.isEmpty)
+                    table.fill(
+                        length: length, count: count, window: window, origin: support.lowerBound,
+                        available: support.count)
+                    #expect(table.first.count == window.count && table.weight.count == window.count * table.taps)
+                    for (sample, first) in table.first.enumerated() {
+                        #expect(first >= 0 && Int(first) + table.taps <= support.count)
+                        let sum = table.weight[sample * table.taps..<(sample + 1) * table.taps].reduce(0, +)
+                        // Each weight is rounded by itself.
+                        #expect(abs(Int(sum) - 1 << 22) <= table.taps)
+                    }
+                }
+            }
+        }
+    }
+
+    /// A picture that ends where a page does, and the next page may not be touched: reading on would end the process.
+    @Test func nothingBehindAPictureIsRead() throws {
+        let page = sysconf(Int32(_SC_PAGESIZE))
+        let room = 4 * page
+        let memory = try #require(mmap(nil, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
+        defer { munmap(memory, room + page) }
+        #expect(mprotect(memory + room, page, PROT_NONE) == 0)
+        for (rows, columns) in [(1, 1), (1, 90), (90, 1), (40, 31), (7, 100), (33, 33)] {
+            let picture = formulaPicture("noise", columns: columns, rows: rows, seed: 2)
+            for evaluation in AugmentationSettings.Evaluation.allCases {
+                for size in [3, 33, 64] {
+                    let plan = SamplePlan.evaluation(evaluation, size: size, rows: rows, columns: columns)
+                    let part = picture.cut(PictureTransform.region(of: plan))
+                    let pixels = UnsafeMutableBufferPointer(
+                        start: (memory + room - part.pixels.count).assumingMemoryBound(to: UInt8.self),
+                        count: part.pixels.count)
+                    _ = pixels.update(from: part.pixels)
+                    var values = [Float](repeating: .nan, count: size * size * 3)
+                    PictureTransform().write(
+                        UnsafeBufferPointer(pixels), rows: part.rows, columns: part.columns, plan: plan, to: &values)
+                    #expect(bits(values) == bits(naiveImage(picture, plan)))
+                }
+            }
         }
     }
 
