@@ -63,8 +63,8 @@ struct SyntheticSet {
         }
     }
 
-    /// Writes both splits below a directory. Shards and records hold the samples dealt in turn, as those of ImageNet hold
-    /// them shuffled; labels of records are counted from 1.
+    /// Writes both splits below a directory. Shards and records hold the samples dealt in turn, as those of ImageNet
+    /// hold them shuffled; labels of records are counted from 1.
     func write(
         _ form: DatasetForm, to directory: String, _ encode: (Picture) throws -> [UInt8]
     ) throws {
