@@ -35,7 +35,8 @@ uint32_t ps_crc32c_portable(uint32_t crc, const void *bytes, size_t length) {
     const uint8_t *next = bytes;
     crc = ~crc;
     for (; length >= 8; length -= 8, next += 8) {
-        uint32_t low = crc ^ ((uint32_t)next[0] | (uint32_t)next[1] << 8 | (uint32_t)next[2] << 16 | (uint32_t)next[3] << 24);
+        uint32_t low = (uint32_t)next[0] | (uint32_t)next[1] << 8 | (uint32_t)next[2] << 16 | (uint32_t)next[3] << 24;
+        low ^= crc;
         crc = table[7][low & 255] ^ table[6][low >> 8 & 255] ^ table[5][low >> 16 & 255] ^ table[4][low >> 24]
             ^ table[3][next[4]] ^ table[2][next[5]] ^ table[1][next[6]] ^ table[0][next[7]];
     }

@@ -72,14 +72,11 @@ enum Discovery {
     }
 
     private static func folder(_ place: Surroundings) -> FolderLayout? {
-        if place.directories.contains("train") {
+        // Without train/ a directory of evaluation's is no class either.
+        if let split = ["train", "val", "validation"].first(where: { place.directories.contains($0) }) {
             // A directory that cannot be listed counts as one with folders: opening it tells why.
-            let inner = try? DirectoryEntries.list("\(place.root)/train")
+            let inner = try? DirectoryEntries.list("\(place.root)/\(split)")
             return inner?.directories.isEmpty == true ? nil : .divided(root: place.root)
-        }
-        // Without train/ a directory of evaluation's is no class.
-        if place.directories.contains("val") || place.directories.contains("validation") {
-            return .divided(root: place.root)
         }
         return place.directories.isEmpty ? nil : .undivided(root: place.root)
     }

@@ -130,7 +130,8 @@ struct FolderSamples: SampleReader {
             throw .layout(
                 path: root,
                 problem:
-                    "has files such as \(file) but no class folders; sort the pictures into folders named as in \(train)"
+                    "has files such as \(file) but no class folders; sort the pictures into folders named as in "
+                    + train
             )
         }
     }
@@ -150,8 +151,8 @@ struct FolderSamples: SampleReader {
     }
 }
 
-/// Which pictures of an undivided folder are for evaluation: a pure function of each one's name, so that adding pictures
-/// moves no other.
+/// Which pictures of an undivided folder are for evaluation: a pure function of each one's name, so that one that is
+/// added moves no other.
 struct SplitRule: Sendable {
     private let bound: UInt64
 

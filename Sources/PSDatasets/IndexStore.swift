@@ -40,6 +40,17 @@ final class FileOutput: ByteOutput {
         }
     }
 
+    /// Removes what makers of a file left behind that were killed: what nobody has written to for an hour.
+    static func removeRemains(of path: String) {
+        let directory = Paths.parent(of: path)
+        let prefix = ".\(Paths.name(of: path))."
+        for name in (try? LocalFileSystem().list(directory)) ?? [] where name.hasPrefix(prefix) {
+            var status = stat()
+            guard stat("\(directory)/\(name)", &status) == 0, time(nil) - status.st_mtim.tv_sec > 3600 else { continue }
+            unlink("\(directory)/\(name)")
+        }
+    }
+
     func write(_ bytes: [UInt8]) throws(DatasetError) {
         var written = 0
         while written < bytes.count {
@@ -125,6 +136,7 @@ enum IndexStore {
                         try LocalFileSystem().createDirectory(Paths.parent(of: path))
                     }
                 }
+                FileOutput.removeRemains(of: path)
                 let output = try FileOutput(path: path)
                 try make(output)
                 try output.commit()

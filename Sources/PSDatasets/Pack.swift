@@ -28,8 +28,8 @@ package enum Pack {
     /// Writes the pictures of a folder of classes, unchanged and in its order, into `output/train/*.tar` and
     /// `output/val/*.tar` with `classes.txt` and the indexes beside them.
     ///
-    /// A shard has its name only when it is whole and durable. A pack that was interrupted goes on where it was when it is
-    /// started again; one that has ended is checked and left as it is. The set that comes out has the digests of the
+    /// A shard has its name only when it is whole and durable. A pack that was interrupted goes on where it was when it
+    /// is started again; one that has ended is checked and left as it is. The set that comes out has the digests of the
     /// folder: that is checked at the end.
     ///
     /// - Parameters:

@@ -93,8 +93,8 @@ package struct SampleDifference: Sendable, Hashable, CustomStringConvertible {
         case (nil, let there?):
             "the set has \(sample) samples of \(split.rawValue) only; there sample \(sample) is \(there)"
         case (nil, nil):
-            "the \(sample) samples of \(split.rawValue) have the same names, sizes and labels, but the files they lie in "
-                + "have other content"
+            "the \(sample) samples of \(split.rawValue) have the same names, sizes and labels, but the files they lie "
+                + "in have other content"
         }
     }
 }

@@ -48,9 +48,7 @@ struct ShardSamples: SampleReader {
                 recipe: "shards 1, \(ClassNameFile.recipe(classNames))",
                 classNames: try LabelCheck.names(classNames, writer.largestLabel, shards.root), files: files,
                 remarks: leftOut > 0
-                    ? [
-                        "\(shards.root): \(leftOut) members of the \(split.rawValue) shards belong to no picture and are left out"
-                    ]
+                    ? ["\(shards.root): \(leftOut) members for \(split.rawValue) belong to no picture and are left out"]
                     : [])
         }
     }

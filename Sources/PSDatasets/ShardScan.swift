@@ -150,9 +150,10 @@ enum MemberName {
     /// The name before `encoded`; anything else that looks encoded stays as it is.
     static func decoded(_ name: [UInt8]) -> [UInt8] {
         let base = name.lastIndex(of: UInt8(ascii: "/")).map { $0 + 1 } ?? 0
-        guard name[base...].contains(UInt8(ascii: "%")) else { return name }
+        let dot = name[base...].firstIndex(of: UInt8(ascii: ".")) ?? name.count
+        guard name[base..<dot].contains(UInt8(ascii: "%")) else { return name }
         var decoded = Array(name[..<base])
-        var rest = name[base...]
+        var rest = name[base..<dot]
         while let byte = rest.first {
             if rest.starts(with: "%2E".utf8) || rest.starts(with: "%25".utf8) {
                 decoded.append(rest[rest.startIndex + 2] == UInt8(ascii: "E") ? UInt8(ascii: ".") : UInt8(ascii: "%"))
@@ -162,6 +163,6 @@ enum MemberName {
                 rest = rest.dropFirst()
             }
         }
-        return decoded
+        return decoded + name[dot...]
     }
 }

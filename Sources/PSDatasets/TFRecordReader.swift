@@ -58,8 +58,8 @@ enum TFRecord {
     }
 }
 
-/// Goes through a file from front to back. The checksums of the lengths are checked, those of the payloads when they are
-/// read: an index is made without reading the pictures.
+/// Goes through a file from front to back. The checksums of the lengths are checked, those of the payloads when they
+/// are read: an index is made without reading the pictures.
 struct TFRecordReader {
     private(set) var window: ByteWindow
     private let source: any RandomBytes

@@ -9,8 +9,8 @@ enum Threads {
     static let usual = 8
 
     /// Performs `work` for items 0..<count on several threads and hands the results to `take`, in order, on the
-    /// caller's, as soon as they are there. No more than four items per thread are ahead of the last one taken. The first
-    /// item that fails, or a `take` that throws, ends it.
+    /// caller's, as soon as they are there. No more than four items per thread are ahead of the last one taken. The
+    /// first item that fails, or a `take` that throws, ends it.
     static func inOrder<Value: Sendable>(
         _ count: Int, threads: Int = usual, _ work: @escaping @Sendable (Int) throws(DatasetError) -> Value,
         take: (Int, Value) throws(DatasetError) -> Void

@@ -71,6 +71,18 @@ private func form(_ directory: TemporaryDirectory) throws -> DatasetForm {
     #expect(problem(records.settings(), .test).contains("val is missing; no file there is for evaluation"))
 }
 
+/// Evaluation's files alone are a set that can be evaluated on, where its classes have names.
+@Test func onlyEvaluation() throws {
+    let directory = TemporaryDirectory()
+    directory.write("val/a.tar", smallShard())
+    #expect(problem(directory.settings()).contains("train is missing; no file there is for training"))
+    directory.write("classes.txt", Array("a\nb\nc\n".utf8))
+    #expect(try Dataset.open(directory.settings(), .test).count == 3)
+    let folders = TemporaryDirectory()
+    folders.write("val/a/1.jpg", [1])
+    #expect(problem(folders.settings(), .test).contains("train is missing; a folder of classes has the pictures"))
+}
+
 @Test func settingsThatMakeNoSense() {
     var settings = DatasetSettings(path: "")
     #expect(problem(settings) == "path is empty; it must name a directory")

@@ -201,7 +201,7 @@ private func assemble(_ chunk: [UInt8], _ tail: IndexTail) -> [UInt8] {
         #expect(wasMadeForNames && named.classNames == ["a", "b", "c", "d"] && named.digest == grown.digest)
     }
 
-    /// Where nothing can be written beside the shards, the user's cache has it; where neither can, it is made each time.
+    /// Where nothing can be written beside the shards, the user's cache has it; else it is made each time.
     @Test func placesThatCannotBeWritten() throws {
         let directory = shards()
         let cache = TemporaryDirectory()
@@ -229,6 +229,16 @@ private func assemble(_ chunk: [UInt8], _ tail: IndexTail) -> [UInt8] {
         #expect(third.index.count == 1 && third.remarks.count == 2)
         #expect(third.remarks.last?.contains("cannot be kept, neither there nor in the user's cache") == true)
         #expect(names(in: directory.path) == [name, "train", "val"])
+    }
+
+    /// What a maker that was killed left is removed by the next, unless it may still be at work.
+    @Test func remainsAreRemoved() throws {
+        let directory = shards()
+        let old = "\(directory.path)/.\(name).old"
+        for path in [old, "\(directory.path)/.\(name).new"] { writeFile(path, [1]) }
+        utimes(old, [timeval(tv_sec: 5, tv_usec: 0), timeval(tv_sec: 5, tv_usec: 0)])
+        _ = try open(directory)
+        #expect(names(in: directory.path) == [".\(name).new", name, "train", "val"])
     }
 
     /// Eight openers at once: all have the whole set, one index is left and nothing else.
@@ -274,11 +284,13 @@ private func assemble(_ chunk: [UInt8], _ tail: IndexTail) -> [UInt8] {
                 + "1250 bytes, class class 5")
         #expect(
             try said(formulaIndex(9000, name: { $0 < 8999 ? "class/\($0).jpg" : "z" }))
-                == "sample 8999 of train is class/8999.jpg, 997 bytes, class class 4; there it is z, 997 bytes, class class 4"
+                == "sample 8999 of train is class/8999.jpg, 997 bytes, class class 4; there it is z, 997 bytes, "
+                + "class class 4"
         )
         #expect(
             try said(formulaIndex(8192))
-                == "sample 8192 of train is class/8192.jpg, 576 bytes, class class 2; there the set has 8192 samples only"
+                == "sample 8192 of train is class/8192.jpg, 576 bytes, class class 2; there the set has 8192 samples "
+                + "only"
         )
         #expect(
             try said(formulaIndex(9001))

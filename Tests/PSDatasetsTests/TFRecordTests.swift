@@ -114,7 +114,8 @@ private enum TestPictures { static let second = smallSamples[1].picture }
 @Test func labelsBelowTheFirst() {
     #expect(
         problem(smallTFRecord(), firstLabel: 1).contains(
-            "the record at byte 0 has the label 0, and the first class is 1 by the setting firstLabel; let firstLabel be 0"
+            "the record at byte 0 has the label 0, and the first class is 1 by the setting firstLabel; let firstLabel "
+                + "be 0"
         ))
     let negative = TFRecordWriter.record(name: "a", picture: [1], label: -5)
     #expect(problem(negative).contains("has the label -5, and the first class is 0"))

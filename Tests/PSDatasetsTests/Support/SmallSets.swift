@@ -6,7 +6,10 @@ import Glibc
 import PSDatasets
 import TestSupport
 
-extension TemporaryDirectory {
+/// A directory that files are put into.
+struct Directory {
+    let path: String
+
     /// Writes a file and the directories above it.
     func write(_ name: String, _ bytes: [UInt8]) {
         makeDirectory(name.split(separator: "/").dropLast().joined(separator: "/"))
@@ -16,6 +19,12 @@ extension TemporaryDirectory {
     func makeDirectory(_ name: String) {
         try? FileManager.default.createDirectory(atPath: "\(path)/\(name)", withIntermediateDirectories: true)
     }
+}
+
+extension TemporaryDirectory {
+    func write(_ name: String, _ bytes: [UInt8]) { Directory(path: path).write(name, bytes) }
+
+    func makeDirectory(_ name: String) { Directory(path: path).makeDirectory(name) }
 
     func link(_ name: String, to target: String) { symlink(target, "\(path)/\(name)") }
 
