@@ -131,6 +131,7 @@ private enum TestPictures { static let second = smallSamples[1].picture }
         (TFRecordWriter.record([]), "has no \"image/encoded\""),
         (TFRecordWriter.record([8, 1]), "has no \"image/encoded\""),
         (TFRecordWriter.record([0x0A, 0x05, 0]), "no Example message is around byte 12: a field ends behind it"),
+        (TFRecordWriter.record([0x0A, 0x02, 0]), "no Example message is around byte 12: a field ends behind it"),
         (TFRecordWriter.record([0x0B, 0x0C]), "a field is of the unknown type 3"),
         (
             TFRecordWriter.record([UInt8](repeating: 0xFF, count: 12)),

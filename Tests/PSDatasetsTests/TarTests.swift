@@ -151,7 +151,10 @@ private func withKind(_ kind: Character, _ member: [UInt8]) -> [UInt8] {
 @Test func aShardThatIsCutOff() {
     for name in ["python-pax.tar", "gnutar-gnu.tar"] {
         let sound = fixture(name)
-        for length in stride(from: 0, to: sound.count - 1024, by: 97) {
+        // Between members too, where only the closing blocks are missing.
+        let lengths =
+            Array(stride(from: 0, to: sound.count - 1024, by: 97)) + stride(from: 0, to: sound.count - 1023, by: 512)
+        for length in lengths {
             #expect(problem(Array(sound[..<length])).hasPrefix("memory.tar: "), "\(length) of \(name)")
         }
     }
