@@ -66,9 +66,12 @@ package enum WeightFile {
     /// Writes a checkpoint's weights (`.current`) or their running averages (`.average`), with their statistics, as one
     /// file that torchvision's `load_state_dict(strict=True)` takes: every batch norm gets its `num_batches_tracked`,
     /// an int64 scalar equal to the checkpoint's step.
+    ///
+    /// - Parameter metadata: goes into the file's header.
     @discardableResult
     package static func export(
-        _ checkpoint: CheckpointReader, value: StoredValue, layout: ParameterLayout, to path: String
+        _ checkpoint: CheckpointReader, value: StoredValue, layout: ParameterLayout, metadata: [String: String] = [:],
+        to path: String
     ) throws(StorageError) -> WrittenFile {
         precondition(value.coversStatistics, "optimizer slots are not weights")
         try checkpoint.check(layout: layout)
@@ -92,6 +95,6 @@ package enum WeightFile {
                     }
                 })
         }
-        return try SafetensorsWriter.write(path: path, metadata: ["format": "pt"], tensors: tensors)
+        return try SafetensorsWriter.write(path: path, metadata: metadata.merging(["format": "pt"]) { $1 }, tensors: tensors)
     }
 }

@@ -2,6 +2,7 @@
 
 import PSCheckpoint
 import PSConfiguration
+import PSFiles
 import PSModel
 import PSReport
 
@@ -15,12 +16,16 @@ package struct Export: Encodable, Sendable {
     /// Why torchvision's `inception_v3` cannot take the file, or nil if it can.
     package let notTorchvision: String?
 
+    /// - Parameter classNames: go into the file's header as a JSON list called `classes`; nil: they are not known.
     package init(
-        checkpoint: CheckpointReader, configuration: JobConfiguration, weights: WeightChoice, to path: String
+        checkpoint: CheckpointReader, configuration: JobConfiguration, weights: WeightChoice, classNames: [String]?,
+        to path: String
     ) throws {
         let description = try ModelDescription(configuration.model)
         let written = try WeightFile.export(
-            checkpoint, value: weights.storedValue, layout: description.layout, to: path)
+            checkpoint, value: weights.storedValue, layout: description.layout,
+            metadata: classNames.map { ["classes": String(decoding: JSON.compact($0), as: UTF8.self)] } ?? [:],
+            to: path)
         file = path
         bytes = written.byteCount
         sha256 = written.sha256

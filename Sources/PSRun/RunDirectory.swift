@@ -32,6 +32,14 @@ package struct RunDirectory: Sendable {
     package var samples: String { "\(path)/samples.index" }
     /// Names of the classes, one a line, by label.
     package var classes: String { "\(path)/classes.txt" }
+    /// Names of the classes by label; nil for a run of a release that did not write them down.
+    package func classNames() throws(StorageError) -> [String]? {
+        guard try files.entry(classes) != nil else { return nil }
+        return String(decoding: try read(classes), as: UTF8.self).split(
+            separator: "\n", omittingEmptySubsequences: false
+        ).dropLast().map(String.init)
+    }
+
     /// Where the coordinator listens.
     package var endpoints: String { "\(path)/endpoints.json" }
     /// Who looks after the local processes.

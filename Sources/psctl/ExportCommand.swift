@@ -11,7 +11,7 @@ struct ExportCommand: ParsableCommand {
         abstract: "Writes a checkpoint's weights as one safetensors file in torchvision's names.",
         discussion: """
             torchvision's inception_v3 takes the file where width is 1, stem 299 and imageSize at least 299; elsewhere \
-            the command says why not.
+            the command says why not. The file's header has the names of the classes as a JSON list.
             """)
 
     @OptionGroup var checkpoint: CheckpointOptions
@@ -25,7 +25,7 @@ struct ExportCommand: ParsableCommand {
         let run = try checkpoint.run.existing()
         let export = try Export(
             checkpoint: run.checkpoint(step: checkpoint.step), configuration: run.readConfiguration(),
-            weights: checkpoint.weights, to: out)
+            weights: checkpoint.weights, classNames: run.classNames(), to: out)
         write(json.isOn ? Report.json(export) : export.text)
     }
 }

@@ -31,6 +31,7 @@ import Testing
         defer { try? FileManager.default.removeItem(atPath: directory) }
         var job = JobConfiguration()
         job.model.width = 0.1
+        job.model.classes = 10
         let layout = try ModelDescription(job.model).layout
         // Untrained, but each set of weights sure of a class of its own.
         func values(seed: UInt64, favourite: Int) throws -> [Float] {
@@ -49,7 +50,8 @@ import Testing
         #expect(try checkpoint.values(.average, layout: layout) == values[.average])
         for weights in WeightChoice.allCases {
             let file = "\(directory)/\(weights).safetensors"
-            let export = try Export(checkpoint: checkpoint, configuration: job, weights: weights, to: file)
+            let export = try Export(checkpoint: checkpoint, configuration: job, weights: weights, classNames: ["a\"b", "c"], to: file)
+            #expect(try SafetensorsFile(file).metadata["classes"] == #"["a\"b","c"]"#)
             #expect(export.notTorchvision?.contains("model.width is 0.1") == true)
             #expect(try WeightFile.load(file, layout: layout) == values[weights.storedValue])
         }
@@ -82,6 +84,7 @@ import Testing
         }
         var job = JobConfiguration()
         job.model.width = 0.1
+        job.model.classes = 10
         job.data.set.path = scratch.path
         let layout = try ModelDescription(job.model).layout
         let values = layout.initialValues(seed: 4)
@@ -106,6 +109,7 @@ import Testing
     @Test func logitsDoNotDependOnTheBatch() throws {
         var job = JobConfiguration()
         job.model.width = 0.1
+        job.model.classes = 10
         let description = try ModelDescription(job.model)
         let values = description.layout.initialValues(seed: 5)
         let random = CounterRandom(seed: 6, name: "pixels")

@@ -32,6 +32,7 @@ struct ReferenceJob {
     private static let images = Result { try Dataset.open(DataSettings().set, .train) }
 
     private init(_ configuration: JobConfiguration) throws {
+        let configuration = try configuration.with(classesOf: ReferenceJob.images.get())
         self.configuration = configuration
         description = try ModelDescription(configuration.model)
         let imagesPerStep = configuration.train.ticketsPerStep * configuration.train.batch
@@ -53,7 +54,7 @@ struct ReferenceJob {
     /// The state after the job's last step.
     static func finished(_ configuration: JobConfiguration) throws -> ReferenceJob {
         var job = try ReferenceJob(configuration)
-        let engine = try ReferenceEngine(configuration, job.description, images: images.get())
+        let engine = try ReferenceEngine(job.configuration, job.description, images: images.get())
         for step in 0..<job.steps {
             let first = step * configuration.train.ticketsPerStep
             let tickets = try (first..<first + configuration.train.ticketsPerStep).map {

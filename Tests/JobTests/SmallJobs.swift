@@ -36,6 +36,10 @@ final class SmallJobs: Sendable {
         try start(arguments, environment: environment).finish(within: seconds)
     }
 
+    func psctl(arguments: [String], within seconds: Double = 40) throws -> Finished {
+        try start(arguments).finish(within: seconds)
+    }
+
     /// Starts a new job.
     /// - Parameter run: nil: the default place.
     func begin(
