@@ -12,9 +12,10 @@
 #include <jerror.h>
 
 /// Progressive files have about ten scans. Many thousands of scans without content are a known way to keep a decoder
-/// busy for hours, so both their number and the blocks they visit are limited.
+/// busy for hours, so both their number and the blocks they visit are limited (thirty scans of the largest picture that
+/// is allowed without asking; about three seconds).
 enum { MOST_SCANS = 500 };
-static const uint64_t MOST_BLOCK_VISITS = UINT64_C(1) << 30;
+static const uint64_t MOST_BLOCK_VISITS = UINT64_C(1) << 28;
 
 struct codec_jpeg {
     struct jpeg_decompress_struct library;

@@ -83,8 +83,8 @@ static int read_bytes(spng_ctx *library, void *user, void *to, size_t length) {
     return 0;
 }
 
-/// The bytes of all rows before compression; the caller's limit of pixels comes after this, so the sum may be large but
-/// does not overflow: both sides are below 2^31, a pixel has 8 bytes.
+/// The bytes of all rows before compression, at least. The caller's limit of pixels comes after this, so the product may
+/// be larger than any number.
 static uint64_t fewest_row_bytes(const codec_png_header *h) {
     static const int channels[7] = {1, 0, 3, 1, 2, 0, 4};
     const uint64_t bits = (uint64_t)h->columns * (uint64_t)(h->bits * channels[h->colour_type]);

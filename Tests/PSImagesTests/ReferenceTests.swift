@@ -60,6 +60,22 @@ private func orientation(_ name: String) -> Int {
     }
 }
 
+@Test func decodersSideBySideDoNotDisturbEachOther() async {
+    let wrong = await withTaskGroup(of: Int.self) { group in
+        for _ in 0..<4 {
+            group.addTask {
+                let decoder = PictureDecoder()
+                return ReferencePicture.all.count { reference in
+                    let picture = try? decoder.decode(reference.bytes, ignoringAlpha())
+                    return picture.map { checksum($0.pixels) } != reference.plain
+                }
+            }
+        }
+        return await group.reduce(0, +)
+    }
+    #expect(wrong == 0)
+}
+
 @Test func tablesAreNotTakenFromThePictureBefore() throws {
     func file(_ name: String, without marker: UInt8) -> [UInt8] {
         var bytes = ReferencePicture.named(name).bytes
