@@ -107,7 +107,7 @@ import Testing
             }
             PictureTransform().mix(
                 mixing, images: &images, batch: 4, rows: pictures[0].rows, columns: pictures[0].columns)
-            #expect(bits(images) == bits(test.images.floats), "\(test.kind) \(test.lam)")
+            #expect(same(images, test.images.floats), "\(test.kind) \(test.lam)")
         }
     }
 }
