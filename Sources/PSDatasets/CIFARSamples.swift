@@ -107,6 +107,8 @@ struct CIFARSamples: SampleReader {
         return Dataset(index, CIFARSamples(files: files))
     }
 
+    func file(_ entry: SampleEntry, name: String) -> String { files[entry.container].path }
+
     func read(_ sample: Int, _ entry: SampleEntry, of index: SampleIndex) throws(DatasetError) -> SampleContent {
         let planes = try files[entry.container].bytes(at: entry.offset, count: entry.byteCount)
         // Stored as a plane of red, one of green, one of blue.
