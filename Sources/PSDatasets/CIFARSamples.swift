@@ -29,7 +29,7 @@ struct CIFARLayout: Sendable, Hashable {
         return found.first
     }
 
-    func files(_ split: DatasetSplit) throws(DatasetError) -> [String] {
+    func files(_ split: DatasetSplit) -> [String] {
         if labelBytes == 2 { return ["\(directory)/\(split == .train ? "train" : "test").bin"] }
         if split == .test { return ["\(directory)/test_batch.bin"] }
         return (1...5).map { "\(directory)/data_batch_\($0).bin" }
@@ -58,7 +58,7 @@ struct CIFARSamples: SampleReader {
     static func open(_ layout: CIFARLayout, _ split: DatasetSplit) throws(DatasetError) -> Dataset {
         let names = try layout.classNames()
         var files: [any RandomBytes] = []
-        for path in try layout.files(split) {
+        for path in layout.files(split) {
             if !LocalFileSystem().exists(path) {
                 throw .missing(path: path, advice: "the set is not whole; unpack its archive again")
             }
@@ -106,6 +106,8 @@ struct CIFARSamples: SampleReader {
         }
         return Dataset(index, CIFARSamples(files: files))
     }
+
+    func file(_ entry: SampleEntry, name: String) -> String { files[entry.container].path }
 
     func read(_ sample: Int, _ entry: SampleEntry, of index: SampleIndex) throws(DatasetError) -> SampleContent {
         let planes = try files[entry.container].bytes(at: entry.offset, count: entry.byteCount)

@@ -6,6 +6,9 @@ package typealias DatasetProgress = @Sendable (_ done: Int, _ all: Int) -> Void
 /// How samples of one form are read. May be used from many threads at once.
 protocol SampleReader: Sendable {
     func read(_ sample: Int, _ entry: SampleEntry, of index: SampleIndex) throws(DatasetError) -> SampleContent
+
+    /// The file that a sample is, or that it lies in.
+    func file(_ entry: SampleEntry, name: String) -> String
 }
 
 /// Labelled pictures of one split, whatever their form. What it holds in memory does not grow with the set; only a
@@ -54,6 +57,14 @@ package final class Dataset: SampleSource {
     package func name(of sample: Int) throws(DatasetError) -> String { try index.name(of: sample) }
 
     package func byteCount(of sample: Int) throws(DatasetError) -> Int { try index.entry(of: sample).byteCount }
+
+    /// Where a sample is, for whoever finds its content damaged: "set/train/cat/a.jpg" or
+    /// "set/train/0.tar (cat/a.jpg)".
+    package func place(of sample: Int) throws(DatasetError) -> String {
+        let name = try name(of: sample)
+        let file = reader.file(try index.entry(of: sample), name: name)
+        return form == .folder ? file : "\(file) (\(name))"
+    }
 
     package func read(_ sample: Int) throws(DatasetError) -> SampleContent {
         try reader.read(sample, try index.entry(of: sample), of: index)

@@ -136,6 +136,8 @@ struct FolderSamples: SampleReader {
         }
     }
 
+    func file(_ entry: SampleEntry, name: String) -> String { "\(root)/\(name)" }
+
     func read(_ sample: Int, _ entry: SampleEntry, of index: SampleIndex) throws(DatasetError) -> SampleContent {
         let path = "\(root)/\(try index.name(of: sample))"
         let file: FileBytes

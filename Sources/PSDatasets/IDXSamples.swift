@@ -102,6 +102,8 @@ final class IDXSamples: SampleReader {
 
     private static func prefix(_ split: DatasetSplit) -> String { split == .train ? "train" : "t10k" }
 
+    func file(_ entry: SampleEntry, name: String) -> String { images.source.path }
+
     func read(_ sample: Int, _ entry: SampleEntry, of index: SampleIndex) throws(DatasetError) -> SampleContent {
         let bytes =
             images.isGzipped

@@ -23,6 +23,8 @@ final class OpenFiles: Sendable {
         self.limit = limit
     }
 
+    func path(_ container: Int) -> String { "\(root)/\(files[container].name)" }
+
     /// Descriptors held now.
     var openCount: Int { slots.withLock { $0.files.count } }
 
@@ -31,7 +33,7 @@ final class OpenFiles: Sendable {
     func file(_ container: Int) throws(DatasetError) -> FileBytes {
         if let file = slots.withLock({ $0.use(container) }) { return file }
         // Opened outside of the lock: a slow file server holds up only who waits for this file.
-        let file = try FileBytes("\(root)/\(files[container].name)", expected: files[container].stamp)
+        let file = try FileBytes(path(container), expected: files[container].stamp)
         slots.withLock { slots in
             if slots.files.count >= limit, let oldest = slots.files.min(by: { $0.value.lastUse < $1.value.lastUse }) {
                 // Closed when its last reader is done with it.

@@ -7,13 +7,6 @@ protocol ByteOutput: AnyObject {
     func write(_ bytes: [UInt8]) throws(DatasetError)
 }
 
-/// In memory.
-final class MemoryOutput: ByteOutput {
-    private(set) var bytes: [UInt8] = []
-
-    func write(_ bytes: [UInt8]) { self.bytes += bytes }
-}
-
 /// Samples of one class or one shard, listed but not yet numbered.
 struct SampleBlock: Sendable {
     struct Row: Sendable {

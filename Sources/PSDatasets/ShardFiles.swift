@@ -112,7 +112,9 @@ enum ClassNameFile {
         guard String(validating: bytes, as: UTF8.self) != nil else {
             throw .damaged(path: path, problem: "not UTF-8; it must hold the name of a class in every line")
         }
-        var lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { line in
+        // Some editors begin a file with a mark that is no text.
+        let text = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
+        var lines = text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { line in
             String(decoding: line.last == UInt8(ascii: "\r") ? line.dropLast() : line, as: UTF8.self)
         }
         while lines.last == "" { lines.removeLast() }

@@ -53,6 +53,8 @@ struct ShardSamples: SampleReader {
         }
     }
 
+    func file(_ entry: SampleEntry, name: String) -> String { files.path(entry.container) }
+
     func read(_ sample: Int, _ entry: SampleEntry, of index: SampleIndex) throws(DatasetError) -> SampleContent {
         .encoded(try files.file(entry.container).bytes(at: entry.offset, count: entry.byteCount))
     }

@@ -90,6 +90,8 @@ struct TFRecordSamples: SampleReader {
         }
     }
 
+    func file(_ entry: SampleEntry, name: String) -> String { files.path(entry.container) }
+
     func read(_ sample: Int, _ entry: SampleEntry, of index: SampleIndex) throws(DatasetError) -> SampleContent {
         let file = try files.file(entry.container)
         let payload = try TFRecord.payload(of: file, at: entry.offset)

@@ -58,6 +58,7 @@ import Testing
     #expect(set.classNames == ["cat", "dog", "eel"])
     #expect(try set.name(of: 3) == "cat/z.jpg" && set.byteCount(of: 3) == 3)
     #expect(try set.read(set.count - 1) == .encoded([1, 2, 3]))
+    #expect(try set.place(of: 3) == "\(directory.path)/train/cat/z.jpg")
 }
 
 /// A share of one folder: every picture in one of the two, about as many as wanted, none moved by pictures that come.

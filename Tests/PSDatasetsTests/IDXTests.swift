@@ -38,6 +38,7 @@ func fashionMNIST() throws {
     let set = try Dataset.open(directory.settings(), .test)
     #expect(set.count == 3 && set.classNames == (0..<10).map { "\($0)" })
     #expect(try (0..<3).map(set.label) == [9, 0, 4])
+    #expect(try set.place(of: 2) == "\(directory.path)/\(images).gz (2)")
     #expect(try set.name(of: 2) == "2" && set.byteCount(of: 2) == 6)
     #expect(try set.read(1) == .pixels(RawPixels(rows: 2, columns: 3, channels: 1, bytes: Array(6..<12))))
     let plain = TemporaryDirectory()
@@ -141,6 +142,7 @@ func aWrongIDXFileIsNamed(name: String, content: [UInt8], reason: String) {
         }
         let test = try Dataset.open(directory.settings(), .test)
         #expect(try test.count == 2 && test.label(of: 0) == 6)
+        #expect(try train.place(of: 4) == "\(directory.path)/data_batch_3.bin (4)")
     }
 
     @Test func hundred() throws {

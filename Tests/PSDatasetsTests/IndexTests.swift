@@ -9,6 +9,13 @@ import Testing
 
 @testable import PSDatasets
 
+/// An index being written, in memory.
+private final class MemoryOutput: ByteOutput {
+    private(set) var bytes: [UInt8] = []
+
+    func write(_ bytes: [UInt8]) { self.bytes += bytes }
+}
+
 /// An index of `count` samples whose numbers all differ, in memory.
 func formulaIndex(
     _ count: Int, classes: Int = 7, name: (Int) -> String = { "class/\($0).jpg" },

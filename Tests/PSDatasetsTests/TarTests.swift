@@ -189,9 +189,10 @@ private func withKind(_ kind: Character, _ member: [UInt8]) -> [UInt8] {
         #expect(try (0..<set.count).map(set.name) == ["z.jpg", "cat/a.jpg", "cat/b.c.png", "dog/a.JPEG"])
         #expect(try (0..<set.count).map(set.label) == [1, 0, 2, 1])
         #expect(set.classNames == ["0", "1", "2"])
+        #expect(try set.place(of: 1) == "\(directory.path)/train/b.tar (cat/a.jpg)")
         #expect(try set.read(2) == .encoded(picture(2, 512)))
         #expect(try set.read(0) == .encoded(Array("zz".utf8)))
-        let withNames = self.directory("cat\r\ndog\nlarge eel \n")
+        let withNames = self.directory("\u{FEFF}cat\r\ndog\nlarge eel \n")
         let named = try Dataset.open(withNames.settings(), .test)
         #expect(named.classNames == ["cat", "dog", "large eel "] && named.count == 3)
     }

@@ -16,6 +16,14 @@ struct Directory {
         writeFile("\(path)/\(name)", bytes)
     }
 
+    /// Writes at the end of a file, which is made with the directories above it.
+    func append(_ name: String, _ bytes: [UInt8]) {
+        makeDirectory(name.split(separator: "/").dropLast().joined(separator: "/"))
+        guard let file = fopen("\(path)/\(name)", "a") else { preconditionFailure("cannot write \(path)/\(name)") }
+        fwrite(bytes, 1, bytes.count, file)
+        fclose(file)
+    }
+
     func makeDirectory(_ name: String) {
         try? FileManager.default.createDirectory(atPath: "\(path)/\(name)", withIntermediateDirectories: true)
     }

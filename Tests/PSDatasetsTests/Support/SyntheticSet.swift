@@ -63,35 +63,36 @@ struct SyntheticSet {
         }
     }
 
-    /// Writes both splits below a directory. Shards and records hold the samples dealt in turn, as those of ImageNet
-    /// hold them shuffled; labels of records are counted from 1.
+    /// Writes both splits below a new directory, a picture at a time. Shards and records hold the samples dealt in turn,
+    /// as those of ImageNet hold them shuffled; labels of records are counted from 1.
     func write(
         _ form: DatasetForm, to directory: String, _ encode: (Picture) throws -> [UInt8]
     ) throws {
         precondition(form == .folder || form == .shards || form == .tfrecord)
         let target = Directory(path: directory)
         for split in DatasetSplit.allCases {
-            var shards = [[UInt8]](repeating: [], count: shardCount)
+            func shard(_ number: Int) -> String {
+                form == .shards
+                    ? "\(split == .train ? "train" : "val")/\(String(1_000_000 + number).dropFirst()).tar"
+                    : "\(split == .train ? "train" : "validation")-\(five(number))-of-\(five(shardCount))"
+            }
             for (place, picture) in pictures(split).enumerated() {
                 let bytes = try encode(picture)
                 switch form {
-                case .folder: target.write("\(split == .train ? "train" : "val")/\(picture.name)", bytes)
+                case .folder: target.append("\(split == .train ? "train" : "val")/\(picture.name)", bytes)
                 case .shards:
-                    shards[place % shardCount] += TarWriter.sample(
-                        name: picture.name, picture: bytes, label: picture.label)
+                    target.append(
+                        shard(place % shardCount),
+                        TarWriter.sample(name: picture.name, picture: bytes, label: picture.label))
                 default:
-                    shards[place % shardCount] += TFRecordWriter.record(
-                        name: String(picture.name.split(separator: "/")[1]), picture: bytes, label: picture.label + 1,
-                        text: "class \(picture.label)")
+                    target.append(
+                        shard(place % shardCount),
+                        TFRecordWriter.record(
+                            name: String(picture.name.split(separator: "/")[1]), picture: bytes,
+                            label: picture.label + 1, text: "class \(picture.label)"))
                 }
             }
-            for (number, shard) in shards.enumerated() where form != .folder {
-                let name =
-                    form == .shards
-                    ? "\(split == .train ? "train" : "val")/\(String(1_000_000 + number).dropFirst()).tar"
-                    : "\(split == .train ? "train" : "validation")-\(five(number))-of-\(five(shardCount))"
-                target.write(name, form == .shards ? shard + TarWriter.end : shard)
-            }
+            for number in 0..<shardCount where form == .shards { target.append(shard(number), TarWriter.end) }
         }
         if form == .shards { target.write("classes.txt", Array(classNames.map { "\($0)\n" }.joined().utf8)) }
     }
