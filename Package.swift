@@ -4,7 +4,7 @@
 import PackageDescription
 
 let vectorised: [CSetting] = [
-    // The loops of `CKernels` are written to be vectorised; contraction is off because the servers' arithmetic must give
+    // The loops of `CKernels` and `CPixels` are written to be vectorised; contraction is off because the servers' arithmetic must give
     // the same bits on every instruction set.
     .unsafeFlags(["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"])
 ]
@@ -56,7 +56,7 @@ let package = Package(
         .target(name: "CKernels", cSettings: vectorised),
         .target(name: "CImageCodecs", dependencies: ["CJPEG", "CSPNG", "CWebP"], cSettings: vectorised),
         .target(name: "CPixels", cSettings: vectorised),
-        .target(name: "CChecksums"),
+        .target(name: "CChecksums", cSettings: vectorised),
         // Linked, not called: holds OpenBLAS to one thread from the moment it is loaded.
         .target(name: "CSingleThreadedBLAS"),
 
@@ -73,7 +73,7 @@ let package = Package(
 
         // What a ticket is, then how it becomes numbers.
         target("PSSamples", ["PSParameters"]),
-        target("PSDatasets", ["CChecksums", "CZlib", "PSFiles", "PSParameters", "PSSamples"]),
+        target("PSDatasets", ["CChecksums", "CZlib", "PSFiles", "PSParameters"]),
         target("PSImages", ["CImageCodecs", "PSSamples"]),
         target("PSTransforms", ["CPixels", "PSImages", "PSSamples"]),
         target(
@@ -113,25 +113,29 @@ let package = Package(
         target(
             "PSEvaluation",
             [
-                "PSReport", "PSCheckpoint", "PSFiles", "PSConfiguration", "PSData", "PSDatasets", "PSModel", "PSNetwork",
+                "PSReport", "PSCheckpoint", "PSFiles", "PSConfiguration", "PSData", "PSDatasets", "PSModel",
+                "PSNetwork",
                 "PSParameters", "PSPlanning",
             ]),
         target(
             "PSDataTools",
             [
-                "PSReport", "PSFiles", "PSConfiguration", "PSData", "PSDatasets", "PSImages", "PSParameters", "PSSamples",
+                "PSReport", "PSFiles", "PSConfiguration", "PSData", "PSDatasets", "PSImages", "PSParameters",
+                "PSSamples",
                 "PSTransforms",
             ]),
         target(
             "PSJob",
             [
                 "PSReport", "PSEvaluation", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSCoordinator",
-                "PSDatasets", "PSMessages", "PSModel", "PSNetwork", "PSNode", "PSParameters", "PSProtocol", "PSTransport",
+                "PSDatasets", "PSMessages", "PSModel", "PSNetwork", "PSNode", "PSParameters", "PSProtocol",
+                "PSTransport",
             ]),
         target(
             "PSBenchmarks",
             [
-                "PSJob", "PSReport", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSData", "PSDatasets", "PSKernels", "PSModel",
+                "PSJob", "PSReport", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSData", "PSDatasets",
+                "PSKernels", "PSModel",
                 "PSNetwork",
                 "PSOptimization", "PSParameters", "PSPlanning", "PSProtocol", "PSWorker", "CKernels",
             ]),
@@ -143,7 +147,8 @@ let package = Package(
         executable(
             "psctl",
             [
-                "PSJob", "PSBenchmarks", "PSDataTools", "PSDatasets", "PSEvaluation", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
+                "PSJob", "PSBenchmarks", "PSDataTools", "PSDatasets", "PSEvaluation", "PSReport", "PSRun", "PSFiles",
+                "PSCheckpoint",
                 "PSConfiguration", "PSCoordinator", "PSMessages", "PSModel", "PSNode", "PSParameters", "PSPlanning",
                 "PSProtocol", argumentParser,
             ]),
@@ -187,7 +192,8 @@ let package = Package(
             "JobTests",
             [
                 "PSJob", "PSBenchmarks", "PSEvaluation", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
-                "PSConfiguration", "PSCoordinator", "PSData", "PSDatasets", "PSImages", "PSSamples", "TestSupport", "PSModel", "PSNetwork", "PSOptimization", "PSParameters",
+                "PSConfiguration", "PSCoordinator", "PSData", "PSDatasets", "PSImages", "PSSamples", "TestSupport",
+                "PSModel", "PSNetwork", "PSOptimization", "PSParameters",
                 "PSMessages", "PSPlanning", "PSProtocol",
             ],
             resources: [.copy("Torchvision")]),

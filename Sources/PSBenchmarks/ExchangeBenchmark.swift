@@ -70,8 +70,9 @@ package struct ExchangeBenchmark: Encodable, Sendable {
         bytesPerRound = workers * MemoryLayout<Float>.stride * (layout.count + layout.weightCount)
         gigabytesPerSecond = Double(bytesPerRound) / roundSeconds / 1e9
 
-        let expected = ExchangeReference(job, layout: layout, images: try Dataset.open(job.data.set, .train).count).weightsHash(
-            steps: (job.train.steps ?? 1) - 1)
+        let expected = ExchangeReference(job, layout: layout, images: try Dataset.open(job.data.set, .train).count)
+            .weightsHash(
+                steps: (job.train.steps ?? 1) - 1)
         let pulled = try FileManager.default.contentsOfDirectory(atPath: run.path)
             .filter { $0.hasPrefix("pulled-") }
             .map { try String(contentsOfFile: "\(run.path)/\($0)", encoding: .utf8) }

@@ -95,6 +95,7 @@ package enum WeightFile {
                     }
                 })
         }
-        return try SafetensorsWriter.write(path: path, metadata: metadata.merging(["format": "pt"]) { $1 }, tensors: tensors)
+        return try SafetensorsWriter.write(
+            path: path, metadata: metadata.merging(["format": "pt"]) { $1 }, tensors: tensors)
     }
 }

@@ -96,7 +96,9 @@ package struct JobOpening: Sendable {
     /// Writes the list of samples and the names of classes.
     func writeData(to run: RunDirectory) throws {
         try SampleList.write(data.index, to: run.samples)
-        try run.replace(run.classes, with: Array((data.classNames.map { $0.replacing("\n", with: " ") }.joined(separator: "\n") + "\n").utf8))
+        // A name on each line, whatever is in it.
+        let names = data.classNames.map { $0.replacing("\n", with: " ") + "\n" }
+        try run.replace(run.classes, with: Array(names.joined().utf8))
     }
 
     /// Throws unless the training samples are those that the run began with.

@@ -115,7 +115,9 @@ package final class BatchLoader: @unchecked Sendable {
     private func work() {
         let images = maker.makeImageMaker()
         while let work = next() {
-            let result = Result { try images.fill(work.batch.request, place: work.place, to: work.batch.image(work.place)) }
+            let result = Result {
+                try images.fill(work.batch.request, place: work.place, to: work.batch.image(work.place))
+            }
             condition.withLock {
                 let batch = work.batch
                 batch.remaining -= 1

@@ -82,7 +82,8 @@ package struct BatchMaker: Sendable {
         let count = batch.labels.count
         PictureTransform().mix(mixing, images: batch.images, batch: count, rows: imageSize, columns: imageSize)
         batch.second = SecondLabels(
-            labels: (0..<count).map { batch.labels[BatchMixing.partner(of: $0, batch: count)] }, share: 1 - mixing.share)
+            labels: (0..<count).map { batch.labels[BatchMixing.partner(of: $0, batch: count)] }, share: 1 - mixing.share
+        )
     }
 }
 

@@ -134,7 +134,8 @@ package struct ContactSheet: Sendable {
             names.append(try dataset.name(of: sample))
             for column in 0..<columns {
                 try sheet.add(output) { () throws(DataError) in
-                    try maker.show(sample, as: column == 0 ? nil : Ticket(UInt64(column)), by: images, to: output)
+                    let ticket = column == 0 ? nil : Ticket(UInt64(column))
+                    return try maker.show(sample, as: ticket, by: images, to: output)
                 }
             }
         }
@@ -147,7 +148,8 @@ extension SamplePlan.Resampling {
     fileprivate func byte(_ value: Float, channel: Int) -> Float {
         switch self {
         case .tensorFlow, .halfPixel, .frame: (value / 2 + 0.5) * 255
-        case .pillow: (value * PictureTransform.imageNetDeviation[channel] + PictureTransform.imageNetMean[channel]) * 255
+        case .pillow:
+            (value * PictureTransform.imageNetDeviation[channel] + PictureTransform.imageNetMean[channel]) * 255
         }
     }
 }

@@ -108,16 +108,13 @@ package struct DataInspection: Encodable, Sendable {
         var text = "\(path): \(form), \(Report.grouped(classes)) classes\n"
         for split in splits {
             text += "\n\(split.name): \(Report.count(split.samples, "sample")), \(Report.bytes(split.bytes))\n"
-            var rows = [
-                [
-                    "  samples of a class",
-                    "\(split.classSizes[0]) (\(split.smallestClass)) to \(split.classSizes[2]) (\(split.largestClass)), "
-                        + "median \(split.classSizes[1])",
-                ]
-            ]
+            let (smallest, median, largest) = (split.classSizes[0], split.classSizes[1], split.classSizes[2])
+            let span = "\(smallest) (\(split.smallestClass)) to \(largest) (\(split.largestClass)), median \(median)"
+            var rows = [["  samples of a class", span]]
             if !split.formats.isEmpty {
                 let formats = split.formats.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
-                rows.append(["  formats", formats.map { "\($0.key) \(Report.grouped($0.value))" }.joined(separator: ", ")])
+                let counts = formats.map { "\($0.key) \(Report.grouped($0.value))" }
+                rows.append(["  formats", counts.joined(separator: ", ")])
             }
             if split.sizes.count == 3 {
                 let names = split.sizes.map { "\($0[1]) x \($0[0])" }
@@ -225,7 +222,9 @@ extension DataInspection.Split {
             withAlpha += visitor.withAlpha
             turned += visitor.turned
         }
-        let ordered = visitors.flatMap(\.sizes).sorted { ($0.rows * $0.columns, $0.rows) < ($1.rows * $1.columns, $1.rows) }
+        let ordered = visitors.flatMap(\.sizes).sorted {
+            ($0.rows * $0.columns, $0.rows) < ($1.rows * $1.columns, $1.rows)
+        }
         if let smallest = ordered.first, let largest = ordered.last {
             sizes = [smallest, ordered[ordered.count / 2], largest].map { [$0.rows, $0.columns] }
         }

@@ -21,7 +21,10 @@ struct Surroundings {
         switch try onFiles({ () throws(StorageError) in try LocalFileSystem().entry(root) }) {
         case .directory?: break
         case nil:
-            throw .missing(path: root, advice: "check the path of the data set, or put the data set there")
+            throw .missing(
+                path: root,
+                advice: "check the path, or put the data set there "
+                    + "(Fashion-MNIST: apt-get install dataset-fashion-mnist)")
         default:
             throw .layout(
                 path: root, problem: "is a file; the path of a data set is the directory that its files are in")

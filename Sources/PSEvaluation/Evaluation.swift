@@ -116,10 +116,10 @@ package struct Evaluation: Encodable, Sendable {
             worst classes:
             \(Report.table(rows))
             """
-            + (unreadableCount == 0
-                ? ""
-                : "\(Report.count(unreadableCount, "test image")) could not be read and did not count: "
-                    + unreadable.joined(separator: ", ") + (unreadableCount > unreadable.count ? ", ...\n" : "\n"))
+                + (unreadableCount == 0
+                    ? ""
+                    : "\(Report.count(unreadableCount, "test image")) could not be read and did not count: "
+                        + unreadable.joined(separator: ", ") + (unreadableCount > unreadable.count ? ", ...\n" : "\n"))
     }
 }
 

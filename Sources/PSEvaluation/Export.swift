@@ -24,7 +24,9 @@ package struct Export: Encodable, Sendable {
         let description = try ModelDescription(configuration.model)
         let written = try WeightFile.export(
             checkpoint, value: weights.storedValue, layout: description.layout,
-            metadata: classNames.map { ["classes": String(decoding: JSON.compact($0), as: UTF8.self)] } ?? [:],
+            // Without the newline that ends a JSON file.
+            metadata: classNames.map { ["classes": String(decoding: JSON.compact($0).dropLast(), as: UTF8.self)] }
+                ?? [:],
             to: path)
         file = path
         bytes = written.byteCount

@@ -118,7 +118,8 @@ struct DataJobTests {
         let failed = try train("failing", data, steps: 20).finish()
         #expect(failed.code == 1, "\(failed.errors)")
         #expect(failed.errors.contains("data.onBadImage=skip"), "\(failed.errors)")
-        #expect(failed.errors.contains("cat/cat_0.JPEG") || failed.errors.contains("eel/eel_2.JPEG"), "\(failed.errors)")
+        #expect(
+            failed.errors.contains("cat/cat_0.JPEG") || failed.errors.contains("eel/eel_2.JPEG"), "\(failed.errors)")
         // It is not started again and again.
         #expect(!failed.errors.contains("started again"), "\(failed.errors)")
 
@@ -162,7 +163,8 @@ struct DataJobTests {
         // Eight in a row of 48 pixels and gaps of four.
         #expect(picture.rows == 48 + 8 && picture.columns == 8 * 52 + 4)
         let ofClass = try jobs.psctl(
-            arguments: ["data", "preview", "--class", "dog", "--rows", "2", "--columns", "3", "--out", sheet] + settings)
+            arguments: ["data", "preview", "--class", "dog", "--rows", "2", "--columns", "3", "--out", sheet] + settings
+        )
         #expect(ofClass.code == 0 && ofClass.output.contains("6 images"), "\(ofClass.errors)")
         let unknown = try jobs.psctl(
             arguments: ["data", "preview", "--class", "cow", "--out", sheet] + settings)

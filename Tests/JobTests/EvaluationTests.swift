@@ -50,7 +50,8 @@ import Testing
         #expect(try checkpoint.values(.average, layout: layout) == values[.average])
         for weights in WeightChoice.allCases {
             let file = "\(directory)/\(weights).safetensors"
-            let export = try Export(checkpoint: checkpoint, configuration: job, weights: weights, classNames: ["a\"b", "c"], to: file)
+            let export = try Export(
+                checkpoint: checkpoint, configuration: job, weights: weights, classNames: ["a\"b", "c"], to: file)
             #expect(try SafetensorsFile(file).metadata["classes"] == #"["a\"b","c"]"#)
             #expect(export.notTorchvision?.contains("model.width is 0.1") == true)
             #expect(try WeightFile.load(file, layout: layout) == values[weights.storedValue])
@@ -79,8 +80,10 @@ import Testing
                 #expect(try Running(shell: "gzip -f '\(scratch.file(name))'").finish().code == 0)
             }
             let pixels = (0..<count * 28 * 28).map { UInt8(random.integer(UInt64($0), below: 256)) }
-            try gzip("t10k-images-idx3-ubyte", [UInt8(count), 28, 28], pixels)
-            try gzip("t10k-labels-idx1-ubyte", [UInt8(count)], (0..<count).map { UInt8($0 % 10) })
+            for split in ["train", "t10k"] {
+                try gzip("\(split)-images-idx3-ubyte", [UInt8(count), 28, 28], pixels)
+                try gzip("\(split)-labels-idx1-ubyte", [UInt8(count)], (0..<count).map { UInt8($0 % 10) })
+            }
         }
         var job = JobConfiguration()
         job.model.width = 0.1

@@ -77,6 +77,7 @@ struct PlanTests {
         let pinned = scratch.file("pinned.json")
         var model = JobConfiguration().model
         model.width = 0.1
+        model.classes = 10
         let description = try ModelDescription(model)
         var plan = EnginePlan(layers: [:])
         for convolution in description.plannedConvolutions(batch: 8) {

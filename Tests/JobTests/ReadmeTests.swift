@@ -168,6 +168,19 @@ private final class Person {
             "psctl bench plan --out plan.json", adding: "\(network) --batch 2 --steps 1", says: "plan: measured")
         try person.run("psctl bench errors", adding: "\(network) --batch 2", says: "im2col")
 
+        let data = ["DATA": FewPictures.path, "SHARDS": "shards"]
+        try person.run("psctl data inspect DATA --sheet sheet.png", placeholders: data, says: "3 classes")
+        try person.run("psctl data verify DATA", placeholders: data, says: "JPEG")
+        try person.run(
+            "psctl data preview --set data.path=DATA --out ticket.png", placeholders: data, says: "8 images")
+        try person.run("psctl data pack DATA SHARDS", placeholders: data, says: "27 training pictures")
+        for command in ["psctl data inspect", "psctl data verify"] { try person.run(command, adding: "shards") }
+        try person.run("psctl data preview", adding: "--out ticket.png --set data.path=shards")
+        try person.run("psctl data pack", adding: "shards again", code: 1, says: "only folders are packed")
+        try person.run("psctl bench data", adding: "--images 8 --rounds 1", says: "images/s")
+        try person.run(
+            "psctl bench step --data", adding: "\(network) --batch 2 --steps 1", says: "waiting for images")
+
         let document = try Document("README.md")
         let reasons = Set(exceptions.keys).union(isLong ? [] : ["psctl bench exchange"])
         #expect(document.commands.subtracting(person.commands).subtracting(reasons) == [], "no test runs these")

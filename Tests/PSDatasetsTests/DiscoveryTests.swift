@@ -32,7 +32,8 @@ private func form(_ directory: TemporaryDirectory) throws -> DatasetForm {
 @Test func whatIsNotThereIsSaid() {
     #expect(
         problem(DatasetSettings(path: "/nonexistent/set"))
-            == "/nonexistent/set is missing; check the path of the data set, or put the data set there")
+            == "/nonexistent/set is missing; check the path, or put the data set there (Fashion-MNIST: apt-get install dataset-fashion-mnist)"
+    )
     let directory = TemporaryDirectory()
     #expect(
         problem(directory.settings()).contains("no data set is there. One of these must be: folder: train/ and val/"))
