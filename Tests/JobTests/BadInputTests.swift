@@ -76,7 +76,7 @@ struct BadInputTests {
     @Test func labelsBeyondTheModelsClasses() throws {
         let scratch = try Scratch()
         expectError(
-            try psctl("train", "--set", "model.classes=5", "--run-dir", scratch.file("r")), code: 1, "model.classes",
+            try psctl("train", "--set", "model.classes=5", "--run-dir", scratch.file("r")), code: 64, "model.classes",
             "10")
     }
 
