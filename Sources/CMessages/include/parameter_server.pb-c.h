@@ -403,7 +403,7 @@ struct  Ps__Contribution
    */
   double norm;
   /*
-   * Seconds from the grant until the gradient was computed, and the part of them that the images were waited for.
+   * Seconds that computing took, and the part of them that the images were waited for.
    */
   double seconds;
   double data_seconds;
