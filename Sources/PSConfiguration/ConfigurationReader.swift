@@ -17,10 +17,9 @@ extension JobConfiguration {
         path: String?, environment: [String: String], assignments: [String]
     ) throws(ConfigurationError) {
         self.init()
-        if let path { try read(yaml: JobConfiguration.text(ofFile: path), path: path) }
-        try read(environment: environment)
-        try read(assignments: assignments)
-        try validate()
+        var given: Set<String> = []
+        if let path { given = try read(yaml: JobConfiguration.text(ofFile: path), path: path) }
+        try complete(given, environment: environment, assignments: assignments)
     }
 
     /// The same over a text that is not a file's.
@@ -30,10 +29,7 @@ extension JobConfiguration {
         text: String, of name: String, environment: [String: String], assignments: [String]
     ) throws(ConfigurationError) {
         self.init()
-        try read(yaml: text, path: name)
-        try read(environment: environment)
-        try read(assignments: assignments)
-        try validate()
+        try complete(try read(yaml: text, path: name), environment: environment, assignments: assignments)
     }
 
     /// The configuration that a complete or partial YAML text gives over the defaults.
@@ -41,7 +37,17 @@ extension JobConfiguration {
     /// - Parameter path: what messages call the text.
     package init(yaml: String, path: String) throws(ConfigurationError) {
         self.init()
-        try read(yaml: yaml, path: path)
+        try complete(try read(yaml: yaml, path: path), environment: [:], assignments: [])
+    }
+
+    /// Takes over what comes after a file whose keys are `given`, and what follows from all of it.
+    private mutating func complete(
+        _ given: Set<String>, environment: [String: String], assignments: [String]
+    ) throws(ConfigurationError) {
+        let given = given.union(try read(environment: environment)).union(try read(assignments: assignments))
+        if !given.contains("data.evaluate"), let own = data.augmentation.augment.ownEvaluation {
+            data.augmentation.evaluate = own
+        }
         try validate()
     }
 
@@ -72,7 +78,9 @@ extension JobConfiguration {
     }
 
     /// Takes over what a YAML text sets: a mapping of settings, sections nested or keys dotted.
-    mutating func read(yaml: String, path: String) throws(ConfigurationError) {
+    ///
+    /// - Returns: the keys that it sets.
+    mutating func read(yaml: String, path: String) throws(ConfigurationError) -> Set<String> {
         if let problem = YAMLTokens.problem(in: yaml) {
             throw .malformed(origin: .file(path: path, line: problem.line), problem: problem.text)
         }
@@ -83,7 +91,7 @@ extension JobConfiguration {
             throw ConfigurationError(yamsError: error, path: path)
         }
         // A file of comments sets nothing.
-        guard let root, !root.isEmptyScalar else { return }
+        guard let root, !root.isEmptyScalar else { return [] }
         guard case .mapping = root else {
             throw .malformed(
                 origin: .file(path: path, line: root.mark?.line ?? 1),
@@ -91,6 +99,7 @@ extension JobConfiguration {
         }
         var seen: Set<String> = []
         try read(root, prefix: "", path: path, seen: &seen)
+        return seen
     }
 
     private mutating func read(
@@ -123,8 +132,9 @@ extension JobConfiguration {
     }
 
     /// Takes over the variables that begin with `PSCTL_`; one that names no setting is an error.
-    mutating func read(environment: [String: String]) throws(ConfigurationError) {
+    mutating func read(environment: [String: String]) throws(ConfigurationError) -> Set<String> {
         let prefix = "PSCTL_"
+        var given: Set<String> = []
         // Sorted, so that of several bad variables always the same one is reported.
         for (variable, text) in environment.sorted(by: { $0.key < $1.key }) where variable.hasPrefix(prefix) {
             let origin = SettingOrigin.environment(variable: variable)
@@ -136,11 +146,15 @@ extension JobConfiguration {
                 throw .unknownSetting(variable, origin: origin, nearest: nearest.environmentVariable)
             }
             try assign(setting, WrittenScalar(text: text), origin: origin)
+            given.insert(setting.key)
         }
+        return given
     }
 
-    /// Takes over `KEY=VALUE` texts in their order.
-    package mutating func read(assignments: [String]) throws(ConfigurationError) {
+    /// Takes over `KEY=VALUE` texts in their order; returns the keys.
+    @discardableResult
+    package mutating func read(assignments: [String]) throws(ConfigurationError) -> Set<String> {
+        var given: Set<String> = []
         for assignment in assignments {
             let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard parts.count == 2 else {
@@ -151,7 +165,9 @@ extension JobConfiguration {
                 throw .unknownSetting(key, origin: .flag, nearest: SettingsTable.nearest(to: key).key)
             }
             try assign(setting, WrittenScalar(text: String(parts[1])), origin: .flag)
+            given.insert(setting.key)
         }
+        return given
     }
 
     /// Checks what the ranges of single settings do not say.

@@ -99,7 +99,9 @@ package enum SettingsTable {
             "share of the pictures kept for evaluation, where the folder has no split of its own"),
         .integer("data.firstLabel", \.data.set.firstLabel, 0...1, "the number TFRecord files give the first class"),
         .choice("data.augment", \.data.augmentation.augment, "how training images are cut, resampled and coloured"),
-        .choice("data.evaluate", \.data.augmentation.evaluate, "how an image reaches the model's size in evaluation"),
+        .choice(
+            "data.evaluate", \.data.augmentation.evaluate,
+            "how an image reaches the model's size in evaluation; unless set, as data.augment's library does"),
         .choice("data.autoAugment", \.data.augmentation.autoAugment, "torchvision's policy of random operations"),
         .number(
             "data.randomErasing", \.data.augmentation.randomErasing, 0...1,

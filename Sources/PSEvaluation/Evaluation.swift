@@ -48,6 +48,8 @@ package struct Evaluation: Encodable, Sendable {
     /// The classes named right least often, the worst first, at most five.
     package let worstClasses: [ClassResult]
     package let seconds: Double
+    /// What to know of the data set, as that records of it were left out.
+    package let remarks: [String]
 
     /// Evaluates on the test images of the job's data set.
     ///
@@ -103,6 +105,7 @@ package struct Evaluation: Encodable, Sendable {
         top5 = tally.share(withRankBelow: 5)
         worstClasses = tally.worst(names: source.classNames, count: 5)
         seconds = (ContinuousClock.now - start).inSeconds
+        remarks = source.remarks
     }
 
     private static let mostNames = 20
@@ -120,6 +123,7 @@ package struct Evaluation: Encodable, Sendable {
                     ? ""
                     : "\(Report.count(unreadableCount, "test image")) could not be read and did not count: "
                         + unreadable.joined(separator: ", ") + (unreadableCount > unreadable.count ? ", ...\n" : "\n"))
+                + remarks.map { "\($0)\n" }.joined()
     }
 }
 

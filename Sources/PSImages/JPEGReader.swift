@@ -4,16 +4,13 @@ import CImageCodecs
 
 /// A JPEG decoder with its working memory.
 final class JPEGReader {
-    private let decoder: OpaquePointer
-
-    init() {
-        guard let decoder = codec_jpeg_create() else { fatalError("no memory for a JPEG decoder") }
-        self.decoder = decoder
-    }
+    /// Nil if the system had no memory for it.
+    private let decoder = codec_jpeg_create()
 
     deinit { codec_jpeg_destroy(decoder) }
 
     func open(_ bytes: UnsafeRawBufferPointer) throws(ImageError) -> Opened {
+        guard let decoder else { throw .noMemory(format: .jpeg) }
         var found = codec_jpeg_header()
         try check(codec_jpeg_open(decoder, bytes.baseAddress, bytes.count, &found), bytes)
         var header = StoredHeader(format: .jpeg, rows: Int(found.rows), columns: Int(found.columns))

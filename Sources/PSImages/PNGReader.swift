@@ -4,16 +4,13 @@ import CImageCodecs
 
 /// A PNG decoder with its working memory.
 final class PNGReader {
-    private let decoder: OpaquePointer
-
-    init() {
-        guard let decoder = codec_png_create() else { fatalError("no memory for a PNG decoder") }
-        self.decoder = decoder
-    }
+    /// Nil if the system had no memory for it.
+    private let decoder = codec_png_create()
 
     deinit { codec_png_destroy(decoder) }
 
     func open(_ bytes: UnsafeRawBufferPointer) throws(ImageError) -> Opened {
+        guard let decoder else { throw .noMemory(format: .png) }
         var found = codec_png_header()
         try check(codec_png_open(decoder, bytes.baseAddress, bytes.count, &found), bytes)
         var header = StoredHeader(format: .png, rows: Int(found.rows), columns: Int(found.columns))

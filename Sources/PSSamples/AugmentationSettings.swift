@@ -14,6 +14,15 @@ package struct AugmentationSettings: Sendable, Hashable, Codable {
         case light
         /// What `evaluate` says, and `flip` and `cropPadding`.
         case none
+
+        /// How its library evaluates what was trained so; nil where any way will do.
+        package var ownEvaluation: Evaluation? {
+            switch self {
+            case .inception: .inception
+            case .torchvision: .torchvision
+            case .light, .none: nil
+            }
+        }
     }
 
     /// How a picture is fitted where nothing is drawn.

@@ -34,7 +34,7 @@ struct DataInspectCommand: ParsableCommand {
             let picture = try ContactSheet.samples(
                 of: training, settings: configuration.data, columns: 16, rows: 12, size: 96
             ).sheet.picture()
-            try AtomicFile.write(sheet, picture.png())
+            try AtomicFile.write(sheet, try picture.png())
         }
         write(json.isOn ? Report.json(inspection) : inspection.text)
     }

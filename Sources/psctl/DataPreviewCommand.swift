@@ -53,7 +53,7 @@ struct DataPreviewCommand: ParsableCommand {
             made = try ContactSheet.ticket(
                 Ticket(ticket ?? 0), of: dataset, configuration: configuration, columns: columns)
         }
-        try AtomicFile.write(out, made.sheet.picture().png())
+        try AtomicFile.write(out, try made.sheet.picture().png())
         let rowNames = className == nil ? "in rows of \(columns)" : "a row each"
         write("\(out): \(made.sheet.count) images, \(rowNames)\n" + made.names.map { "  \($0)\n" }.joined())
     }

@@ -23,7 +23,7 @@ enum FewPictures {
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
                 let picture = picture(label * 100 + index, rows: 60 + 7 * (index % 5), columns: 50 + 11 * (index % 4))
                 // A PNG that is called a JPEG, as ImageNet has one.
-                let bytes = index % 7 == 3 ? picture.png() : picture.jpeg(quality: 90)
+                let bytes = try index % 7 == 3 ? picture.png() : picture.jpeg(quality: 90)
                 try Data(bytes).write(to: URL(filePath: "\(folder)/\(name)_\(index).JPEG"))
             }
         }

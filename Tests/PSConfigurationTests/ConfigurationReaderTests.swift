@@ -182,4 +182,22 @@ import Testing
         )
         #expect(message([:], ["seed=-3"]) == "--set: seed is '-3', allowed is at least 0")
     }
+
+    @Test func evaluationFollowsTheAugmentationUnlessSet() throws {
+        func evaluation(_ yaml: String, _ assignments: [String]) throws(ConfigurationError) -> String {
+            let job = try JobConfiguration(text: yaml, of: "job.yaml", environment: [:], assignments: assignments)
+            return job.data.augmentation.evaluate.rawValue
+        }
+        #expect(try evaluation("", []) == "pad")
+        #expect(try evaluation("", ["data.augment=torchvision"]) == "torchvision")
+        #expect(try evaluation("data:\n  augment: inception", []) == "inception")
+        #expect(try evaluation("data:\n  evaluate: resize", ["data.augment=inception"]) == "resize")
+        #expect(try evaluation("", ["data.augment=light"]) == "pad")
+        // A run of an earlier release says it by its earlier name.
+        #expect(try evaluation("data:\n  fit: resize", ["data.augment=inception"]) == "resize")
+        let refused = #expect(throws: ConfigurationError.self) {
+            try evaluation("data:\n  evaluate: pad", ["data.augment=torchvision"])
+        }
+        #expect(refused?.description.contains("set evaluate: torchvision") == true)
+    }
 }

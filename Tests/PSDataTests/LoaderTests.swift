@@ -22,7 +22,7 @@ private func picture(_ seed: Int, rows: Int = 40, columns: Int = 50) -> Picture 
         return BatchMaker(source: source, settings: settings, imageSize: 32, seed: 3, batch: 5)
     }
 
-    private let files = (0..<7).map { picture($0 + 1).jpeg(quality: 90) }
+    private let files = (0..<7).map { try! picture($0 + 1).jpeg(quality: 90) }
 
     @Test func preparedOrNotTheSame() throws {
         let maker = maker(FileSource(files))

@@ -106,9 +106,9 @@ import Testing
         complaint(repeated(600)) == .damaged(format: .jpeg, problem: "it has more scans than any sound file"))
 }
 
-@Test func wrongDataInTheMiddleAreRefused() {
+@Test func wrongDataInTheMiddleAreRefused() throws {
     // Of a JPEG: its end, and a restart marker that no interval announces.
-    let jpeg = drawnPicture(rows: 64, columns: 64).jpeg(quality: 90)
+    let jpeg = try drawnPicture(rows: 64, columns: 64).jpeg(quality: 90)
     for replacement in [[0xFF, 0xD9], [0xFF, 0xD3]] as [[UInt8]] {
         var bytes = jpeg
         bytes.replaceSubrange(jpeg.count / 2..<jpeg.count / 2 + 2, with: replacement)
@@ -118,7 +118,7 @@ import Testing
         }
     }
     // Of a PNG: a bit of the data, which its checksum shows; the last of them too.
-    let png = drawnPicture(rows: 64, columns: 64).png()
+    let png = try drawnPicture(rows: 64, columns: 64).png()
     for place in [png.count / 2, png.count - 20] {
         var bytes = png
         bytes[place] ^= 1
@@ -130,7 +130,7 @@ import Testing
 }
 
 @Test func bytesBetweenAndAfterAreAccepted() throws {
-    let jpeg = drawnPicture(rows: 30, columns: 40).jpeg(quality: 90)
+    let jpeg = try drawnPicture(rows: 30, columns: 40).jpeg(quality: 90)
     let sound = try PictureDecoder().decode(jpeg)
     let scan = jpeg.indices.first { jpeg[$0] == 0xFF && jpeg[$0 + 1] == 0xDA }!
     let between = jpeg[..<scan] + [1, 2, 3] + jpeg[scan...]
@@ -138,7 +138,7 @@ import Testing
     for bytes in [Array(between), Array(ahead), jpeg + [0xFF, 0xD8, 7], jpeg + jpeg] {
         #expect(difference(try PictureDecoder().decode(bytes), sound) == nil)
     }
-    let png = drawnPicture(rows: 30, columns: 40).png()
+    let png = try drawnPicture(rows: 30, columns: 40).png()
     #expect(difference(try PictureDecoder().decode(png + [1, 2, 3]), drawnPicture(rows: 30, columns: 40)) == nil)
 }
 

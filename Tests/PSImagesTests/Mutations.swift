@@ -24,7 +24,7 @@ struct Mutations: Sendable {
         [(false, true, 0), (true, true, 0), (true, false, 2), (false, true, 3)].map {
             var options = JPEGOptions()
             (options.isProgressive, options.isArithmetic, options.restartInterval) = $0
-            return withOrientation(drawnPicture(rows: 21, columns: 37).jpeg(options), 6)
+            return try! withOrientation(drawnPicture(rows: 21, columns: 37).jpeg(options), 6)
         }
     }
 

@@ -9,12 +9,12 @@ private func orientation(_ bytes: [UInt8]) throws -> Int {
     try PictureDecoder().probe(bytes).orientation.rawValue
 }
 
-private let jpeg = drawnPicture(rows: 9, columns: 14).jpeg(quality: 80)
+private let jpeg = try! drawnPicture(rows: 9, columns: 14).jpeg(quality: 80)
 
 private func jpeg(exif: [UInt8]) -> [UInt8] { inserted(jpeg, marker: 0xE1, Array("Exif\0\0".utf8) + exif) }
 
 @Test func orientationsOfEveryFormat() throws {
-    let png = drawnPicture(rows: 9, columns: 14).png()
+    let png = try drawnPicture(rows: 9, columns: 14).png()
     for value in UInt8(1)...8 {
         #expect(try orientation(withOrientation(jpeg, value)) == Int(value))
         #expect(try orientation(png[..<33] + chunk("eXIf", exifBlock(value)) + png[33...]) == Int(value))
@@ -30,7 +30,7 @@ private func jpeg(exif: [UInt8]) -> [UInt8] { inserted(jpeg, marker: 0xE1, Array
 @Test func turningIsDoneByHand() throws {
     // A picture of two rows and three columns, whose red values are 1...6.
     let pixels: [UInt8] = (1...6).flatMap { [UInt8($0), 0, 0] as [UInt8] }
-    let png = Picture(rows: 2, columns: 3, pixels: pixels).png()
+    let png = try Picture(rows: 2, columns: 3, pixels: pixels).png()
     let shown: [[UInt8]] = [
         [1, 2, 3, 4, 5, 6], [3, 2, 1, 6, 5, 4], [6, 5, 4, 3, 2, 1], [4, 5, 6, 1, 2, 3], [1, 4, 2, 5, 3, 6],
         [4, 1, 5, 2, 6, 3], [6, 3, 5, 2, 4, 1], [3, 6, 2, 5, 1, 4],
