@@ -155,9 +155,11 @@ let package = Package(
 
         // Tests.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: [.swiftLanguageMode(.v6)]),
+        .target(
+            name: "SyntheticData", dependencies: ["PSDatasets", "PSImages", "PSParameters"],
+            path: "Tests/SyntheticData", resources: [.copy("Resources")], swiftSettings: [.swiftLanguageMode(.v6)]),
         .executableTarget(
-            name: "synthetic-imagenet", dependencies: ["PSDatasets", "PSImages", "PSParameters"],
-            path: "Tests/SyntheticImageNet", resources: [.copy("Resources")],
+            name: "synthetic-imagenet", dependencies: ["SyntheticData"], path: "Tests/SyntheticImageNet",
             swiftSettings: [.swiftLanguageMode(.v6)]),
         tests("PSParametersTests", ["PSParameters"]),
         tests("PSModelTests", ["PSModel"], resources: [.copy("Fixtures")]),
@@ -165,7 +167,8 @@ let package = Package(
         tests("PSNetworkTests", ["PSNetwork", "PSOptimization"], resources: [.copy("Fixtures")]),
         tests("PSSamplesTests", ["PSSamples", "PSParameters", "CZlib"], resources: [.copy("Fixtures")]),
         tests(
-            "PSDatasetsTests", ["PSDatasets", "PSFiles", "PSParameters", "TestSupport", "CChecksums", "CZlib"],
+            "PSDatasetsTests",
+            ["PSDatasets", "PSFiles", "PSParameters", "SyntheticData", "TestSupport", "CChecksums", "CZlib"],
             resources: [.copy("Fixtures")]),
         tests(
             "PSImagesTests", ["PSImages", "PSParameters", "PSSamples", "TestSupport"], resources: [.copy("Fixtures")]),
@@ -192,7 +195,8 @@ let package = Package(
             "JobTests",
             [
                 "PSJob", "PSBenchmarks", "PSEvaluation", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
-                "PSConfiguration", "PSCoordinator", "PSData", "PSDatasets", "PSImages", "PSSamples", "TestSupport",
+                "PSConfiguration", "PSCoordinator", "PSData", "PSDatasets", "PSImages", "PSSamples", "SyntheticData",
+                "TestSupport",
                 "PSModel", "PSNetwork", "PSOptimization", "PSParameters",
                 "PSMessages", "PSPlanning", "PSProtocol",
             ],

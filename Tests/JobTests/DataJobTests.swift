@@ -6,6 +6,7 @@ import PSDatasets
 import PSFiles
 import PSImages
 import PSRun
+import SyntheticData
 import Testing
 
 @Suite(.serialized)
@@ -29,7 +30,8 @@ struct DataJobTests {
         let shards = try train("shards-run", jobs.path("shards"), set: ["cluster.workers=3"]).summary()
         #expect(shards.weightsSHA256 == folder.weightsSHA256)
 
-        try writeRecords(to: jobs.path("records"))
+        try SyntheticSet.writeRecords(
+            DatasetSettings(path: FewPictures.path), jobs.path("records"), fileCounts: [.train: 2, .test: 1])
         let records = try train(
             "records-run", jobs.path("records"), set: ["data.firstLabel=1", "cluster.servers=2"]
         ).summary()
@@ -45,22 +47,6 @@ struct DataJobTests {
         #expect(try jobs.psctl("export", "--run-dir", "folder", "--out", file).code == 0)
         let header = try Data(contentsOf: URL(filePath: file)).prefix(400)
         #expect(String(decoding: header, as: UTF8.self).contains(#"\"cat\",\"dog\",\"eel\""#))
-    }
-
-    private func writeRecords(to directory: String) throws {
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        for (split, name) in [(DatasetSplit.train, "train"), (.test, "validation")] {
-            let source = try Dataset.open(DatasetSettings(path: FewPictures.path), split)
-            var bytes: [UInt8] = []
-            for sample in 0..<source.count {
-                guard case .encoded(let picture) = try source.read(sample) else { continue }
-                let label = try source.label(of: sample)
-                bytes += TFRecordWriter.record(
-                    name: try source.name(of: sample), picture: picture, label: label + 1,
-                    text: source.classNames[label])
-            }
-            try Data(bytes).write(to: URL(filePath: "\(directory)/\(name)-00000-of-00001"))
-        }
     }
 
     /// A worker whose copy of the set differs in one file is told both, and ends for good.

@@ -3,6 +3,7 @@
 import Foundation
 import PSDatasets
 import PSParameters
+import SyntheticData
 import TestSupport
 import Testing
 

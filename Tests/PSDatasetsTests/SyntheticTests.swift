@@ -1,42 +1,31 @@
 // The three layouts of ImageNet hold the same pictures.
 
 import PSDatasets
+import SyntheticData
 import TestSupport
 import Testing
 
 @Test func theThreeLayoutsOfImageNet() throws {
-    let set = SyntheticSet()
-    let pictures = set.pictures(.train)
-    #expect(pictures.count == 3000 && Set(pictures.map(\.name)).count == 3000)
-    #expect(set.classNames == set.classNames.sorted() && set.classNames.allSatisfy { $0.utf8.count == 9 })
-    let rows = pictures.reduce(0) { $0 + $1.rows } / 3000
-    let columns = pictures.reduce(0) { $0 + $1.columns } / 3000
-    #expect((320...420).contains(rows) && (370...470).contains(columns), "\(rows) x \(columns)")
-
-    var small = SyntheticSet()
-    small.classCount = 20
-    func content(_ picture: SyntheticSet.Picture) -> [UInt8] {
-        (0..<(picture.rows + picture.columns)).map { UInt8(truncatingIfNeeded: UInt64($0) &* picture.seed >> 8) }
-    }
+    let directory = TemporaryDirectory()
+    let made = SyntheticSet(classCount: 6, trainPerClass: 3, testPerClass: 2)
+    try made.write(to: directory.path)
     for split in DatasetSplit.allCases {
-        // Label, size and content by file name, which every layout has.
-        func file(_ name: String) -> Substring { name.split(separator: "/").last ?? "" }
-        let wanted = Dictionary(uniqueKeysWithValues: small.pictures(split).map { (file($0.name), $0) })
-        for form in [DatasetForm.folder, .shards, .tfrecord] {
-            let directory = TemporaryDirectory()
-            try small.write(form, to: directory.path, content)
-            var settings = directory.settings()
-            settings.firstLabel = 1
-            let found = try Dataset.open(settings, split)
-            #expect(found.form == form && found.count == small.pictures(split).count && found.classNames.count == 20)
-            if form != .tfrecord { #expect(found.classNames == small.classNames) }
-            for sample in 0..<found.count {
-                guard let picture = try wanted[file(found.name(of: sample))] else {
-                    Issue.record("\(try found.name(of: sample)) was not made")
-                    continue
-                }
-                #expect(try found.label(of: sample) == picture.label)
-                #expect(try found.read(sample) == .encoded(content(picture)))
+        let sets = try [("folder", DatasetForm.folder), ("shards", .shards), ("tfrecord", .tfrecord)].map {
+            name, form in
+            var settings = DatasetSettings(path: "\(directory.path)/\(name)")
+            settings.firstLabel = form == .tfrecord ? 1 : 0
+            let set = try Dataset.open(settings, split)
+            #expect(set.form == form)
+            return set
+        }
+        for set in sets {
+            #expect(try set.classNames == made.classNames())
+            #expect(set.count == 6 * (split == .train ? 3 : 2))
+            #expect(set.digest == sets[0].digest)
+            for sample in 0..<set.count {
+                #expect(try set.name(of: sample) == sets[0].name(of: sample))
+                #expect(try set.label(of: sample) == sample * 6 / set.count)
+                #expect(try set.read(sample) == sets[0].read(sample))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 import CChecksums
 import PSDatasets
+import SyntheticData
 import TestSupport
 import Testing
 

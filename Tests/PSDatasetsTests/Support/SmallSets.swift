@@ -4,6 +4,7 @@ import CZlib
 import FoundationEssentials
 import Glibc
 import PSDatasets
+import SyntheticData
 import TestSupport
 
 /// A directory that files are put into.

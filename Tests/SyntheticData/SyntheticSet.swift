@@ -1,46 +1,49 @@
-// Makes a data set of ImageNet's form from nothing: 1000 classes under their real names, pictures of its sizes, as
-// folders, as tar shards and as TFRecord files of the same pictures in the same order.
+// A data set of ImageNet's form from nothing: 1000 classes under their real names, pictures of its sizes, as folders, as tar
+// shards and as TFRecord files of the same pictures in the same order.
 
 import Dispatch
 import Foundation
 import PSDatasets
 import PSImages
 
-@main
-struct SyntheticImageNet {
-    static func main() throws {
-        let arguments = CommandLine.arguments.dropFirst()
-        guard let out = arguments.first, arguments.count <= 4 else {
-            print("synthetic-imagenet OUT [CLASSES [TRAINING-PICTURES-A-CLASS [VALIDATION-PICTURES-A-CLASS]]]")
-            exit(64)
-        }
-        func number(_ index: Int, _ usual: Int) -> Int {
-            arguments.count > index ? Int(arguments[arguments.startIndex + index]) ?? usual : usual
-        }
-        let classes = Array(try names().prefix(number(1, 1000)))
-        try writeFolder("\(out)/folder", classes, training: number(2, 2), validation: number(3, 1))
-        let set = DatasetSettings(path: "\(out)/folder")
-        _ = try Pack.run(set, into: "\(out)/shards", shardByteCount: 32 << 20)
-        try writeRecords(set, "\(out)/tfrecord", fileCounts: [.train: 8, .test: 2])
-        print("\(out): folder, shards, tfrecord")
+package struct SyntheticSet: Sendable {
+    /// At most 1000.
+    package let classCount: Int
+    package let trainPerClass: Int
+    package let testPerClass: Int
+
+    package init(classCount: Int, trainPerClass: Int, testPerClass: Int) {
+        self.classCount = classCount
+        self.trainPerClass = trainPerClass
+        self.testPerClass = testPerClass
     }
 
-    private static func names() throws -> [String] {
+    /// Rising, as the order of bytes is that of labels.
+    package func classNames() throws -> [String] {
         let file = Bundle.module.url(forResource: "Resources/synsets", withExtension: "txt")!
-        return try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map(String.init)
+        return try String(contentsOf: file, encoding: .utf8).split(separator: "\n").prefix(classCount).map(String.init)
     }
 
-    private static func writeFolder(_ root: String, _ classes: [String], training: Int, validation: Int) throws {
-        let made = training + validation
+    /// Writes `folder`, `shards` and `tfrecord` below a directory.
+    package func write(to root: String) throws {
+        try writeFolder("\(root)/folder")
+        let set = DatasetSettings(path: "\(root)/folder")
+        _ = try Pack.run(set, into: "\(root)/shards", shardByteCount: 32 << 20)
+        try SyntheticSet.writeRecords(set, "\(root)/tfrecord", fileCounts: [.train: 8, .test: 2])
+    }
+
+    private func writeFolder(_ root: String) throws {
+        let classes = try classNames()
+        let made = trainPerClass + testPerClass
         DispatchQueue.concurrentPerform(iterations: classes.count) { label in
             for index in 0..<made {
                 let number = UInt64(label * made + index)
                 let size = SyntheticPicture.size(number: number)
                 let picture = SyntheticPicture(number: number).picture(rows: size.rows, columns: size.columns)
                 // ImageNet's own names; of validation as scripts sort them into folders.
-                let folder = "\(root)/\(index < training ? "train" : "val")/\(classes[label])"
+                let folder = "\(root)/\(index < trainPerClass ? "train" : "val")/\(classes[label])"
                 let name =
-                    index < training
+                    index < trainPerClass
                     ? "\(classes[label])_\(index + 1).JPEG"
                     : "ILSVRC2012_val_" + String(repeating: "0", count: 8 - "\(number)".count) + "\(number).JPEG"
                 do {
@@ -53,8 +56,8 @@ struct SyntheticImageNet {
         }
     }
 
-    /// As TensorFlow's script for ImageNet names and numbers them: the first class is 1.
-    private static func writeRecords(
+    /// Writes a set's samples as TensorFlow's script for ImageNet names and numbers them: the first class is 1.
+    package static func writeRecords(
         _ set: DatasetSettings, _ directory: String, fileCounts: [DatasetSplit: Int]
     ) throws {
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)

@@ -4,7 +4,7 @@ import PSImages
 import PSParameters
 
 /// A picture of smooth ground, some discs and bars, and grain: its JPEG is about as large as a photograph's.
-struct SyntheticPicture {
+package struct SyntheticPicture {
     private struct Disc {
         let row: Float
         let column: Float
@@ -15,7 +15,7 @@ struct SyntheticPicture {
     private let random: CounterRandom
     private let discs: [Disc]
 
-    init(number: UInt64) {
+    package init(number: UInt64) {
         random = CounterRandom(seed: number, name: "synthetic picture")
         let draws = random.stream(1)
         discs = (0..<24).map { index in
@@ -28,7 +28,7 @@ struct SyntheticPicture {
 
     /// Rows and columns as ImageNet has them: a third is 500 x 375, most are landscape and 500 on the longer side, some are
     /// small, some large. The mean is about 406 x 473.
-    static func size(number: UInt64) -> (rows: Int, columns: Int) {
+    package static func size(number: UInt64) -> (rows: Int, columns: Int) {
         let draws = CounterRandom(seed: number, name: "synthetic size")
         let kind = draws.integer(0, below: 100)
         switch kind {
@@ -43,7 +43,7 @@ struct SyntheticPicture {
         }
     }
 
-    func picture(rows: Int, columns: Int) -> Picture {
+    package func picture(rows: Int, columns: Int) -> Picture {
         let grain = random.stream(2)
         let pixels = [UInt8](unsafeUninitializedCapacity: rows * columns * 3) { output, count in
             var next = 0
