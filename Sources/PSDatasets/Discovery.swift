@@ -97,11 +97,7 @@ enum Discovery {
     /// What people have instead of a data set that can be read.
     private static func mistake(_ place: Surroundings) -> String? {
         let names = place.files + place.directories
-        if let packed = names.first(where: { $0.hasSuffix(".tar.gz") || $0.hasSuffix(".tgz") }) {
-            return
-                "has \(packed), which is compressed; unpack it with gunzip, as samples are read from the middle of a "
-                + "tar file (pictures hardly become smaller by gzip)"
-        }
+        if let packed = names.first(where: ShardFiles.isCompressed) { return "\(packed) \(ShardFiles.compressed)" }
         if names.contains("data_batch_1") || names.contains("cifar-10-batches-py") || names.contains("cifar-100-python")
         {
             return "has the Python version of CIFAR; get the binary version, whose files end in .bin"

@@ -25,8 +25,12 @@ struct ShardFiles: Sendable, Hashable {
         for split in DatasetSplit.allCases {
             guard let directory = place.directory(of: split) else { continue }
             let path = "\(place.root)/\(directory)"
-            let names = try DirectoryEntries.list(path).files.filter { isFile($0, of: form) }
+            let files = try DirectoryEntries.list(path).files
+            let names = files.filter { isFile($0, of: form) }
             try checkComplete(names, in: path)
+            if names.isEmpty, form == .shards, let packed = files.first(where: isCompressed) {
+                throw .layout(path: "\(path)/\(packed)", problem: compressed)
+            }
             if !names.isEmpty { found[split] = names.map { "\(directory)/\($0)" } }
         }
         if found.isEmpty {
@@ -47,6 +51,13 @@ struct ShardFiles: Sendable, Hashable {
         let files = ShardFiles(root: place.root, train: found[.train] ?? [], test: found[.test] ?? [])
         return files.train.isEmpty && files.test.isEmpty ? nil : files
     }
+
+    /// A tar file that samples cannot be read from the middle of.
+    static func isCompressed(_ name: String) -> Bool { name.hasSuffix(".tar.gz") || name.hasSuffix(".tgz") }
+
+    static let compressed =
+        "is compressed; unpack it with gunzip, as samples are read from the middle of a tar file (pictures hardly become "
+        + "smaller by gzip)"
 
     private static func isFile(_ name: String, of form: DatasetForm) -> Bool {
         switch form {

@@ -43,7 +43,7 @@ package enum StorageError: Error, Sendable, Hashable, CustomStringConvertible {
 
     private func advice(_ code: Int32) -> String {
         switch code {
-        case ENOSPC, EDQUOT: "free some space there and resume: earlier checkpoints are intact"
+        case ENOSPC, EDQUOT: "free some space there and start again: what was complete is kept"
         case EFBIG: "raise the limit of file sizes (ulimit -f)"
         case EACCES, EPERM, EROFS: "check the owner and permissions of the file and of the directory it is in"
         case ENOENT, ENOTDIR: "check the path"

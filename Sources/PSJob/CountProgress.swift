@@ -26,7 +26,7 @@ package final class CountProgress: Sendable {
             shown.last = .now
             let share = all > 0 ? " (\(done * 100 / all)%)" : ""
             let line = "\(what) \(Report.grouped(done)) of \(Report.grouped(all))\(share)"
-            StandardStreams.write(isTerminal ? "\r\u{1B}[2K" + line : line + "\n", to: STDERR_FILENO)
+            StandardStreams.draw(isTerminal ? "\r\u{1B}[2K" + line : line + "\n", to: STDERR_FILENO)
             shown.isDrawn = isTerminal
         }
     }
@@ -34,7 +34,7 @@ package final class CountProgress: Sendable {
     /// What was drawn is taken away.
     package func finish() {
         shown.withLock { shown in
-            if shown.isDrawn { StandardStreams.write("\r\u{1B}[2K", to: STDERR_FILENO) }
+            if shown.isDrawn { StandardStreams.draw("\r\u{1B}[2K", to: STDERR_FILENO) }
             shown.isDrawn = false
         }
     }

@@ -24,7 +24,7 @@ package final class Progress {
     /// A line for a person; the bar gives way to it.
     package func say(_ text: String) {
         clearBar()
-        put(text + "\n")
+        StandardStreams.write(text + "\n", to: STDERR_FILENO)
     }
 
     package func show(_ status: JobStatus) {
@@ -48,7 +48,7 @@ package final class Progress {
         barIsShown = false
     }
 
-    private func put(_ text: String) { StandardStreams.write(text, to: STDERR_FILENO) }
+    private func put(_ text: String) { StandardStreams.draw(text, to: STDERR_FILENO) }
 
     private static var columns: Int {
         var size = winsize()

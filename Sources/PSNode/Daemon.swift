@@ -41,7 +41,7 @@ package enum Daemon {
         StandardStreams.prepare()
         // A log whose reader is gone is a failed write, not the end.
         signal(SIGPIPE, SIG_IGN)
-        LoggingSystem.bootstrap(StreamLogHandler.standardError)
+        LoggingSystem.bootstrap(PrintableLogHandler.init)
         let logger = Logger(label: name)
         let code: Int
         do {

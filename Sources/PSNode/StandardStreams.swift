@@ -15,9 +15,32 @@ package enum StandardStreams {
     }
 
     /// Writes a text whole; one that finds no reader or a full disk is lost, and that must not end the process.
+    ///
+    /// Names of files and peers are in it: what would move a terminal's cursor or colour it is shown as \\x1b and such.
     /// - Returns: whether all was written.
     @discardableResult
     package static func write(_ text: String, to descriptor: Int32) -> Bool {
+        draw(printable(text), to: descriptor)
+    }
+
+    /// A text without control characters other than line feeds and tabs.
+    package static func printable(_ text: String) -> String {
+        func isControl(_ scalar: Unicode.Scalar) -> Bool {
+            scalar.properties.generalCategory == .control && scalar != "\n" && scalar != "\t"
+        }
+        guard text.unicodeScalars.contains(where: isControl) else { return text }
+        return text.unicodeScalars.reduce(into: "") { shown, scalar in
+            if isControl(scalar) {
+                shown += "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+            } else {
+                shown.unicodeScalars.append(scalar)
+            }
+        }
+    }
+
+    /// The same for what is drawn on a terminal: all characters as they are.
+    @discardableResult
+    package static func draw(_ text: String, to descriptor: Int32) -> Bool {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }

@@ -50,10 +50,11 @@ struct WatchCommand: ParsableCommand {
 
     func run() throws {
         let run = try directory.connectable()
-        let clear = Terminal.redraws(STDOUT_FILENO) ? "\u{1B}[H\u{1B}[2J" : ""
+        let isRedrawn = Terminal.redraws(STDOUT_FILENO)
         while true {
             let status = try LocalStatus.read(run)
-            write(clear + StatusText.table(status, run: run.path) + (clear.isEmpty ? "\n" : ""))
+            if isRedrawn { StandardStreams.draw("\u{1B}[H\u{1B}[2J", to: STDOUT_FILENO) }
+            write(StatusText.table(status, run: run.path) + (isRedrawn ? "" : "\n"))
             if [.finished, .failed, .stopped].contains(status.state) { return }
             Thread.sleep(forTimeInterval: interval)
         }

@@ -27,4 +27,10 @@ struct NodeTests {
         close(ends[0])
         #expect(!StandardStreams.write("not heard", to: ends[1]))
     }
+
+    /// A file may be called so that its name, printed, would colour a terminal or hide what stands before it.
+    @Test func namesCannotDriveATerminal() {
+        #expect(StandardStreams.printable("a\u{1B}[31mb\r\u{7F}\u{9B}c\td\n") == "a\\x1b[31mb\\x0d\\x7f\\x9bc\td\n")
+        #expect(StandardStreams.printable("Größe 山 █\n") == "Größe 山 █\n")
+    }
 }

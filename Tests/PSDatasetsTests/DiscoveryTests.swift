@@ -41,7 +41,11 @@ private func form(_ directory: TemporaryDirectory) throws -> DatasetForm {
         #expect(problem(directory.settings(kind)).contains("no data set of kind \(kind.rawValue): "))
     }
     directory.write("train.tar.gz", gzipped(smallShard()))
-    #expect(problem(directory.settings()).contains("has train.tar.gz, which is compressed; unpack it with gunzip"))
+    #expect(problem(directory.settings()).contains("train.tar.gz is compressed; unpack it with gunzip"))
+    directory.write("train/0.tar.gz", gzipped(smallShard()))
+    #expect(problem(directory.settings()).contains("train/0.tar.gz: is compressed; unpack it with gunzip"))
+    unlink("\(directory.path)/train/0.tar.gz")
+    rmdir("\(directory.path)/train")
     unlink("\(directory.path)/train.tar.gz")
     directory.write("data_batch_1", [1])
     #expect(problem(directory.settings()).contains("Python version of CIFAR"))
