@@ -84,20 +84,23 @@ struct FolderSamples: SampleReader {
                         + "\(classNames.count) class folders")
             }
             try writer.finish(
-                recipe: "folder", classNames: classNames, files: [], remarks: remarks(root, leftOut, empty))
+                recipe: "folder", classNames: classNames, files: [], remarks: remarks(root, split, leftOut, empty))
         }
         return (index, FolderSamples(root: root))
     }
 
-    private static func remarks(_ root: String, _ leftOut: Int, _ empty: [String]) -> [String] {
+    private static func remarks(
+        _ root: String, _ split: DatasetSplit, _ leftOut: Int, _ empty: [String]
+    ) -> [String] {
         var remarks: [String] = []
         if leftOut > 0 {
             remarks.append("\(root): \(leftOut) files are left out, as they are no pictures by their names")
         }
-        if let first = empty.first {
+        if !empty.isEmpty {
+            let names = empty.prefix(5).joined(separator: ", ") + (empty.count > 5 ? ", ..." : "")
             remarks.append(
-                "\(root): \(empty.count) \(empty.count == 1 ? "class has" : "classes have") no pictures here: \(first)"
-                    + (empty.count > 1 ? ", ..." : ""))
+                "\(root): \(empty.count) \(empty.count == 1 ? "class has" : "classes have") no pictures "
+                    + "\(split == .train ? "to train with" : "for evaluation"): \(names)")
         }
         return remarks
     }

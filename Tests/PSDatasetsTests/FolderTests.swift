@@ -94,7 +94,7 @@ import Testing
     rmdir("\(directory.path)/train/fox")
     let set = try Dataset.open(directory.settings(), .test)
     #expect(set.classNames == ["cat", "dog", "eel"] && set.count == 3)
-    #expect(set.remarks.count == 1 && set.remarks[0].contains("1 class has no pictures here: eel"))
+    #expect(set.remarks.count == 1 && set.remarks[0].contains("1 class has no pictures for evaluation: eel"))
 }
 
 @Suite struct FolderProblems {
