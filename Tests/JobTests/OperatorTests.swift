@@ -127,8 +127,8 @@ struct StopTests {
         let stopped = try job.summary(code: 75)
         // In the same moment.
         let both = try [jobs.resume("run", steps: SmallJobs.endless), jobs.resume("run", steps: SmallJobs.endless)]
-        eventually("one gives way") { both.contains { !$0.process.isRunning } }
-        let refused = try #require(both.first { !$0.process.isRunning })
+        eventually("one gives way") { both.contains { !$0.isRunning } }
+        let refused = try #require(both.first { !$0.isRunning })
         let other = try #require(both.first { $0 !== refused })
         let words = try refused.finish()
         #expect(words.code == 1 && words.errors.contains("in use"), "\(words.errors)")
@@ -205,7 +205,7 @@ struct TroubleTests {
         for _ in 0..<2 {
             let worker = try job.pid(of: "worker")
             kill(worker, SIGKILL)
-            eventually("it is gone") { !Processes.isAlive(Int(worker)) || !job.process.isRunning }
+            eventually("it is gone") { !Processes.isAlive(Int(worker)) || !job.isRunning }
         }
         let finished = try job.finish(within: 30)
         #expect(finished.code == 1)

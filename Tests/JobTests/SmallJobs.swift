@@ -249,7 +249,7 @@ extension Running {
         while true {
             let said = try errorsSoFar()
             if said.contains(words) { return }
-            if Date.now > deadline || !process.isRunning {
+            if Date.now > deadline || !isRunning {
                 Issue.record("not said: \(words); but: \(said)", sourceLocation: sourceLocation)
                 return
             }
@@ -260,6 +260,6 @@ extension Running {
     /// Ends psctl and all that it started, at once.
     func crash() throws {
         for pid in children.map(\.pid) + [pid_t(pid)] { kill(pid, SIGKILL) }
-        eventually(within: 10, "it is gone") { !process.isRunning }
+        eventually(within: 10, "it is gone") { !isRunning }
     }
 }
