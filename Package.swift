@@ -114,8 +114,7 @@ let package = Package(
             "PSEvaluation",
             [
                 "PSReport", "PSCheckpoint", "PSFiles", "PSConfiguration", "PSData", "PSDatasets", "PSModel",
-                "PSNetwork",
-                "PSParameters", "PSPlanning",
+                "PSNetwork", "PSParameters", "PSPlanning", "PSSamples",
             ]),
         target(
             "PSDataTools",
@@ -150,7 +149,7 @@ let package = Package(
                 "PSJob", "PSBenchmarks", "PSDataTools", "PSDatasets", "PSEvaluation", "PSReport", "PSRun", "PSFiles",
                 "PSCheckpoint",
                 "PSConfiguration", "PSCoordinator", "PSMessages", "PSModel", "PSNode", "PSParameters", "PSPlanning",
-                "PSProtocol", argumentParser,
+                "PSProtocol", "PSSamples", argumentParser,
             ]),
 
         // Tests.

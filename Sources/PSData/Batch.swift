@@ -24,6 +24,8 @@ package final class Batch: @unchecked Sendable {
     package internal(set) var second: SecondLabels?
     /// Samples that could not be read, in whose place others are.
     package internal(set) var replaced: [Int] = []
+    /// By place: why an image of an evaluation could not be read.
+    package internal(set) var problems: [Int: DataError] = [:]
 
     let imageElements: Int
     var request = BatchRequest.evaluation(0..<0)

@@ -96,6 +96,7 @@ package final class BatchLoader: @unchecked Sendable {
         batch.labels = Array(repeating: -1, count: count)
         batch.second = nil
         batch.replaced = []
+        batch.problems = [:]
         batches.append(batch)
         let work = (0..<count).map { Work(batch: batch, place: $0) }
         if isWanted { queue.insert(contentsOf: work, at: 0) } else { queue += work }
@@ -125,6 +126,7 @@ package final class BatchLoader: @unchecked Sendable {
                 case .success(let image):
                     batch.labels[work.place] = image.label
                     batch.replaced += image.replaced
+                    batch.problems[work.place] = image.problem
                 case .failure(let error): batch.errors[work.place] = error
                 }
                 guard batch.remaining == 0 else { return }

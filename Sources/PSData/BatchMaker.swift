@@ -19,13 +19,22 @@ package struct BatchMaker: Sendable {
     /// Whether a JPEG may come smaller out of the decoder.
     let isScaled: Bool
     let onBadImage: DataSettings.OnBadImage
+    /// Whether samples are files of their own, of which one may be missing.
+    private let areSeparateFiles: Bool
     /// The data set's, for messages.
     let path: String
     /// Which samples are tried in place of one that cannot be read.
     private let replacements: CounterRandom
 
-    /// - Parameter batch: images of a training ticket.
-    package init(source: any SampleSource, settings: DataSettings, imageSize: Int, seed: UInt64, batch: Int) {
+    /// - Parameters:
+    ///   - batch: images of a training ticket.
+    ///   - areSeparateFiles: a file that is missing or cannot be opened is like a picture that cannot be decoded. Of a data
+    ///     set it means that the set is not what it was.
+    package init(
+        source: any SampleSource, settings: DataSettings, imageSize: Int, seed: UInt64, batch: Int,
+        areSeparateFiles: Bool = false
+    ) {
+        self.areSeparateFiles = areSeparateFiles
         self.source = source
         self.imageSize = imageSize
         stream = SampleStream(seed: seed, sampleCount: source.count, batch: batch)
@@ -61,6 +70,12 @@ package struct BatchMaker: Sendable {
             return plan
         }
         return resampling
+    }
+
+    /// Whether the error says nothing of other samples.
+    func isOfOneSample(_ error: DataError) -> Bool {
+        if case .picture = error { return true }
+        return areSeparateFiles
     }
 
     func count(of request: BatchRequest) -> Int {

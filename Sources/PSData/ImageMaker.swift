@@ -13,6 +13,8 @@ package final class ImageMaker {
         package let label: Int32
         /// Samples that were tried before this one.
         package let replaced: [Int]
+        /// Why it cannot be read.
+        var problem: DataError?
     }
 
     /// Samples tried in the place of one.
@@ -32,8 +34,9 @@ package final class ImageMaker {
             let sample = samples.lowerBound + place
             do throws(DataError) {
                 try write(sample, to: output) { maker.planner.evaluation(rows: $0, columns: $1) }
-            } catch .picture where maker.onBadImage == .skip {
-                return Image(label: -1, replaced: [sample])
+            } catch {
+                guard maker.onBadImage == .skip, maker.isOfOneSample(error) else { throw error }
+                return Image(label: -1, replaced: [sample], problem: error)
             }
             return Image(label: try label(sample), replaced: [])
         }

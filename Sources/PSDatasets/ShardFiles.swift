@@ -104,8 +104,13 @@ struct ShardFiles: Sendable, Hashable {
 }
 
 /// Names of classes from a file, one a line.
-enum ClassNameFile {
+package enum ClassNameFile {
     static let name = "classes.txt"
+
+    /// The names in a file, a line each.
+    package static func read(_ path: String) throws(DatasetError) -> [String] {
+        try names(onFiles { () throws(StorageError) in try LocalFileSystem().read(path, atMost: 16 << 20) }, path: path)
+    }
 
     /// The names beside a set, nil where no such file is.
     static func read(in directories: [String], _ name: String = name) throws(DatasetError) -> [String]? {

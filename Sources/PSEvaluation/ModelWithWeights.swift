@@ -2,6 +2,7 @@
 
 import PSCheckpoint
 import PSConfiguration
+import PSFiles
 import PSModel
 
 /// A network and its weights, read from a file in torchvision's names.
@@ -10,15 +11,17 @@ package struct ModelWithWeights: Sendable {
     /// The flat vector of `description.layout`.
     package let values: [Float]
     package let engine: EngineSettings
+    /// Rows and columns of an image, where it is square.
+    package let imageSize: Int
+    /// The names of the classes, if the file has them as `psctl export` writes them.
+    package let classNames: [String]?
 
     /// - Parameters:
     ///   - assignments: `--set` texts for what the file cannot say, such as `model.stem=79` and the engine's settings.
-    ///   - imageHeight: rows of the images to come.
-    ///   - imageWidth: columns of the images to come.
+    ///   - image: rows and columns of the images to come; nil: the model's, `model.imageSize`.
     ///   - withoutAuxiliary: leaves the auxiliary head out, whatever the file holds of it.
     package init(
-        model: String, weights: String, assignments: [String], imageHeight: Int, imageWidth: Int,
-        withoutAuxiliary: Bool = false
+        model: String, weights: String, assignments: [String], image: Extent? = nil, withoutAuxiliary: Bool = false
     ) throws {
         var job = JobConfiguration()
         job.model = ModelSettings()
@@ -32,7 +35,10 @@ package struct ModelWithWeights: Sendable {
         }
         let auxiliaryPrefix = "AuxLogits."
         job.model.auxiliary = !withoutAuxiliary && file.tensors.contains { $0.name.hasPrefix(auxiliaryPrefix) }
-        description = try ModelDescription(job.model, image: Extent(imageHeight, imageWidth))
+        imageSize = job.model.imageSize
+        description = try ModelDescription(job.model, image: image ?? Extent(imageSize, imageSize))
+        let names = file.metadata["classes"].flatMap { try? JSON.decode([String].self, from: $0.utf8) }
+        classNames = names?.count == description.classes ? names : nil
         values = try WeightFile.load(
             weights, layout: description.layout, ignoredPrefix: withoutAuxiliary ? auxiliaryPrefix : nil)
     }

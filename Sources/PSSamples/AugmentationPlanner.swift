@@ -25,7 +25,8 @@ package struct AugmentationPlanner: Sendable {
     }
 
     package func evaluation(rows: Int, columns: Int) -> SamplePlan {
-        SamplePlan.evaluation(settings.evaluate, size: imageSize, rows: rows, columns: columns)
+        SamplePlan.evaluation(
+            settings.evaluate, size: imageSize, rows: rows, columns: columns, centralFraction: settings.centralFraction)
     }
 
     /// How the samples of a training ticket are mixed; nil: they are not.

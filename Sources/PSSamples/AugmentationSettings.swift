@@ -60,6 +60,10 @@ package struct AugmentationSettings: Sendable, Hashable, Codable {
     package var flip = false
     /// Training pictures are moved by up to this many pixels, black moving in; only with `augment: none`.
     package var cropPadding = 0
+    /// The share of each side that `evaluate: inception` keeps, above 0, at most 1; not a setting of a job.
+    package var centralFraction = AugmentationSettings.slimCentralFraction
+    /// TF-slim's.
+    package static let slimCentralFraction = 0.875
 
     package init() {}
 

@@ -3,14 +3,16 @@
 extension SamplePlan {
     /// How a picture of `rows` x `columns` is fitted in evaluation.
     package static func evaluation(
-        _ evaluation: AugmentationSettings.Evaluation, size: Int, rows: Int, columns: Int
+        _ evaluation: AugmentationSettings.Evaluation, size: Int, rows: Int, columns: Int,
+        centralFraction: Double = AugmentationSettings.slimCentralFraction
     ) -> SamplePlan {
-        precondition(size > 0 && rows > 0 && columns > 0)
+        precondition(size > 0 && rows > 0 && columns > 0 && centralFraction > 0 && centralFraction <= 1)
         switch evaluation {
         case .inception:
-            // TF-slim's central_crop(0.875): floor(n / 16) from each end of a side.
-            let row = rows / 16
-            let column = columns / 16
+            // TensorFlow's central_crop: of 0.875, floor(n / 16) from each end of a side.
+            func margin(_ length: Int) -> Int { Int((Double(length) - Double(length) * centralFraction) / 2) }
+            let row = margin(rows)
+            let column = margin(columns)
             return SamplePlan(
                 size: size,
                 crop: PixelRectangle(

@@ -3,6 +3,7 @@
 import ArgumentParser
 import PSEvaluation
 import PSJob
+import PSModel
 
 struct GradientsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -46,8 +47,8 @@ struct WeightedInput: ParsableArguments {
     func read(withoutAuxiliary: Bool) throws -> (ModelWithWeights, ImageBatch) {
         let batch = try ImageBatch(path: batch)
         let model = try ModelWithWeights(
-            model: model, weights: weights, assignments: assignments, imageHeight: batch.height,
-            imageWidth: batch.width, withoutAuxiliary: withoutAuxiliary)
+            model: model, weights: weights, assignments: assignments, image: Extent(batch.height, batch.width),
+            withoutAuxiliary: withoutAuxiliary)
         return (model, batch)
     }
 }

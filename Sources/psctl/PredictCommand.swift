@@ -1,28 +1,160 @@
-// `psctl predict`: logits of a batch of images in evaluation mode.
+// `psctl predict`: the classes of pictures, or logits of a batch of images, in evaluation mode.
 
 import ArgumentParser
+import Foundation
 import PSCheckpoint
+import PSConfiguration
+import PSDatasets
 import PSEvaluation
+import PSFiles
 import PSJob
+import PSModel
+import PSNode
+import PSReport
+import PSSamples
+
+extension AugmentationSettings.Evaluation: ExpressibleByArgument {}
 
 struct PredictCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "predict",
-        abstract: "Writes the logits of a batch of images: running statistics, no dropout.",
-        discussion: "The number of classes is the weight file's.")
+        abstract: "Names the classes of pictures: running statistics, no dropout.",
+        discussion: """
+            The network is a run's newest checkpoint (--run-dir, by default runs/last), with the run's own way of fitting \
+            pictures, or a weight file (--weights), with Inception's. A picture that cannot be read is named on standard \
+            error and the others go on; the command then ends with 1.
+            With --batch and --out, the logits of images in a safetensors file are written instead.
+            """)
 
-    @OptionGroup var input: WeightedInput
+    @OptionGroup var run: RunDirectoryOption
 
-    @Option(help: "Safetensors file to write: logits.")
-    var out: String
+    @Option(help: "Safetensors file of weights in torchvision's names, instead of a run.")
+    var weights: String?
 
+    @Option(help: "With --weights: the network.")
+    var model = "inception-v3"
+
+    @Option(
+        help: "With --weights: a file with the name of a class in every line (default: the names in the weight file).")
+    var classes: String?
+
+    @Option(
+        name: .customLong("set"),
+        help: "With --weights: a setting of the model or the engine that the file does not tell, as model.stem=79.")
+    var assignments: [String] = []
+
+    @Option(help: "Classes told of a picture.")
+    var top = 5
+
+    @Option(help: "How a picture is fitted: as data.evaluate of these names.")
+    var transform: AugmentationSettings.Evaluation?
+
+    @Option(help: "The share of each side that the inception transform keeps (default: 0.875).")
+    var centralFraction: Double?
+
+    @Flag(help: "Print comma-separated values: file, rank, class, name, probability.")
+    var csv = false
+
+    @OptionGroup var json: JSONOption
     @OptionGroup var threads: ThreadsOption
 
+    @Option(help: "Safetensors file with 'images' (N, 3, H, W; F32), instead of pictures; with --weights and --out.")
+    var batch: String?
+
+    @Option(help: "With --batch: the safetensors file to write: logits.")
+    var out: String?
+
+    @Argument(help: "Pictures, folders of pictures, or - for a list of them on standard input, one in a line.")
+    var paths: [String] = []
+
+    func validate() throws {
+        func refuse(_ isWrong: Bool, _ text: String) throws { if isWrong { throw ValidationError(text) } }
+        try refuse((batch == nil) != (out == nil), "--batch and --out go together")
+        try refuse(batch != nil && weights == nil, "--batch needs --weights")
+        try refuse(batch != nil && !paths.isEmpty, "--batch and pictures exclude each other")
+        try refuse(batch == nil && paths.isEmpty, "no picture is named: psctl predict PICTURE-OR-FOLDER ...")
+        try refuse(weights != nil && run.path != nil, "--weights and --run-dir exclude each other")
+        try refuse(
+            weights == nil && (classes != nil || !assignments.isEmpty), "--classes and --set go with --weights")
+        try refuse(csv && json.isOn, "--csv and --json exclude each other")
+        try refuse(!(1...1_000_000).contains(top), "--top is \(top), allowed is from 1 to 1000000")
+        if let centralFraction {
+            try refuse(
+                !(0.01...1).contains(centralFraction),
+                "--central-fraction is \(centralFraction), allowed is from 0.01 to 1")
+        }
+    }
+
     func run() throws {
-        let (model, batch) = try input.read(withoutAuxiliary: true)
-        if model.engine.planFile != nil {
+        if let batch, let out, let weights { return try writeLogits(of: batch, weights, to: out) }
+        let predictor = try predictor()
+        let files = try PictureFiles(try paths.flatMap { $0 == "-" ? try PredictCommand.list() : [$0] })
+        guard files.count > 0 else { throw ValidationError("standard input names no picture") }
+        let output = PredictionOutput(form: json.isOn ? .json : csv ? .csv : .text)
+        output.begin()
+        let unreadable = try predictor.predict(files, top: top, threads: threads.count) { result in
+            switch result {
+            case .success(let prediction): output.put(prediction)
+            case .failure(let problem):
+                StandardStreams.write("psctl: error: \(problem)\n", to: STDERR_FILENO)
+            }
+        }
+        output.end()
+        if unreadable > 0 { throw ExitCode.failure }
+    }
+
+    private func predictor() throws -> PicturePredictor {
+        guard let weights else {
+            let run = try self.run.existing()
+            let configuration = try run.readConfiguration()
+            let description = try ModelDescription(configuration.model)
+            let checkpoint = try run.checkpoint(step: nil)
+            try checkpoint.check(layout: description.layout)
+            return PicturePredictor(
+                description: description,
+                values: try checkpoint.values(WeightChoice.average.storedValue, layout: description.layout),
+                engine: configuration.engine, classNames: try run.classNames(),
+                imageSize: configuration.model.imageSize, data: fitted(configuration.data))
+        }
+        let model = try read(weights, image: nil)
+        let names = try classes.map(ClassNameFile.read)
+        if let classes, let names, names.count != model.description.classes {
+            throw StorageError.damaged(
+                path: classes,
+                problem: "has \(names.count) names, but \(weights) has \(model.description.classes) classes")
+        }
+        var data = DataSettings()
+        data.augmentation.evaluate = .inception
+        return PicturePredictor(
+            description: model.description, values: model.values, engine: model.engine,
+            classNames: names ?? model.classNames, imageSize: model.imageSize, data: fitted(data))
+    }
+
+    private func fitted(_ settings: DataSettings) -> DataSettings {
+        var settings = settings
+        if let transform { settings.augmentation.evaluate = transform }
+        if let centralFraction { settings.augmentation.centralFraction = centralFraction }
+        return settings
+    }
+
+    private func read(_ weights: String, image: Extent?) throws -> ModelWithWeights {
+        let read = try ModelWithWeights(
+            model: model, weights: weights, assignments: assignments, image: image, withoutAuxiliary: true)
+        if read.engine.planFile != nil {
             throw ValidationError("engine.plan is for training; predict takes engine.convolution and engine.maxError")
         }
+        return read
+    }
+
+    private static func list() throws -> [String] {
+        var names: [String] = []
+        while let line = readLine() { if !line.isEmpty { names.append(line) } }
+        return names
+    }
+
+    private func writeLogits(of path: String, _ weights: String, to out: String) throws {
+        let batch = try ImageBatch(path: path)
+        let model = try read(weights, image: Extent(batch.height, batch.width))
         // More images than this gain no speed, only memory.
         let predictor = try Predictor(
             description: model.description, values: model.values, batch: min(batch.count, 32), threads: threads.count,
@@ -31,5 +163,47 @@ struct PredictCommand: ParsableCommand {
         try SafetensorsWriter.write(
             path: out, metadata: [:],
             tensors: [OutgoingTensor(name: "logits", shape: [batch.count, predictor.classes], values: logits)])
+    }
+}
+
+/// Writes predictions as they come.
+private final class PredictionOutput {
+    enum Form { case text, csv, json }
+
+    private let form: Form
+    private var isFirst = true
+
+    init(form: Form) { self.form = form }
+
+    func begin() {
+        switch form {
+        case .text: break
+        case .csv: write("file,rank,class,name,probability\n")
+        case .json: write("[")
+        }
+    }
+
+    func put(_ prediction: PicturePrediction) {
+        switch form {
+        case .text:
+            let guesses = prediction.top.map { "\($0.name) \(Report.percent($0.probability))" }
+            write("\(prediction.file): \(guesses.joined(separator: ", "))\n")
+        case .csv:
+            for (rank, guess) in prediction.top.enumerated() {
+                let fields = [prediction.file, "\(rank + 1)", "\(guess.label)", guess.name, "\(guess.probability)"]
+                write(fields.map(PredictionOutput.quoted).joined(separator: ",") + "\n")
+            }
+        case .json:
+            // Without the newline that ends a JSON line.
+            write((isFirst ? "\n" : ",\n") + String(decoding: JSON.line(prediction).dropLast(), as: UTF8.self))
+        }
+        isFirst = false
+    }
+
+    func end() { if form == .json { write(isFirst ? "]\n" : "\n]\n") } }
+
+    /// As RFC 4180 has it.
+    private static func quoted(_ field: String) -> String {
+        field.contains(where: { ",\"\r\n".contains($0) }) ? "\"\(field.replacing("\"", with: "\"\""))\"" : field
     }
 }
