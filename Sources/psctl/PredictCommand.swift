@@ -26,7 +26,7 @@ struct PredictCommand: ParsableCommand {
             With --batch and --out, the logits of images in a safetensors file are written instead.
             """)
 
-    @OptionGroup var run: RunDirectoryOption
+    @OptionGroup var directory: RunDirectoryOption
 
     @Option(help: "Safetensors file of weights in torchvision's names, instead of a run.")
     var weights: String?
@@ -73,7 +73,7 @@ struct PredictCommand: ParsableCommand {
         try refuse(batch != nil && weights == nil, "--batch needs --weights")
         try refuse(batch != nil && !paths.isEmpty, "--batch and pictures exclude each other")
         try refuse(batch == nil && paths.isEmpty, "no picture is named: psctl predict PICTURE-OR-FOLDER ...")
-        try refuse(weights != nil && run.path != nil, "--weights and --run-dir exclude each other")
+        try refuse(weights != nil && directory.path != nil, "--weights and --run-dir exclude each other")
         try refuse(
             weights == nil && (classes != nil || !assignments.isEmpty), "--classes and --set go with --weights")
         try refuse(csv && json.isOn, "--csv and --json exclude each other")
@@ -105,7 +105,7 @@ struct PredictCommand: ParsableCommand {
 
     private func predictor() throws -> PicturePredictor {
         guard let weights else {
-            let run = try self.run.existing()
+            let run = try directory.existing()
             let configuration = try run.readConfiguration()
             let description = try ModelDescription(configuration.model)
             let checkpoint = try run.checkpoint(step: nil)
