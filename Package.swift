@@ -99,13 +99,13 @@ let package = Package(
             "PSWorker",
             [
                 "PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSDatasets", "PSCheckpoint", "PSRun",
-                "PSConfiguration", "PSPlanning",
+                "PSConfiguration", "PSPlanning", "PSEvaluation",
             ]),
         target(
             "PSCoordinator",
             [
                 "PSNode", "PSProtocol", "PSOptimization", "PSDatasets", "PSCheckpoint", "PSRun", "PSFiles",
-                "PSConfiguration", "PSPlanning",
+                "PSConfiguration", "PSPlanning", "PSEvaluation",
             ]),
 
         // What a person asks for: reports, evaluation, jobs on this machine, benchmarks.
@@ -188,6 +188,7 @@ let package = Package(
             "SimulationTests",
             [
                 "PSProtocol", "PSRun", "PSServer", "PSWorker", "PSCoordinator", "PSCheckpoint", "PSFiles",
+                "PSEvaluation",
                 "PSConfiguration", "PSOptimization", "PSMessages", "PSNode", "PSParameters", "PSTransport", logging,
             ]),
         tests(

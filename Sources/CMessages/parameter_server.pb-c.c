@@ -463,6 +463,141 @@ void   ps__counted__free_unpacked
   assert(message->base.descriptor == &ps__counted__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   ps__measure__init
+                     (Ps__Measure         *message)
+{
+  static const Ps__Measure init_value = PS__MEASURE__INIT;
+  *message = init_value;
+}
+size_t ps__measure__get_packed_size
+                     (const Ps__Measure *message)
+{
+  assert(message->base.descriptor == &ps__measure__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t ps__measure__pack
+                     (const Ps__Measure *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &ps__measure__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t ps__measure__pack_to_buffer
+                     (const Ps__Measure *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &ps__measure__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Ps__Measure *
+       ps__measure__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Ps__Measure *)
+     protobuf_c_message_unpack (&ps__measure__descriptor,
+                                allocator, len, data);
+}
+void   ps__measure__free_unpacked
+                     (Ps__Measure *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &ps__measure__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   ps__measurement__init
+                     (Ps__Measurement         *message)
+{
+  static const Ps__Measurement init_value = PS__MEASUREMENT__INIT;
+  *message = init_value;
+}
+size_t ps__measurement__get_packed_size
+                     (const Ps__Measurement *message)
+{
+  assert(message->base.descriptor == &ps__measurement__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t ps__measurement__pack
+                     (const Ps__Measurement *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &ps__measurement__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t ps__measurement__pack_to_buffer
+                     (const Ps__Measurement *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &ps__measurement__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Ps__Measurement *
+       ps__measurement__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Ps__Measurement *)
+     protobuf_c_message_unpack (&ps__measurement__descriptor,
+                                allocator, len, data);
+}
+void   ps__measurement__free_unpacked
+                     (Ps__Measurement *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &ps__measurement__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   ps__measured__init
+                     (Ps__Measured         *message)
+{
+  static const Ps__Measured init_value = PS__MEASURED__INIT;
+  *message = init_value;
+}
+size_t ps__measured__get_packed_size
+                     (const Ps__Measured *message)
+{
+  assert(message->base.descriptor == &ps__measured__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t ps__measured__pack
+                     (const Ps__Measured *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &ps__measured__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t ps__measured__pack_to_buffer
+                     (const Ps__Measured *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &ps__measured__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Ps__Measured *
+       ps__measured__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Ps__Measured *)
+     protobuf_c_message_unpack (&ps__measured__descriptor,
+                                allocator, len, data);
+}
+void   ps__measured__free_unpacked
+                     (Ps__Measured *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &ps__measured__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   ps__pull__init
                      (Ps__Pull         *message)
 {
@@ -1594,7 +1729,7 @@ void   ps__slice__free_unpacked
   assert(message->base.descriptor == &ps__slice__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[38] =
+static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[41] =
 {
   {
     "protocol",
@@ -1772,6 +1907,42 @@ static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[38] =
     offsetof(Ps__Envelope, body_case),
     offsetof(Ps__Envelope, counted),
     &ps__counted__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "measure",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Ps__Envelope, body_case),
+    offsetof(Ps__Envelope, measure),
+    &ps__measure__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "measurement",
+    25,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Ps__Envelope, body_case),
+    offsetof(Ps__Envelope, measurement),
+    &ps__measurement__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "measured",
+    26,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Ps__Envelope, body_case),
+    offsetof(Ps__Envelope, measured),
+    &ps__measured__descriptor,
     NULL,
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -2054,42 +2225,45 @@ static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[38] =
   },
 };
 static const unsigned ps__envelope__field_indices_by_name[] = {
-  25,   /* field[25] = applied */
-  24,   /* field[24] = commit */
+  28,   /* field[28] = applied */
+  27,   /* field[27] = commit */
   13,   /* field[13] = contribution */
-  34,   /* field[34] = control */
-  35,   /* field[35] = control_reply */
+  37,   /* field[37] = control */
+  38,   /* field[38] = control_reply */
   14,   /* field[14] = counted */
   5,   /* field[5] = destination */
-  29,   /* field[29] = failed */
-  30,   /* field[30] = finish */
+  32,   /* field[32] = failed */
+  33,   /* field[33] = finish */
   2,   /* field[2] = generation */
-  16,   /* field[16] = gone */
+  19,   /* field[19] = gone */
   12,   /* field[12] = grant */
   9,   /* field[9] = heartbeat */
-  18,   /* field[18] = held */
+  21,   /* field[21] = held */
   6,   /* field[6] = hello */
   1,   /* field[1] = job */
-  31,   /* field[31] = leave */
+  34,   /* field[34] = leave */
+  15,   /* field[15] = measure */
+  17,   /* field[17] = measured */
+  16,   /* field[16] = measurement */
   10,   /* field[10] = members */
-  22,   /* field[22] = prepare */
-  23,   /* field[23] = prepared */
+  25,   /* field[25] = prepare */
+  26,   /* field[26] = prepared */
   0,   /* field[0] = protocol */
-  37,   /* field[37] = publish */
-  15,   /* field[15] = pull */
-  36,   /* field[36] = push */
-  21,   /* field[21] = ready */
+  40,   /* field[40] = publish */
+  18,   /* field[18] = pull */
+  39,   /* field[39] = push */
+  24,   /* field[24] = ready */
   8,   /* field[8] = refusal */
-  19,   /* field[19] = resend */
-  20,   /* field[20] = reset */
-  28,   /* field[28] = saved */
-  26,   /* field[26] = snapshot */
-  27,   /* field[27] = snapshotting */
+  22,   /* field[22] = resend */
+  23,   /* field[23] = reset */
+  31,   /* field[31] = saved */
+  29,   /* field[29] = snapshot */
+  30,   /* field[30] = snapshotting */
   4,   /* field[4] = source */
-  33,   /* field[33] = status */
-  32,   /* field[32] = status_request */
+  36,   /* field[36] = status */
+  35,   /* field[35] = status_request */
   3,   /* field[3] = term */
-  17,   /* field[17] = took */
+  20,   /* field[20] = took */
   11,   /* field[11] = want */
   7,   /* field[7] = welcome */
 };
@@ -2098,11 +2272,11 @@ static const ProtobufCIntRange ps__envelope__number_ranges[7 + 1] =
   { 1, 0 },
   { 10, 6 },
   { 20, 11 },
-  { 30, 15 },
-  { 40, 20 },
-  { 60, 32 },
-  { 98, 36 },
-  { 0, 38 }
+  { 30, 18 },
+  { 40, 23 },
+  { 60, 35 },
+  { 98, 39 },
+  { 0, 41 }
 };
 const ProtobufCMessageDescriptor ps__envelope__descriptor =
 {
@@ -2112,7 +2286,7 @@ const ProtobufCMessageDescriptor ps__envelope__descriptor =
   "Ps__Envelope",
   "ps",
   sizeof(Ps__Envelope),
-  38,
+  41,
   ps__envelope__field_descriptors,
   ps__envelope__field_indices_by_name,
   7,  ps__envelope__number_ranges,
@@ -2274,7 +2448,7 @@ const ProtobufCMessageDescriptor ps__hello__descriptor =
   (ProtobufCMessageInit) ps__hello__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__welcome__field_descriptors[7] =
+static const ProtobufCFieldDescriptor ps__welcome__field_descriptors[8] =
 {
   {
     "rank",
@@ -2360,6 +2534,18 @@ static const ProtobufCFieldDescriptor ps__welcome__field_descriptors[7] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "test_digest",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Welcome, test_digest),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__welcome__field_indices_by_name[] = {
   1,   /* field[1] = configuration */
@@ -2369,11 +2555,12 @@ static const unsigned ps__welcome__field_indices_by_name[] = {
   5,   /* field[5] = plan */
   0,   /* field[0] = rank */
   2,   /* field[2] = run_directory */
+  7,   /* field[7] = test_digest */
 };
 static const ProtobufCIntRange ps__welcome__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor ps__welcome__descriptor =
 {
@@ -2383,7 +2570,7 @@ const ProtobufCMessageDescriptor ps__welcome__descriptor =
   "Ps__Welcome",
   "ps",
   sizeof(Ps__Welcome),
-  7,
+  8,
   ps__welcome__field_descriptors,
   ps__welcome__field_indices_by_name,
   1,  ps__welcome__number_ranges,
@@ -2926,6 +3113,276 @@ const ProtobufCMessageDescriptor ps__counted__descriptor =
   ps__counted__field_indices_by_name,
   1,  ps__counted__number_ranges,
   (ProtobufCMessageInit) ps__counted__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor ps__measure__field_descriptors[3] =
+{
+  {
+    "version",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measure, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "part",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measure, part),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempt",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measure, attempt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned ps__measure__field_indices_by_name[] = {
+  2,   /* field[2] = attempt */
+  1,   /* field[1] = part */
+  0,   /* field[0] = version */
+};
+static const ProtobufCIntRange ps__measure__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor ps__measure__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "ps.Measure",
+  "Measure",
+  "Ps__Measure",
+  "ps",
+  sizeof(Ps__Measure),
+  3,
+  ps__measure__field_descriptors,
+  ps__measure__field_indices_by_name,
+  1,  ps__measure__number_ranges,
+  (ProtobufCMessageInit) ps__measure__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor ps__measurement__field_descriptors[9] =
+{
+  {
+    "version",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measurement, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "part",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measurement, part),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempt",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measurement, attempt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "images",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measurement, images),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "top1",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measurement, top1),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "top5",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measurement, top5),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "loss",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measurement, loss),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "excluded",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measurement, excluded),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "seconds",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measurement, seconds),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned ps__measurement__field_indices_by_name[] = {
+  2,   /* field[2] = attempt */
+  7,   /* field[7] = excluded */
+  3,   /* field[3] = images */
+  6,   /* field[6] = loss */
+  1,   /* field[1] = part */
+  8,   /* field[8] = seconds */
+  4,   /* field[4] = top1 */
+  5,   /* field[5] = top5 */
+  0,   /* field[0] = version */
+};
+static const ProtobufCIntRange ps__measurement__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 9 }
+};
+const ProtobufCMessageDescriptor ps__measurement__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "ps.Measurement",
+  "Measurement",
+  "Ps__Measurement",
+  "ps",
+  sizeof(Ps__Measurement),
+  9,
+  ps__measurement__field_descriptors,
+  ps__measurement__field_indices_by_name,
+  1,  ps__measurement__number_ranges,
+  (ProtobufCMessageInit) ps__measurement__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor ps__measured__field_descriptors[3] =
+{
+  {
+    "version",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measured, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "part",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measured, part),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "attempt",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Measured, attempt),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned ps__measured__field_indices_by_name[] = {
+  2,   /* field[2] = attempt */
+  1,   /* field[1] = part */
+  0,   /* field[0] = version */
+};
+static const ProtobufCIntRange ps__measured__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor ps__measured__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "ps.Measured",
+  "Measured",
+  "Ps__Measured",
+  "ps",
+  sizeof(Ps__Measured),
+  3,
+  ps__measured__field_descriptors,
+  ps__measured__field_indices_by_name,
+  1,  ps__measured__number_ranges,
+  (ProtobufCMessageInit) ps__measured__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor ps__pull__field_descriptors[2] =

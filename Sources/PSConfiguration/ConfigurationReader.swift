@@ -181,6 +181,14 @@ extension JobConfiguration {
         }
         try check("optimizer", optimizer.validate)
         try check("learningRate", learningRate.validate)
+        if eval.everySteps > 0, eval.everyEpochs > 0 {
+            throw .unusable("eval.everySteps", problem: "and eval.everyEpochs exclude each other; keep one")
+        }
+        if train.patience > 0, !eval.isWhileTraining {
+            throw .unusable(
+                "train.patience", problem: "counts evaluations beside training; set eval.everyEpochs or eval.everySteps"
+            )
+        }
         do throws(DatasetError) {
             try data.set.validate()
         } catch {

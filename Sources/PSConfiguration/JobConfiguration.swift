@@ -50,6 +50,8 @@ package struct TrainSettings: Sendable, Hashable, Codable {
     package var labelSmoothing = 0.1
     /// Weight of the auxiliary head's loss beside the main one's.
     package var auxiliaryWeight = 0.4
+    /// Evaluations in a row without a new best one before training ends; 0: it goes on.
+    package var patience = 0
     /// Steps in a row with a gradient that is not finite before the job fails.
     package var nonFiniteLimit = 10
 
@@ -110,6 +112,8 @@ package struct CheckpointSettings: Sendable, Hashable, Codable {
     /// 0: not by time.
     package var everySeconds = 600.0
     package var keep = 3
+    /// Keeps the checkpoint of the best evaluation, too.
+    package var keepBest = true
 
     package init() {}
 }
@@ -117,7 +121,15 @@ package struct CheckpointSettings: Sendable, Hashable, Codable {
 /// The measurement on the test images.
 package struct EvaluationSettings: Sendable, Hashable, Codable {
     package var atEnd = true
+    /// 0: not by steps.
+    package var everySteps = 0
+    /// 0: not by epochs.
+    package var everyEpochs = 0.0
     package var batch = 100
 
     package init() {}
+
+    /// Whether a job looks at its test images.
+    package var isOn: Bool { atEnd || isWhileTraining }
+    package var isWhileTraining: Bool { everySteps > 0 || everyEpochs > 0 }
 }

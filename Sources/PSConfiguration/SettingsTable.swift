@@ -87,6 +87,9 @@ package enum SettingsTable {
         .number("train.labelSmoothing", \.train.labelSmoothing, 0...1, "share of the target spread over all classes"),
         .number("train.auxiliaryWeight", \.train.auxiliaryWeight, 0...1e6, "weight of the auxiliary loss"),
         .integer(
+            "train.patience", \.train.patience, 0...mostTimes,
+            "evaluations in a row without a new best one before training ends; 0: it goes on"),
+        .integer(
             "train.nonFiniteLimit", \.train.nonFiniteLimit, 1...mostSteps,
             "steps in a row without a finite gradient before the job fails"),
     ]
@@ -162,7 +165,14 @@ package enum SettingsTable {
         .number(
             "checkpoint.everySeconds", \.checkpoint.everySeconds, 0...1e9, "seconds between checkpoints; 0: never"),
         .integer("checkpoint.keep", \.checkpoint.keep, 2...mostTimes, "newest checkpoints kept"),
+        .boolean(
+            "checkpoint.keepBest", \.checkpoint.keepBest, "keep the checkpoint of the best evaluation as well"),
         .boolean("eval.atEnd", \.eval.atEnd, "measure the test images when training ends"),
+        .number(
+            "eval.everyEpochs", \.eval.everyEpochs, 0...1e6,
+            "epochs between measurements of the test images beside training; 0: none"),
+        .integer(
+            "eval.everySteps", \.eval.everySteps, 0...mostSteps, "the same by steps, instead of epochs; 0: none"),
         .integer("eval.batch", \.eval.batch, 1...65_536, "test images computed at once"),
     ]
 

@@ -53,7 +53,7 @@ package final class CoordinatorNode {
         lock = try RunLock(run)
         let opening = try JobOpening(
             configuration: options.configuration, run: run, resume: options.resume, mustExist: options.isRestart,
-            data: early?.data)
+            former: early)
         configuration = opening.configuration
         layout = opening.description.layout
         plan = opening.plan
@@ -76,6 +76,9 @@ package final class CoordinatorNode {
         }
         let replay = try opening.start.begin(
             journal, run: run, job: UInt64.random(in: 1...UInt64.max), endpoint: endpoint)
+        if let former = opening.replay.testDigest, let test = opening.test, test.digest != former {
+            logger.warning("the test images are others than before: evaluations from here on do not compare with those")
+        }
         metrics = Metrics(run)
         if let error = metrics.unread {
             logger.warning("the metrics begin anew, those before are kept aside: \(error)")
@@ -144,6 +147,17 @@ package final class CoordinatorNode {
             checkpointsKept: configuration.checkpoint.keep,
             nonFiniteLimit: train.nonFiniteLimit, rule: rule)
         settings.dataDigest = opening.start.dataDigest
+        if let test = opening.test {
+            settings.testDigest = test.digest
+            let eval = configuration.eval
+            var schedule = EvaluationSchedule(images: test.count, batch: eval.batch, stepsPerEpoch: stepsPerEpoch)
+            schedule.everySteps = UInt64(eval.everySteps)
+            schedule.everyEpochs = eval.everyEpochs
+            schedule.atEnd = eval.atEnd
+            schedule.patience = train.patience
+            schedule.keepsBest = configuration.checkpoint.keepBest
+            settings.evaluation = schedule
+        }
         settings.timing = options.timing
         return settings
     }
@@ -260,6 +274,8 @@ package final class CoordinatorNode {
             plan: plan.summary, exitCode: status.code,
             checkpoint: checkpoint.map { run.directory(of: $0) })
         let unreadable = metrics.replacedSamples.filter { $0 < data.count }.map { Int($0) }
+        summary.eval = state.evaluations.last
+        summary.bestEval = state.evaluations.best
         if !unreadable.isEmpty {
             summary.unreadableSamples = unreadable.map { (try? data.name(of: $0)) ?? "sample \($0)" }
         }

@@ -121,6 +121,9 @@ package final class CoordinatorPerformer {
                 files.beginJournalAnew(disk, journaling, logger)
             case .examine(let reference): examine(reference)
             case .stepDone(let report): note { metrics throws(StorageError) in try metrics.append(report) }
+            case .evaluated(let report):
+                note { metrics throws(StorageError) in try metrics.append(report) }
+                logger.notice("evaluated", metadata: report.metadata)
             case .warn(let text): logger.warning("\(text)")
             case .exit(let status): return status
             }
@@ -228,5 +231,16 @@ extension CoordinatorPerformer.Files {
                 }
             }
         }
+    }
+}
+
+extension EvaluationReport {
+    /// What the log says of it: the figures and what they cost.
+    fileprivate var metadata: Logger.Metadata {
+        func figure(_ value: Double?) -> Logger.MetadataValue { "\(value.map { "\($0)" } ?? "none")" }
+        return [
+            "step": "\(version)", "top1": figure(top1), "top5": figure(top5), "loss": figure(loss),
+            "images": "\(images)", "excluded": "\(excluded)", "worker_seconds": "\(seconds)",
+        ]
     }
 }

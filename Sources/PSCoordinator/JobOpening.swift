@@ -5,6 +5,7 @@ import Glibc
 import PSCheckpoint
 import PSConfiguration
 import PSDatasets
+import PSEvaluation
 import PSFiles
 import PSMessages
 import PSModel
@@ -19,6 +20,8 @@ package struct JobOpening: Sendable {
     package let description: ModelDescription
     /// The training samples.
     package let data: Dataset
+    /// The test images; nil: the job does not look at them.
+    package let test: Dataset?
     /// Whether the list of them is yet to be written.
     package let isNewData: Bool
     package let plan: PlanFile
@@ -35,19 +38,20 @@ package struct JobOpening: Sendable {
     /// What the journal says so far.
     package let replay: Replay
 
-    /// - Parameter opened: the data set, where it was opened a moment ago.
+    /// - Parameter former: an opening of a moment ago, whose data sets are taken over.
     /// - Throws: what stands against the start, with a message for a person.
     package init(
         configuration: JobConfiguration, run: RunDirectory, resume: CoordinatorOptions.Resume?, mustExist: Bool = false,
-        data opened: Dataset? = nil
+        former: JobOpening? = nil
     ) throws {
         let hasJob = try run.hasJob()
         if !hasJob, mustExist || resume == .last {
             throw StorageError.mismatch(
                 path: run.path, problems: ["holds no job to go on with; was the run moved or removed?"])
         }
-        data = try opened ?? Dataset.open(configuration.data.set, .train)
+        data = try former?.data ?? Dataset.open(configuration.data.set, .train)
         let configuration = try configuration.with(classesOf: data)
+        test = configuration.eval.isOn ? try former?.test ?? JobOpening.test(configuration) : nil
         self.configuration = configuration
         description = try ModelDescription(configuration.model)
         let train = configuration.train
@@ -90,7 +94,7 @@ package struct JobOpening: Sendable {
         planRemark = choice.remark
         start = RunStart(
             seed: configuration.seed, layoutDigest: description.layout.digest, recipe: configuration.recipe,
-            planIdentity: plan.identity, dataDigest: data.digest, wish: wish)
+            planIdentity: plan.identity, dataDigest: data.digest, testDigest: test?.digest, wish: wish)
     }
 
     /// Writes the list of samples and the names of classes.
@@ -99,6 +103,25 @@ package struct JobOpening: Sendable {
         // A name on each line, whatever is in it.
         let names = data.classNames.map { $0.replacing("\n", with: " ") + "\n" }
         try run.replace(run.classes, with: Array(names.joined().utf8))
+    }
+
+    /// Finds out before training, not after it.
+    private static func test(_ configuration: JobConfiguration) throws -> Dataset {
+        let advice = "to train without evaluations set eval.atEnd=false and leave out eval.everyEpochs"
+        let test: Dataset
+        do throws(DatasetError) {
+            test = try Dataset.open(configuration.data.set, .test)
+        } catch {
+            if case .missing = error { throw JobOpeningError.noTestImages("\(error); \(advice)") }
+            throw error
+        }
+        if test.count == 0 {
+            throw JobOpeningError.noTestImages("\(configuration.data.set.path) has no test images; \(advice)")
+        }
+        if let classes = configuration.model.classes, test.classNames.count > classes {
+            throw EvaluationError.tooFewClasses(model: classes, data: test.classNames.count)
+        }
+        return test
     }
 
     /// Throws unless the training samples are those that the run began with.
@@ -150,5 +173,16 @@ package struct JobOpening: Sendable {
                 ])
         }
         return CheckpointReference(version: version, generation: generation, foreign: directory)
+    }
+}
+
+/// What a job lacks before it begins.
+package enum JobOpeningError: Error, CustomStringConvertible {
+    case noTestImages(String)
+
+    package var description: String {
+        switch self {
+        case .noTestImages(let text): text
+        }
     }
 }

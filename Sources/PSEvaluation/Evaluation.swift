@@ -1,5 +1,6 @@
 // How well a checkpoint names the test images.
 
+import Foundation
 import PSCheckpoint
 import PSConfiguration
 import PSData
@@ -45,6 +46,8 @@ package struct Evaluation: Encodable, Sendable {
     /// Shares of all images whose label had the largest logit, one of the five largest.
     package let top1: Double
     package let top5: Double
+    /// Mean cross-entropy; nil where it is not finite.
+    package let loss: Double?
     /// The classes named right least often, the worst first, at most five.
     package let worstClasses: [ClassResult]
     package let seconds: Double
@@ -61,36 +64,17 @@ package struct Evaluation: Encodable, Sendable {
         let description = try ModelDescription(configuration.model)
         try checkpoint.check(layout: description.layout)
         let source = try Dataset.open(configuration.data.set, .test)
-        guard source.classNames.count <= description.classes else {
-            throw EvaluationError.tooFewClasses(model: description.classes, data: source.classNames.count)
-        }
-        let batch = min(configuration.eval.batch, source.count)
-        let loader = BatchLoader(
-            BatchMaker(
-                source: source, settings: configuration.data, imageSize: configuration.model.imageSize,
-                seed: configuration.seed, batch: batch), capacity: batch, threads: threads)
-        defer { loader.close() }
-        let predictor = try Predictor(
-            description: description, values: checkpoint.values(weights.storedValue, layout: description.layout),
-            batch: batch, threads: threads, planning: configuration.engine.planning)
+        let test = try TestImages(source, configuration: configuration, description: description, threads: threads)
+        try test.load(checkpoint.values(weights.storedValue, layout: description.layout))
 
         let start = ContinuousClock.now
         var tally = Tally(classes: description.classes)
         var unreadable: [Int] = []
-        func range(from first: Int) -> Range<Int> { first..<min(first + batch, source.count) }
-        for first in stride(from: 0, to: source.count, by: batch) {
-            let samples = range(from: first)
-            let images = try loader.take(.evaluation(samples))
-            let next = range(from: samples.upperBound)
-            if !next.isEmpty { loader.prepare(.evaluation(next)) }
-            let logits = predictor.logits(images: images.images, count: samples.count)
-            for (row, label) in images.labels.enumerated() where label >= 0 {
-                tally.add(
-                    label: Int(label), logits: logits[row * predictor.classes..<(row + 1) * predictor.classes])
+        for part in 0..<test.partCount {
+            unreadable += try test.compute(part: part, next: part + 1) { _, label, logits in
+                tally.add(label: label, logits: logits)
             }
-            unreadable += images.replaced
-            loader.giveBack(images)
-            progress(samples.upperBound, source.count)
+            progress(test.samples(ofPart: part).upperBound, source.count)
         }
         guard unreadable.count < source.count else {
             throw EvaluationError.nothingReadable(path: configuration.data.set.path)
@@ -103,6 +87,8 @@ package struct Evaluation: Encodable, Sendable {
         unreadableCount = unreadable.count
         top1 = tally.share(withRankBelow: 1)
         top5 = tally.share(withRankBelow: 5)
+        let mean = tally.loss / Double(tally.imageCount)
+        loss = mean.isFinite ? mean : nil
         worstClasses = tally.worst(names: source.classNames, count: 5)
         seconds = (ContinuousClock.now - start).inSeconds
         remarks = source.remarks
@@ -127,12 +113,14 @@ package struct Evaluation: Encodable, Sendable {
     }
 }
 
-/// Counts how high the labels' logits ranked.
+/// Counts how high the labels' logits ranked, and adds up the cross-entropies.
 package struct Tally {
     private var images: [Int]
     private var correct: [Int]
     /// Images by the rank of their label, 0 the best; the last counts all ranks from there on.
     private var ranks = [Int](repeating: 0, count: 6)
+    /// Sum of the images' cross-entropies, in the order they came.
+    package private(set) var loss = 0.0
 
     package init(classes: Int) {
         images = [Int](repeating: 0, count: classes)
@@ -149,11 +137,14 @@ package struct Tally {
         images[label] += 1
         if rank == 0 { correct[label] += 1 }
         ranks[min(rank, ranks.count - 1)] += 1
+        loss += crossEntropy(label: label, logits: logits)
     }
 
-    package func share(withRankBelow rank: Int) -> Double {
-        Double(ranks.prefix(rank).reduce(0, +)) / Double(images.reduce(0, +))
-    }
+    package var imageCount: Int { ranks.reduce(0, +) }
+
+    package func count(withRankBelow rank: Int) -> Int { ranks.prefix(rank).reduce(0, +) }
+
+    package func share(withRankBelow rank: Int) -> Double { Double(count(withRankBelow: rank)) / Double(imageCount) }
 
     package func worst(names: [String], count: Int) -> [Evaluation.ClassResult] {
         images.indices.filter { images[$0] > 0 }
@@ -165,6 +156,13 @@ package struct Tally {
             .sorted { ($0.top1, $0.label) < ($1.top1, $1.label) }
             .prefix(count).map(\.self)
     }
+}
+
+/// The negative logarithm of the label's probability: the softmax of all logits.
+func crossEntropy(label: Int, logits: ArraySlice<Float>) -> Double {
+    let largest = Double(logits.max() ?? 0)
+    let sum = logits.reduce(0) { $0 + exp(Double($1) - largest) }
+    return log(sum) + largest - Double(logits[logits.startIndex + label])
 }
 
 extension CheckpointReader {

@@ -6,12 +6,15 @@ package enum EvaluationError: Error, Sendable, Hashable, CustomStringConvertible
     case tooFewClasses(model: Int, data: Int)
     /// No test image could be read.
     case nothingReadable(path: String)
+    /// A worker is asked for what its configuration has switched off, or for a part that is not there.
+    case notOfTheJob
 
     package var description: String {
         switch self {
         case .unusableBatch(let path, let problem): "\(path): \(problem)"
         case .tooFewClasses(let model, let data):
             "model.classes is \(model), but the data set has \(data) classes; set model.classes to \(data) or more"
+        case .notOfTheJob: "the coordinator asks for an evaluation that the job does not have; install the same release"
         case .nothingReadable(let path):
             "\(path): none of its test images can be read; psctl data inspect says why"
         }

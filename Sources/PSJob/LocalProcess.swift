@@ -5,6 +5,8 @@ import Glibc
 import PSCheckpoint
 import PSFiles
 import PSMessages
+import PSNode
+import PSParameters
 import PSProtocol
 import PSRun
 
@@ -31,7 +33,7 @@ final class LocalProcess {
     /// Starts in place of one that ended, since the job's last progress.
     var restarts = 0
     /// Not to be started before this time.
-    var notBefore = Date.distantPast
+    var notBefore = MonotonicTime(milliseconds: 0)
     /// Where the log stood at the last start.
     private var logStart = 0
     /// The process stops when this closes: by us or by our death.

@@ -8,8 +8,8 @@ import PSReport
 
 package final class Progress {
     private let isTerminal: Bool
-    private let lineInterval: TimeInterval
-    private var lastLine = Date.distantPast
+    private let lineMilliseconds: Int
+    private var lastLine: MonotonicTime?
     private var shownVersion: Version?
     private var lastState: JobStatus.State?
     private var barIsShown = false
@@ -18,7 +18,7 @@ package final class Progress {
     /// - Parameter lineInterval: seconds between two lines where there is no terminal.
     package init(lineInterval: TimeInterval = 10) {
         isTerminal = Terminal.redraws(STDERR_FILENO)
-        self.lineInterval = lineInterval
+        lineMilliseconds = Int(lineInterval * 1000)
     }
 
     /// A line for a person; the bar gives way to it.
@@ -33,9 +33,10 @@ package final class Progress {
             barIsShown = true
             return
         }
-        let isDue = Date.now.timeIntervalSince(lastLine) >= lineInterval && status.version != shownVersion
+        let now = MonotonicTime.now
+        let isDue = lastLine.map { now.since($0) >= lineMilliseconds } ?? true && status.version != shownVersion
         guard isDue || status.state != lastState else { return }
-        lastLine = .now
+        lastLine = now
         shownVersion = status.version
         lastState = status.state
         put(Progress.line(status) + "\n")
@@ -82,6 +83,7 @@ package final class Progress {
         }
         if let loss = status.loss { parts.append("loss \(Report.decimal(loss, places: 3))") }
         if let rate = status.learningRate { parts.append("lr \(String(format: "%.4g", rate))") }
+        if let evaluation = status.evaluation?.text { parts.append(evaluation) }
         if let left = timeLeft(status) { parts.append("\(left) left") }
         return parts.joined(separator: "  ")
     }
@@ -100,5 +102,30 @@ package final class Progress {
         let (hours, minutes, rest) = (all / 3600, all / 60 % 60, all % 60)
         return hours > 0
             ? String(format: "%d:%02d:%02d", hours, minutes, rest) : String(format: "%d:%02d", minutes, rest)
+    }
+}
+
+extension EvaluationReport {
+    /// The figures for people: "top-1 71.2%, top-5 93.4%, loss 0.812".
+    package var figures: String {
+        guard let top1, let top5 else { return "nothing could be measured" }
+        return "top-1 \(Report.percent(top1)), top-5 \(Report.percent(top5))"
+            + (loss.map { ", loss \(Report.decimal($0, places: 3))" } ?? "")
+    }
+}
+
+extension JobStatus.Evaluation {
+    /// For the line of progress: "top-1 71.2% (best 72.0%)", and how far the next one is.
+    var text: String? {
+        var parts: [String] = []
+        if let top1 = last?.top1 {
+            var text = "top-1 \(Report.percent(top1))"
+            if let best, let most = best.top1, best.version != last?.version {
+                text += " (best \(Report.percent(most)))"
+            }
+            parts.append(text)
+        }
+        if let running { parts.append("evaluating \(running.done)/\(running.parts)") }
+        return parts.isEmpty ? nil : parts.joined(separator: "  ")
     }
 }

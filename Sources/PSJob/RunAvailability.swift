@@ -4,6 +4,7 @@ import Foundation
 import PSFiles
 import PSMessages
 import PSNode
+import PSParameters
 import PSProtocol
 import PSRun
 
@@ -26,13 +27,13 @@ package struct RunAvailability {
     /// at once should not find the door shut. Nothing in the directory changes.
     /// - Throws: `StorageError.inUse`.
     package func wait() throws {
-        let deadline = Date.now.addingTimeInterval(patience)
+        let deadline = MonotonicTime.now.later(Int(patience * 1000))
         var isSaid = false
         while true {
             do throws(StorageError) {
                 return try RunLock.check(run)
             } catch .inUse(let path, let process) {
-                guard isOnItsWayOut, Date.now < deadline else {
+                guard isOnItsWayOut, MonotonicTime.now < deadline else {
                     throw StorageError.inUse(path: path, process: process)
                 }
                 if !isSaid {

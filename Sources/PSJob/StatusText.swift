@@ -18,6 +18,15 @@ package enum StatusText {
         if let checkpoint = status.checkpoint { figures += "; last checkpoint at step \(checkpoint)" }
         if status.nonFiniteSteps > 0 { figures += "; \(status.nonFiniteSteps) steps in a row without finite gradient" }
         lines.append(figures)
+        if let evaluation = status.evaluation {
+            if let last = evaluation.last { lines.append("evaluation of step \(last.version): \(last.figures)") }
+            if let best = evaluation.best, best.version != evaluation.last?.version {
+                lines.append("best evaluation, of step \(best.version): \(best.figures)")
+            }
+            if let running = evaluation.running {
+                lines.append("evaluating step \(running.version): \(running.done) of \(running.parts) parts")
+            }
+        }
         if let plan = status.plan { lines.append("plan: \(plan)") }
         var rows = [["process", "pid", "host", "state", "heartbeat", "sent", "received", "tickets", "activity"]]
         for process in status.processes {

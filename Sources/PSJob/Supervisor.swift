@@ -31,7 +31,7 @@ package final class Supervisor {
     /// The settings on their way to the coordinator, which writes them into the run when it accepts them.
     private let settingsFile = NSTemporaryDirectory() + "/psctl-\(UUID().uuidString).yaml"
     private var noticesSaid = 0
-    private var answered = Date.now
+    private var answered = MonotonicTime.now
     private var isSilenceSaid = false
     /// Starts in place of a process that ended, over the whole run.
     package private(set) var restarts = 0
@@ -106,7 +106,7 @@ package final class Supervisor {
                     watch(status)
                     if isSilenceSaid { note("the coordinator answers again") }
                     (answered, isSilenceSaid) = (.now, false)
-                } else if !isSilenceSaid, Date.now.timeIntervalSince(answered) > 5 {
+                } else if !isSilenceSaid, MonotonicTime.now.since(answered) > 5000 {
                     note("the coordinator (pid \(coordinator.pid)) has not answered for 5 s")
                     isSilenceSaid = true
                 }
@@ -180,15 +180,15 @@ package final class Supervisor {
         if let end = process.reap() {
             switch end {
             // As a rule the coordinator told it to, and ends itself now. If not, after a long silence say, it is missed.
-            case .exited(0), .exited(75), .exited(130): process.notBefore = Date.now.addingTimeInterval(15)
+            case .exited(0), .exited(75), .exited(130): process.notBefore = MonotonicTime.now.later(15_000)
             // Refused, by name: another try would only be another refusal.
             case .exited(ExitStatus.refused): throw JobError.jobFailed("\(process.name): \(process.lastWords)")
             // Told of the end of a job that failed.
-            case .exited where lastStatus?.ending != nil: process.notBefore = Date.now.addingTimeInterval(15)
+            case .exited where lastStatus?.ending != nil: process.notBefore = MonotonicTime.now.later(15_000)
             default: try restart(process, after: end)
             }
         }
-        guard !process.isRunning, Date.now >= process.notBefore else { return }
+        guard !process.isRunning, MonotonicTime.now >= process.notBefore else { return }
         try process.start(
             ["--coordinator", endpoint, "--rank", "\(process.rank)"] + (process.role == .worker ? workerArguments : []))
     }
@@ -217,7 +217,7 @@ package final class Supervisor {
         } else {
             // The first restart is at once; one that fails again and again is tried ever more slowly.
             let wait = process.restarts == 1 ? 0 : min(5, 0.1 * pow(2, Double(process.restarts)))
-            process.notBefore = Date.now.addingTimeInterval(wait)
+            process.notBefore = MonotonicTime.now.later(Int(wait * 1000))
         }
     }
 
@@ -230,8 +230,8 @@ package final class Supervisor {
     private func endAll() {
         let all = others + [coordinator]
         coordinator.send(SIGTERM)
-        let deadline = Date.now.addingTimeInterval(6)
-        while all.contains(where: { $0.isRunning }), Date.now < deadline {
+        let deadline = MonotonicTime.now.later(6000)
+        while all.contains(where: { $0.isRunning }), MonotonicTime.now < deadline {
             for process in all { _ = process.reap() }
             usleep(20_000)
         }

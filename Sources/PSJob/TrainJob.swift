@@ -3,7 +3,6 @@
 import Foundation
 import PSConfiguration
 import PSCoordinator
-import PSEvaluation
 import PSFiles
 import PSModel
 import PSNetwork
@@ -83,11 +82,10 @@ package struct TrainJob {
         supervisor.whenUp = {
             if let remark = LastRun.become(run) { progress.say(remark) }
         }
-        let code: Int
         do {
             defer { progress.finish() }
             var isPlanSaid = false
-            code = try supervisor.supervise { status in
+            _ = try supervisor.supervise { status in
                 if !isPlanSaid, let plan = status.plan {
                     progress.say("plan: \(plan)")
                     isPlanSaid = true
@@ -99,13 +97,6 @@ package struct TrainJob {
         Signals.uninstall()
         var summary = try RunSummary.read(from: run)
         summary.restarts = supervisor.restarts
-        if code == 0, configuration.eval.atEnd, summary.checkpoint != nil {
-            let threads = configuration.cluster.workers * configuration.cluster.threads
-            let evaluation = try Evaluation(
-                checkpoint: run.checkpoint(step: nil), configuration: configuration, weights: .average,
-                threads: min(threads, ProcessInfo.processInfo.activeProcessorCount))
-            summary.eval = RunSummary.Evaluation(top1: evaluation.top1, top5: evaluation.top5)
-        }
         try summary.write(to: run)
         for line in Shortcomings.takeNew() { progress.say(line) }
         return summary
@@ -124,7 +115,11 @@ extension RunSummary {
                     : "no start computed any")
                 + (finalLoss.map { ", loss \(Report.decimal($0, places: 3))" } ?? ""))
         if let eval {
-            lines.append("test accuracy: top-1 \(Report.percent(eval.top1)), top-5 \(Report.percent(eval.top5))")
+            lines.append(
+                "test accuracy: \(eval.figures)" + (eval.version.number == steps ? "" : " at step \(eval.version)"))
+            if let best = bestEval, best.version != eval.version {
+                lines.append("best: \(best.figures) at step \(best.version)")
+            }
         }
         if let unreadable = unreadableSamples, let first = unreadable.first {
             lines.append(

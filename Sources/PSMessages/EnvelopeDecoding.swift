@@ -101,7 +101,7 @@ extension Message {
                 Welcome(
                     rank: Int(m.rank), configuration: text(m.configuration), runDirectory: text(m.run_directory),
                     nonce: text(m.nonce), layoutDigest: m.layout_digest, plan: text(m.plan),
-                    dataDigest: text(m.data_digest)))
+                    dataDigest: text(m.data_digest), testDigest: text(m.test_digest)))
         case PS__ENVELOPE__BODY_REFUSAL:
             let m = try member(e.refusal)
             self = .refusal(Refusal(Refusal.Reason(rawValue: m.reason.rawValue) ?? .unknown, text(m.text)))
@@ -137,6 +137,19 @@ extension Message {
         case PS__ENVELOPE__BODY_COUNTED:
             let m = try member(e.counted)
             self = .counted(Attempt(ticket: Ticket(m.ticket), number: m.attempt))
+        case PS__ENVELOPE__BODY_MEASURE:
+            let m = try member(e.measure)
+            self = .measure(EvaluationAttempt(version: Version(m.version), part: Int(m.part), number: m.attempt))
+        case PS__ENVELOPE__BODY_MEASUREMENT:
+            let m = try member(e.measurement)
+            var measurement = Measurement(
+                attempt: EvaluationAttempt(version: Version(m.version), part: Int(m.part), number: m.attempt),
+                images: Int(m.images), top1: Int(m.top1), top5: Int(m.top5), loss: m.loss, excluded: Int(m.excluded))
+            measurement.seconds = m.seconds
+            self = .measurement(measurement)
+        case PS__ENVELOPE__BODY_MEASURED:
+            let m = try member(e.measured)
+            self = .measured(EvaluationAttempt(version: Version(m.version), part: Int(m.part), number: m.attempt))
         case PS__ENVELOPE__BODY_PULL:
             let m = try member(e.pull)
             self = .pull(version: Version(m.version), slices: list(m.slices, m.n_slices).map(Int.init))

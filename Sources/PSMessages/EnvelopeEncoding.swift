@@ -111,6 +111,7 @@ extension Message {
             m.pointee.layout_digest = welcome.layoutDigest
             m.pointee.plan = arena.string(welcome.plan)
             m.pointee.data_digest = arena.string(welcome.dataDigest)
+            m.pointee.test_digest = arena.string(welcome.testDigest)
             e.pointee.welcome = m
         case .refusal(let refusal):
             e.pointee.body_case = PS__ENVELOPE__BODY_REFUSAL
@@ -167,6 +168,33 @@ extension Message {
             m.pointee.ticket = attempt.ticket.number
             m.pointee.attempt = attempt.number
             e.pointee.counted = m
+        case .measure(let attempt):
+            e.pointee.body_case = PS__ENVELOPE__BODY_MEASURE
+            let m: UnsafeMutablePointer<Ps__Measure> = arena.new(ps__measure__init)
+            m.pointee.version = attempt.version.number
+            m.pointee.part = UInt32(attempt.part)
+            m.pointee.attempt = attempt.number
+            e.pointee.measure = m
+        case .measurement(let measurement):
+            e.pointee.body_case = PS__ENVELOPE__BODY_MEASUREMENT
+            let m: UnsafeMutablePointer<Ps__Measurement> = arena.new(ps__measurement__init)
+            m.pointee.version = measurement.attempt.version.number
+            m.pointee.part = UInt32(measurement.attempt.part)
+            m.pointee.attempt = measurement.attempt.number
+            m.pointee.images = UInt32(measurement.images)
+            m.pointee.top1 = UInt32(measurement.top1)
+            m.pointee.top5 = UInt32(measurement.top5)
+            m.pointee.loss = measurement.loss
+            m.pointee.excluded = UInt32(measurement.excluded)
+            m.pointee.seconds = measurement.seconds
+            e.pointee.measurement = m
+        case .measured(let attempt):
+            e.pointee.body_case = PS__ENVELOPE__BODY_MEASURED
+            let m: UnsafeMutablePointer<Ps__Measured> = arena.new(ps__measured__init)
+            m.pointee.version = attempt.version.number
+            m.pointee.part = UInt32(attempt.part)
+            m.pointee.attempt = attempt.number
+            e.pointee.measured = m
         case .pull(let version, let slices):
             e.pointee.body_case = PS__ENVELOPE__BODY_PULL
             let m: UnsafeMutablePointer<Ps__Pull> = arena.new(ps__pull__init)

@@ -3,7 +3,7 @@
 import PSParameters
 
 /// The version of the messages' meaning; processes of different versions refuse one another.
-package let protocolVersion: UInt32 = 4
+package let protocolVersion: UInt32 = 5
 
 /// A random name of one start of one process; 0 means "not known yet".
 package typealias Incarnation = UInt64
@@ -59,9 +59,10 @@ package struct Welcome: Sendable, Hashable {
     package var layoutDigest: UInt64
     package var plan: String
     package var dataDigest: String
+    package var testDigest: String
     package init(
         rank: Int, configuration: String, runDirectory: String, nonce: String, layoutDigest: UInt64, plan: String,
-        dataDigest: String = ""
+        dataDigest: String = "", testDigest: String = ""
     ) {
         self.rank = rank
         self.configuration = configuration
@@ -70,6 +71,7 @@ package struct Welcome: Sendable, Hashable {
         self.layoutDigest = layoutDigest
         self.plan = plan
         self.dataDigest = dataDigest
+        self.testDigest = testDigest
     }
 }
 
@@ -135,6 +137,44 @@ package struct Contribution: Sendable, Hashable, Codable {
         self.correct = correct
         self.samples = samples
         self.norm = norm
+    }
+}
+
+/// One grant of one part of an evaluation to one worker.
+package struct EvaluationAttempt: Sendable, Hashable {
+    /// The version that is measured.
+    package var version: Version
+    /// Which of the parts that `eval.batch` divides the test images into.
+    package var part: Int
+    package var number: UInt64
+    package init(version: Version, part: Int, number: UInt64) {
+        self.version = version
+        self.part = part
+        self.number = number
+    }
+}
+
+/// What a part of the test images came to.
+package struct Measurement: Sendable, Hashable {
+    package var attempt: EvaluationAttempt
+    /// Those that could be read.
+    package var images: Int
+    /// Images whose label was the most probable class, or among the five most probable.
+    package var top1: Int
+    package var top5: Int
+    /// Sum of the images' cross-entropies.
+    package var loss: Double
+    /// Images that could not be read.
+    package var excluded: Int
+    package var seconds = 0.0
+
+    package init(attempt: EvaluationAttempt, images: Int, top1: Int, top5: Int, loss: Double, excluded: Int) {
+        self.attempt = attempt
+        self.images = images
+        self.top1 = top1
+        self.top5 = top5
+        self.loss = loss
+        self.excluded = excluded
     }
 }
 
@@ -278,6 +318,9 @@ package enum Message: Sendable, Hashable {
     case grant(Attempt, version: Version)
     case contribution(Contribution)
     case counted(Attempt)
+    case measure(EvaluationAttempt)
+    case measurement(Measurement)
+    case measured(EvaluationAttempt)
 
     case pull(version: Version, slices: [Int])
     case gone(version: Version, slices: [Int])

@@ -10,4 +10,9 @@ package struct MonotonicTime: Sendable, Hashable, Comparable {
 
     /// Milliseconds from `earlier` to this moment.
     package func since(_ earlier: MonotonicTime) -> Int { milliseconds - earlier.milliseconds }
+
+    /// The moment so many milliseconds later.
+    package func later(_ milliseconds: Int) -> MonotonicTime {
+        MonotonicTime(milliseconds: self.milliseconds + milliseconds)
+    }
 }

@@ -28,6 +28,8 @@ package struct CoordinatorSettings: Sendable {
     package var plan: String
     /// Of the list of training samples, as workers are sent it.
     package var dataDigest = ""
+    /// Of the list of test images.
+    package var testDigest = ""
     /// The plan in a line, for people.
     package var planSummary: String
     package var sliceCount: Int
@@ -45,6 +47,8 @@ package struct CoordinatorSettings: Sendable {
     /// This many steps in a row whose gradient is not finite stop the job.
     package var nonFiniteLimit: Int
     package var rule: StepRule
+    /// Nil: the test images are never looked at.
+    package var evaluation: EvaluationSchedule?
     package var timing = Timing()
 
     package init(

@@ -14,8 +14,12 @@ extension CoordinatorState {
         case .running: phase = .finalizing(status)
         case .finalizing(let first):
             // The first reason stands, unless the end it leads to is not in sight.
-            if first.code == 0, missingServer != nil { phase = .finalizing(status) }
+            if first.code == 0, status.code != 0, missingServer != nil || isEvaluationPending {
+                phase = .finalizing(status)
+            }
         }
+        // An evaluation that is cut short begins anew when the job goes on.
+        if status.code != 0 { evaluating = nil }
         return finishIfSaved(at: now)
     }
 
@@ -23,6 +27,7 @@ extension CoordinatorState {
     mutating func finishIfSaved(at now: MonotonicTime) -> [Effect] {
         guard case .finalizing(let status) = phase, order == nil, closing == nil, saving == nil else { return [] }
         if lastCheckpoint != version { return canTrySaving(at: now) ? snapshot(at: now) : [] }
+        if status.code == 0, isEvaluationPending { return evaluateNext(at: now) }
         return [.journal(.finished(version: version, exitCode: status.code), sync: true)]
     }
 
@@ -108,7 +113,16 @@ extension CoordinatorState {
             imagesPerStep: settings.stepShape.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "",
             checkpoint: checkpoints.last?.version, nonFiniteSteps: nonFiniteSteps,
             generation: generation, plan: settings.planSummary, notices: notices, ending: ending?.code,
-            processes: processes)
+            evaluation: evaluationStatus, processes: processes)
+    }
+
+    private var evaluationStatus: JobStatus.Evaluation? {
+        guard evaluating != nil || !evaluations.isEmpty else { return nil }
+        return JobStatus.Evaluation(
+            last: evaluations.last, best: evaluations.best,
+            running: evaluating.map {
+                JobStatus.Evaluation.Running(version: $0.version, parts: $0.partCount, done: $0.measurements.count)
+            })
     }
 
     private var ending: ExitStatus? {
@@ -144,7 +158,7 @@ extension CoordinatorState {
         case .gathering: return waiting ?? "gathering servers"
         case .rollingBack, .loading: return "servers load step \(version)"
         case .running: return waiting ?? saving.map { "sequencing, saving step \($0.version)" } ?? "sequencing"
-        case .finalizing: return "saving the last step"
+        case .finalizing: return evaluating == nil ? "saving the last step" : "evaluating the last step"
         case .givingUp: return "going back to step \(version)"
         case .farewell, .leaving: return "ended"
         }

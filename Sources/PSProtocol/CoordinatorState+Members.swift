@@ -32,7 +32,7 @@ extension CoordinatorState {
                     Welcome(
                         rank: rank, configuration: settings.configuration, runDirectory: settings.runDirectory,
                         nonce: settings.nonce, layoutDigest: settings.layoutDigest, plan: settings.plan,
-                        dataDigest: settings.dataDigest)),
+                        dataDigest: settings.dataDigest, testDigest: settings.testDigest)),
                 to: destination))
     }
 
@@ -68,7 +68,7 @@ extension CoordinatorState {
             helloGeneration: envelope.generation, heard: now)
         if isBack { effects.append(.warn("worker \(rank) is heard again")) }
         effects.append(welcome(envelope.source, rank: rank))
-        if case .running = phase { effects.append(.send(members(to: envelope.source))) }
+        if isGranting { effects.append(.send(members(to: envelope.source))) }
         return effects
     }
 
@@ -123,6 +123,8 @@ extension CoordinatorState {
     /// What a worker was granted is open again, and it wants nothing.
     mutating func forget(_ worker: Incarnation, at now: MonotonicTime) -> [Effect] {
         ledger.revoke(worker)
+        evaluating?.revoke(worker)
+        measuredLast.remove(worker)
         idle.removeAll { $0 == worker }
         return assign(at: now)
     }
@@ -132,7 +134,7 @@ extension CoordinatorState {
         if case .heartbeat(let heartbeat) = envelope.message { workers[worker]!.heartbeat = heartbeat }
         if case .leave = envelope.message {
             // It goes, whatever generation it knew.
-        } else if case .running = phase, envelope.generation != generation {
+        } else if isGranting, envelope.generation != generation {
             // Word of the new servers got lost.
             return [.send(members(to: worker))]
         }
@@ -145,13 +147,16 @@ extension CoordinatorState {
         case .refusal: return []
         case .want: return want(worker, at: now)
         case .contribution(let contribution): return count(contribution, worker: worker, at: now)
+        case .failed(let version, let text, .loadDamaged): return measureFailed(version, text, at: now)
+        case .measurement(let measurement): return measured(measurement, worker: worker, at: now)
         default: return refuse(worker, .malformed, "a worker has no business to say that to the coordinator")
         }
     }
 
     private mutating func want(_ worker: Incarnation, at now: MonotonicTime) -> [Effect] {
-        guard case .running = phase else { return [] }
-        if let attempt = ledger.grant(of: worker) {
+        guard isGranting else { return [] }
+        if let attempt = evaluating?.grant(of: worker) { return [.send(self.envelope(.measure(attempt), to: worker))] }
+        if case .running = phase, let attempt = ledger.grant(of: worker) {
             // Servers may lack room for its contribution before that of a lower ticket, whose worker is gone: when
             // nobody else is free, this worker computes the lower one first.
             guard let open = ledger.nextOpen, open < attempt.ticket else {

@@ -75,6 +75,10 @@ extension CoordinatorState {
         lastReport = nil
         PSProtocol.rollBack(&checkpoints, to: base)
         skippedSteps.removeAll { $0.before >= version }
+        evaluations.removeAll { $0.version > version }
+        // Its checkpoint stands, unless it is of what is void now.
+        evaluating?.revoke()
+        if let measured = evaluating?.version, measured > version { evaluating = nil }
     }
 
     mutating func durable(_ record: JournalRecord, at now: MonotonicTime) -> [Effect] {

@@ -10,11 +10,13 @@ extension CoordinatorState {
     mutating func takeSnapshotIfDue(at now: MonotonicTime) -> [Effect] {
         guard order == nil, closing == nil, saving == nil, case .running = phase else { return [] }
         guard canTrySaving(at: now) else { return [] }
+        // The evaluation before comes first.
+        if owesCheckpoint, waitsForEarlier { return [] }
         // Weights whose gradient is not finite are no news, and must not push out those from before.
         guard nonFiniteSteps == 0 || lastCheckpoint == nil || checkpointWanted else { return [] }
         let every = settings.checkpointEverySteps
         let isDue =
-            lastCheckpoint == nil || checkpointWanted
+            lastCheckpoint == nil || checkpointWanted || owesCheckpoint
             || (every > 0 && version.commits(since: lastCheckpoint ?? 0) >= every)
             || (settings.checkpointEverySeconds > 0
                 && now.since(checkpointTime) >= 1000 * settings.checkpointEverySeconds)
@@ -92,12 +94,16 @@ extension CoordinatorState {
         let kept = keptVersions
         checkpoints.removeAll { !kept.contains($0.version) }
         return [.journal(.checkpoint(reference, keeping: checkpoints.dropLast().map(\.version)), sync: true)]
-            + finishIfSaved(at: now)
+            + evaluateNext(at: now) + finishIfSaved(at: now)
     }
 
-    /// The newest, and while gradients are not finite the newest whose own gradient was.
+    /// The newest, those that are yet to be evaluated, the best one, and while gradients are not finite the newest whose
+    /// own gradient was.
     private var keptVersions: Set<Version> {
         var kept = Set(checkpoints.suffix(settings.checkpointsKept).map(\.version))
+        kept.formUnion(versionsToMeasure)
+        if let evaluating { kept.insert(evaluating.version) }
+        if settings.evaluation?.keepsBest == true, let best = evaluations.best { kept.insert(best.version) }
         if let proven = provenCheckpoint { kept.insert(proven.version) }
         return kept
     }

@@ -4,19 +4,41 @@ import PSMessages
 import PSParameters
 
 extension CoordinatorState {
-    /// Grants open tickets, lowest first, to the workers that wanted one first.
+    /// Grants open tickets and parts of an evaluation, lowest first, to the workers that wanted one first.
     mutating func assign(at now: MonotonicTime) -> [Effect] {
-        guard case .running = phase, closing == nil, version < settings.lastVersion else { return [] }
+        guard isGranting else { return [] }
         var effects: [Effect] = []
-        while let worker = idle.first, let ticket = ledger.nextOpen {
+        while let worker = idle.first {
+            let ticket = isTraining ? ledger.nextOpen : nil
+            if let part = part(for: worker, instead: ticket) {
+                effects.append(grantPart(part, to: worker))
+            } else if let ticket {
+                attempts += 1
+                let attempt = Attempt(ticket: ticket, number: term << 40 | attempts)
+                ledger.grant(attempt, to: worker)
+                measuredLast.remove(worker)
+                if firstGrant == nil { firstGrant = (version, now) }
+                effects.append(.send(envelope(.grant(attempt, version: version), to: worker)))
+            } else {
+                break
+            }
             idle.removeFirst()
-            attempts += 1
-            let attempt = Attempt(ticket: ticket, number: term << 40 | attempts)
-            ledger.grant(attempt, to: worker)
-            if firstGrant == nil { firstGrant = (version, now) }
-            effects.append(.send(envelope(.grant(attempt, version: version), to: worker)))
         }
         return effects
+    }
+
+    /// Whether anything is given to workers.
+    var isGranting: Bool {
+        switch phase {
+        case .running: true
+        case .finalizing: evaluating != nil
+        default: false
+        }
+    }
+
+    private var isTraining: Bool {
+        guard case .running = phase else { return false }
+        return closing == nil && version < settings.lastVersion
     }
 
     mutating func count(_ contribution: Contribution, worker: Incarnation, at now: MonotonicTime) -> [Effect] {
@@ -35,7 +57,7 @@ extension CoordinatorState {
 
     /// The step's set of contributions is decided once all are counted and the former commit is applied everywhere.
     mutating func closeIfComplete(at now: MonotonicTime) -> [Effect] {
-        guard closing == nil, order == nil, ledger.isComplete else { return [] }
+        guard closing == nil, order == nil, ledger.isComplete, !waitsForEvaluation else { return [] }
         let contributions = ledger.contributions
         let attempts = contributions.map(\.attempt)
         closing = Closing(contributions: contributions, isDurable: false)
@@ -72,10 +94,11 @@ extension CoordinatorState {
     /// Orders the commit and opens the next step at the same time: its pulls wait on the servers.
     mutating func advance(_ committed: Replay.Committed, at now: MonotonicTime) -> [Effect] {
         let commit = committed.commit
+        var effects = leftOut(version)
         version = commit.step.after
         ledger = Ledger(step: version.nextStep, shape: settings.stepShape)
         if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
-        var effects: [Effect] = [.journal(.commit(commit, norm: committed.norm), sync: false)]
+        effects.append(.journal(.commit(commit, norm: committed.norm), sync: false))
         if !committed.contributions.isEmpty { effects.append(.stepDone(report(committed, at: now))) }
         return effects + issue(.commit(commit), at: now)
     }
@@ -127,7 +150,8 @@ extension CoordinatorState {
                 let text = waitingForStop.isEmpty ? "stopped after step \(version) as asked" : Self.stoppedOnRequest
                 return finalize(ExitStatus(code: ExitStatus.preempted, text: text), at: now)
             }
-            return takeSnapshotIfDue(at: now) + closeIfComplete(at: now)
+            if let text = earlyEnd { return finalize(ExitStatus(code: 0, text: text), at: now) }
+            return evaluateNext(at: now) + takeSnapshotIfDue(at: now) + closeIfComplete(at: now)
         }
         return finishIfSaved(at: now)
     }

@@ -1,7 +1,8 @@
 // The coordinator's decisions: a pure state machine that sequences the job. It gathers servers, rolls them to a base,
 // grants tickets, closes steps, orders prepare and commit, has snapshots taken, and ends the job.
 //
-// This file has the state and the way in; `+Members`, `+Steps`, `+Recovery` and `+Ending` have the decisions by topic.
+// This file has the state and the way in; `+Members`, `+Steps`, `+Evaluation`, `+Saving`, `+Recovery` and
+// `+Ending` have the decisions by topic.
 
 import PSMessages
 import PSParameters
@@ -32,6 +33,7 @@ package struct CoordinatorState: Sendable {
         /// Every server saved its part: write the manifest and give it its final name.
         case completeCheckpoint(version: Version, generation: UInt32, files: [Int: [SavedFile]])
         case stepDone(StepReport)
+        case evaluated(EvaluationReport)
         case warn(String)
         case exit(ExitStatus)
     }
@@ -134,6 +136,14 @@ package struct CoordinatorState: Sendable {
     var attempts: UInt64 = 0
     package internal(set) var ticketsByRank: [Int: Int] = [:]
 
+    /// Of the live history, by version.
+    package internal(set) var evaluations: [EvaluationReport]
+    var evaluating: Evaluating?
+    /// Versions whose checkpoint workers find damaged: they are not evaluated by this start.
+    var unmeasurable: Set<Version> = []
+    /// Workers whose last grant was a part of an evaluation.
+    var measuredLast: Set<Incarnation> = []
+
     var ledger: Ledger
     var closing: Closing?
     var order: Order?
@@ -175,6 +185,7 @@ package struct CoordinatorState: Sendable {
         self.lastReport = lastReport
         skippedSteps = replay.skippedSteps
         checkpoints = replay.checkpoints
+        evaluations = replay.evaluations
         kernels = replay.kernels
         stopAfter = replay.stopAfter
         servers = Array(repeating: nil, count: settings.serverCount)
@@ -184,11 +195,11 @@ package struct CoordinatorState: Sendable {
         let isSaved = openClose == nil && lastCheckpoint == version
         let isStopped = isSaved && stopAfter.map { version >= $0 } ?? false
         let text = "stopped after step \(version) as asked; --resume last goes on"
-        if let code = replay.finished, code != 0 {
-            phase = .farewell(ExitStatus(code: code, text: text), since: now)
+        if let code = replay.finished, code != 0 || isSaved {
+            phase = .farewell(ExitStatus(code: code, text: code == 0 ? "" : text), since: now)
         } else if isStopped, version < settings.lastVersion {
             phase = .farewell(ExitStatus(code: ExitStatus.preempted, text: text), since: now)
-        } else if isSaved, version >= settings.lastVersion {
+        } else if isSaved, version >= settings.lastVersion, !lacksLastEvaluation {
             phase = .farewell(ExitStatus(code: 0, text: ""), since: now)
         }
     }

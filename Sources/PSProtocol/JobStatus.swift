@@ -60,6 +60,25 @@ package struct JobStatus: Sendable, Hashable, Codable {
         package var text: String
     }
 
+    /// The running average on the test images.
+    package struct Evaluation: Sendable, Hashable, Codable {
+        package struct Running: Sendable, Hashable, Codable {
+            package var version: Version
+            /// Of the test images, and those that are measured.
+            package var parts: Int
+            package var done: Int
+
+            enum CodingKeys: String, CodingKey {
+                case parts, done
+                case version = "step"
+            }
+        }
+
+        package var last: EvaluationReport?
+        package var best: EvaluationReport?
+        package var running: Running?
+    }
+
     package var state: State
     /// Commits so far: "step" for people and in JSON.
     package var version: Version
@@ -84,10 +103,12 @@ package struct JobStatus: Sendable, Hashable, Codable {
     package var notices: [Notice]?
     /// The exit code of an end that is under way.
     package var ending: Int?
+    /// Nil while nothing was measured on the test images.
+    package var evaluation: Evaluation?
     package var processes: [Process]
 
     enum CodingKeys: String, CodingKey {
-        case state, epoch, loss, text, checkpoint, generation, plan, notices, ending, processes
+        case state, epoch, loss, text, checkpoint, generation, plan, notices, ending, evaluation, processes
         case version = "step"
         case lastVersion = "steps"
         case learningRate = "learning_rate"

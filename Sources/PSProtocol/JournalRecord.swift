@@ -12,6 +12,8 @@ package enum JournalRecord: Sendable, Hashable, Codable {
     case plan(identity: UInt64)
     /// SHA-256 of the list of the job's training samples, in hexadecimal.
     case data(digest: String)
+    /// The same of the list of test images that evaluations from here on are of.
+    case testData(digest: String)
     /// A coordinator started, listening at this endpoint.
     case term(UInt64, endpoint: String)
     /// The first worker's kernels; in exact mode others must have the same.
@@ -24,6 +26,8 @@ package enum JournalRecord: Sendable, Hashable, Codable {
     case commit(Commit, norm: Double?)
     /// A checkpoint is complete; of those before it only these are kept. Nil: all.
     case checkpoint(CheckpointReference, keeping: [Version]?)
+    /// An evaluation is complete.
+    case evaluated(EvaluationReport)
     /// A person asked for a stop when this many steps are committed.
     case stopAfter(version: Version)
     /// A person wants the job to go on: a stop that was asked for before is void.
@@ -57,6 +61,8 @@ package struct Replay: Sendable, Hashable, Codable {
     package var planIdentity: UInt64?
     /// Nil for a job begun by a release that did not look at the list of samples.
     package var dataDigest: String?
+    /// Nil while no test images were looked at.
+    package var testDigest: String?
     package var term: UInt64 = 0
     package var endpoint = ""
     package var kernels: Kernels?
@@ -71,6 +77,9 @@ package struct Replay: Sendable, Hashable, Codable {
     package var skippedSteps: [Step] = []
     /// Those that are kept, ascending by version, on the live history.
     package var checkpoints: [CheckpointReference] = []
+    /// Of the live history, ascending by version; nil in what earlier releases wrote.
+    private var evaluationReports: [EvaluationReport]?
+    package var evaluations: [EvaluationReport] { evaluationReports ?? [] }
     /// A promise: it holds until a person wants the job to go on.
     package var stopAfter: Version?
     /// The exit code of an end that is decided, until its coordinator has left or the job goes on.
@@ -115,6 +124,7 @@ package struct Replay: Sendable, Hashable, Codable {
         case .recipe(let recipe): self.recipe = recipe
         case .plan(let identity): planIdentity = identity
         case .data(let digest): dataDigest = digest
+        case .testData(let digest): testDigest = digest
         case .term(let term, let endpoint):
             self.term = term
             self.endpoint = endpoint
@@ -125,6 +135,7 @@ package struct Replay: Sendable, Hashable, Codable {
             openClose = nil
             committed.removeAll { $0.commit.step.before >= version }
             skippedSteps.removeAll { $0.before >= version }
+            evaluationReports?.removeAll { $0.version > version }
             rollBack(&checkpoints, to: base)
         case .close(let step, let contributions):
             // A commit record may be missing, since it is not synced; a later close proves the commit.
@@ -142,6 +153,10 @@ package struct Replay: Sendable, Hashable, Codable {
         case .checkpoint(let reference, let kept):
             checkpoints.removeAll { $0.version >= reference.version || kept?.contains($0.version) == false }
             checkpoints.append(reference)
+        case .evaluated(let report):
+            evaluationReports = (evaluations.filter { $0.version != report.version } + [report]).sorted {
+                $0.version < $1.version
+            }
         case .stopAfter(let version): stopAfter = version
         case .finished(_, let exitCode): finished = exitCode
         case .resumed:

@@ -17,11 +17,21 @@ package struct WorkerState: Sendable {
         case gradientReady(Attempt, slice: Int)
         case computed(Contribution)
         case computeFailed(Attempt, String, mayPass: Bool)
+        case measured(Measurement)
+        case measureFailed(EvaluationAttempt, String, MeasureProblem)
         /// A person asked this process to stop.
         case stopSignal
         /// Who started this process is gone: without a coordinator nobody will start one again.
         case parentGone
         case tick
+    }
+
+    /// Why a part of an evaluation could not be measured.
+    package enum MeasureProblem: Sendable {
+        case mayPass
+        /// The checkpoint was read, and is not what it should be.
+        case checkpointDamaged
+        case lasts
     }
 
     package enum Effect: Sendable {
@@ -37,6 +47,8 @@ package struct WorkerState: Sendable {
         case load(slice: Int)
         /// Compute the ticket with the slices loaded so far.
         case compute(Attempt)
+        /// Measure the part of the test images.
+        case measure(EvaluationAttempt)
         /// Send a slice of the ticket's gradient.
         case push(server: Int, Envelope, slice: Int)
         case exit(ExitStatus)
@@ -51,6 +63,8 @@ package struct WorkerState: Sendable {
         /// Computed; waiting until every server holds the ticket.
         case pushing(Contribution)
         case contributing(Contribution)
+        case measuring(EvaluationAttempt, abandoned: Bool)
+        case reporting(Measurement)
     }
 
     var timing: Timing
@@ -82,6 +96,8 @@ package struct WorkerState: Sendable {
 
     /// Number of the last attempt that was counted; a late copy of its grant is no new one.
     var lastCounted: UInt64 = 0
+    /// Since when nothing could be measured.
+    var unmeasurable: MonotonicTime?
 
     // The ticket at hand.
     /// The version it is computed with.
@@ -110,6 +126,8 @@ package struct WorkerState: Sendable {
         case .computing(let attempt, _): "ticket \(attempt.ticket): computing"
         case .pushing(let contribution), .contributing(let contribution):
             "ticket \(contribution.attempt.ticket): pushing"
+        case .measuring(let attempt, _): "evaluating step \(attempt.version), part \(attempt.part)"
+        case .reporting(let measurement): "evaluating step \(measurement.attempt.version): reporting"
         }
     }
 
@@ -143,6 +161,9 @@ package struct WorkerState: Sendable {
             return leave(
                 "ticket \(attempt.ticket) cannot be computed: \(text)",
                 code: mayPass ? ExitStatus.failed : ExitStatus.refused)
+        case .measured(let measurement): return measured(measurement, at: now)
+        case .measureFailed(let attempt, let text, let problem):
+            return measureFailed(attempt, text, problem, at: now)
         case .stopSignal: return leave("stopped by a signal", code: ExitStatus.preempted)
         case .parentGone:
             timing.orphan = timing.farewell
@@ -185,6 +206,11 @@ package struct WorkerState: Sendable {
             ticketsDone += 1
             lastCounted = attempt.number
             return becomeIdle(at: now)
+        case .measure(let attempt): return measure(attempt, at: now)
+        case .measured(let attempt):
+            guard case .reporting(let measurement) = phase, measurement.attempt == attempt else { return [] }
+            lastCounted = attempt.number
+            return becomeIdle(at: now)
         default: return []
         }
     }
@@ -217,8 +243,10 @@ package struct WorkerState: Sendable {
             return []
         case .stale, .generation:
             // Perhaps a late answer to an earlier contribution: when the attempt still stands, it is granted again.
-            guard case .contributing = phase, source == coordinator else { return [] }
-            return becomeIdle(at: now)
+            switch phase {
+            case .contributing, .reporting: return source == coordinator ? becomeIdle(at: now) : []
+            default: return []
+            }
         default:
             let isFinal = [.kernels, .protocolVersion].contains(refusal.reason)
             return leave(
@@ -277,7 +305,8 @@ package struct WorkerState: Sendable {
         switch phase {
         case .unconfigured, .configuring: break
         case .computing(let attempt, _): phase = .computing(attempt, abandoned: true)
-        case .idle, .pulling, .pushing, .contributing: dropTicket(at: now)
+        case .measuring(let attempt, _): phase = .measuring(attempt, abandoned: true)
+        case .idle, .pulling, .pushing, .contributing, .reporting: dropTicket(at: now)
         }
     }
 
@@ -312,6 +341,9 @@ package struct WorkerState: Sendable {
         case .contributing(let contribution) where ask:
             lastAsked = now
             effects.append(.sendToCoordinator(envelope(.contribution(contribution))))
+        case .reporting(let measurement) where ask:
+            lastAsked = now
+            effects.append(.sendToCoordinator(envelope(.measurement(measurement))))
         case .pulling(_, let version):
             for server in silentServers(servers.indices, at: now) {
                 guard let shardMap else { break }

@@ -26,17 +26,20 @@ package struct RunStart: Sendable {
     package var planIdentity: UInt64
     /// Of the list of training samples.
     package var dataDigest: String
+    /// Of the list of test images; nil: the job does not look at them.
+    package var testDigest: String?
     package var wish: Wish
 
     package init(
         seed: UInt64, layoutDigest: UInt64, recipe: [String: String], planIdentity: UInt64, dataDigest: String,
-        wish: Wish
+        testDigest: String? = nil, wish: Wish
     ) {
         self.seed = seed
         self.layoutDigest = layoutDigest
         self.recipe = recipe
         self.planIdentity = planIdentity
         self.dataDigest = dataDigest
+        self.testDigest = testDigest
         self.wish = wish
     }
 
@@ -79,6 +82,9 @@ package struct RunStart: Sendable {
         }
         if journal.replay.planIdentity == nil { try journal.append(.plan(identity: planIdentity), sync: false) }
         if journal.replay.dataDigest == nil { try journal.append(.data(digest: dataDigest), sync: false) }
+        if let testDigest, journal.replay.testDigest != testDigest {
+            try journal.append(.testData(digest: testDigest), sync: false)
+        }
         try adopt(journal, run)
         switch wish {
         case .takeUp: break

@@ -1,18 +1,9 @@
 // What a run comes to: written by the coordinator at the end, completed by `psctl train`.
 
 import PSFiles
+import PSProtocol
 
 package struct RunSummary: Sendable, Hashable, Codable {
-    package struct Evaluation: Sendable, Hashable, Codable {
-        /// Share of the test images whose most probable class is the label; top5: whose label is among the first five.
-        package var top1: Double
-        package var top5: Double
-        package init(top1: Double, top5: Double) {
-            self.top1 = top1
-            self.top5 = top5
-        }
-    }
-
     /// Commits of the whole job.
     package var steps: UInt64
     /// Images in them.
@@ -22,7 +13,9 @@ package struct RunSummary: Sendable, Hashable, Codable {
     /// Images committed in those seconds, per second.
     package var imagesPerSecond: Double
     package var finalLoss: Double?
-    package var eval: Evaluation?
+    /// The last evaluation, and the best one.
+    package var eval: EvaluationReport?
+    package var bestEval: EvaluationReport?
     /// Over the learned parameters in state_dict order, torchvision's layout, little-endian float32.
     /// Nil for a job that was stopped before its first checkpoint.
     package var weightsSHA256: String?
@@ -43,6 +36,7 @@ package struct RunSummary: Sendable, Hashable, Codable {
 
     enum CodingKeys: String, CodingKey {
         case steps, samples, seconds, eval, workers, servers, restarts, plan, checkpoint
+        case bestEval = "best_eval"
         case imagesPerSecond = "images_per_second"
         case finalLoss = "final_loss"
         case weightsSHA256 = "weights_sha256"
@@ -79,7 +73,6 @@ package struct RunSummary: Sendable, Hashable, Codable {
         seconds = former.seconds
         imagesPerSecond = former.imagesPerSecond
         ticketsByWorker = former.ticketsByWorker
-        eval = former.eval
     }
 
     package func write(to run: RunDirectory) throws(StorageError) {

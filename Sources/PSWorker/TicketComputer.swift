@@ -3,12 +3,14 @@
 import PSConfiguration
 import PSData
 import PSDatasets
+import PSEvaluation
 import PSMessages
 import PSModel
 import PSNetwork
 import PSOptimization
 import PSParameters
 import PSPlanning
+import PSRun
 import PSTransport
 
 /// What a worker does with tickets. Used by its compute thread only, but for `fixedGradients` and `prepare`.
@@ -25,11 +27,16 @@ package protocol TicketWork: AnyObject, Sendable {
     func compute(
         _ attempt: Attempt, into gradients: SharedBuffer, sliceReady: (Int) -> Void
     ) throws -> Contribution
+    /// Measures a part of the test images with a version's checkpoint.
+    func measure(_ attempt: EvaluationAttempt) throws -> Measurement
 }
 
 extension TicketWork {
     package func fixedGradients(of attempt: Attempt) -> SharedBuffer? { nil }
     package func prepare(_ attempt: Attempt) {}
+    package func measure(_ attempt: EvaluationAttempt) throws -> Measurement {
+        preconditionFailure("a benchmark's job is never evaluated")
+    }
 }
 
 /// The network, the data and the recipe of one worker.
@@ -42,11 +49,16 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
     private let loader: BatchLoader
     private let random: CounterRandom
     private var expected = TicketForecast()
+    private let evaluation: PartMeasurer?
 
     /// - Parameters:
     ///   - plan: the job's, as the coordinator sent it.
     ///   - data: the training samples.
-    init(configuration: JobConfiguration, plan: PlanFile, data: any SampleSource) throws {
+    ///   - test: the test samples, where the job looks at them, and the run whose checkpoints are measured.
+    init(
+        configuration: JobConfiguration, plan: PlanFile, data: any SampleSource,
+        test: (data: Dataset, run: RunDirectory)? = nil
+    ) throws {
         let description = try ModelDescription(configuration.model)
         let batch = configuration.train.batch
         try plan.check(description: description, batch: batch, path: "the coordinator's plan")
@@ -62,6 +74,13 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
             capacity: batch,
             threads: configuration.data.threads > 0 ? configuration.data.threads : configuration.cluster.threads)
         random = CounterRandom(seed: configuration.seed, name: "dropout")
+        evaluation = try test.map { test in
+            PartMeasurer(
+                run: test.run, layout: description.layout,
+                images: try TestImages(
+                    test.data, configuration: configuration, description: description,
+                    threads: configuration.cluster.threads))
+        }
     }
 
     deinit { loader.close() }
@@ -108,6 +127,11 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
         contribution.dataSeconds = waited / .seconds(1)
         if !batch.replaced.isEmpty { contribution.replaced = batch.replaced.map { UInt64($0) } }
         return contribution
+    }
+
+    func measure(_ attempt: EvaluationAttempt) throws -> Measurement {
+        guard let evaluation else { throw EvaluationError.notOfTheJob }
+        return try evaluation.measure(attempt)
     }
 
     private func slices(of tensor: Int) -> Range<Int> {

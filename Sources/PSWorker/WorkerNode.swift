@@ -75,7 +75,16 @@ package final class WorkerNode {
             throw DataError.otherSamples(
                 path: configuration.data.set.path, problem: difference.map { "\($0)" } ?? "its list of samples differs")
         }
-        return try TicketComputer(configuration: configuration, plan: plan, data: data)
+        let run = RunDirectory(welcome.runDirectory)
+        guard !welcome.testDigest.isEmpty else {
+            return try TicketComputer(configuration: configuration, plan: plan, data: data)
+        }
+        let test = try Dataset.open(configuration.data.set, .test)
+        guard test.digest == welcome.testDigest else {
+            throw DataError.otherSamples(
+                path: configuration.data.set.path, problem: "its list of test images differs from the coordinator's")
+        }
+        return try TicketComputer(configuration: configuration, plan: plan, data: data, test: (test, run))
     }
 
     /// Runs until the job is over for this process.

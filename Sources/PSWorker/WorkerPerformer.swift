@@ -110,6 +110,7 @@ package final class WorkerPerformer {
                 guard let work, let arriving else { break }
                 compute.run { work.load(slice: slice, values: arriving) }
             case .compute(let attempt): compute(attempt)
+            case .measure(let attempt): measure(attempt)
             case .push(let server, let envelope, let slice):
                 guard let range = state.layout?.slices[slice].range else { break }
                 let bytes = range.lowerBound * 4..<range.upperBound * 4
@@ -172,5 +173,21 @@ package final class WorkerPerformer {
                 post(.event(.computeFailed(attempt, "\(error)", mayPass: WorkerPerformer.mayPass(error))))
             }
         }
+    }
+
+    private func measure(_ attempt: EvaluationAttempt) {
+        guard let work else { return }
+        compute.run { [post] in
+            do {
+                post(.event(.measured(try work.measure(attempt))))
+            } catch {
+                post(.event(.measureFailed(attempt, "\(error)", WorkerPerformer.measureProblem(error))))
+            }
+        }
+    }
+
+    private static func measureProblem(_ error: any Error) -> WorkerState.MeasureProblem {
+        if let error = error as? StorageError, error.isDamage { return .checkpointDamaged }
+        return mayPass(error) ? .mayPass : .lasts
     }
 }

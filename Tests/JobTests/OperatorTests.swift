@@ -89,10 +89,10 @@ struct StopTests {
         _ = FileManager.default.createFile(atPath: still, contents: nil)
         job.send(SIGTERM)
         usleep(500_000)
-        let pressed = Date.now
+        let pressed = SuspendingClock.now
         job.send(SIGTERM)
         #expect(try job.finish(within: 5).code == 128 + SIGTERM)
-        #expect(Date.now.timeIntervalSince(pressed) < 1)
+        #expect(SuspendingClock.now - pressed < .seconds(1))
         let next = try jobs.resume("run", steps: SmallJobs.endless)
         try next.waitForWords("which saves its last step: waiting for it to end")
         let last = try #require(jobs.steps("run").last)
@@ -148,13 +148,13 @@ struct TroubleTests {
         _ = try jobs.begin("run", steps: 2, environment: nehalem).summary()
         let kernels = try Journal.read(RunDirectory(jobs.path("run"))).kernels
         guard kernels?.core == "Nehalem" else { return }  // an OpenBLAS without that core
-        let start = Date.now
+        let start = SuspendingClock.now
         let refused = try jobs.resume("run", steps: 4).finish(within: 30)
         #expect(refused.code == 1)
         #expect(refused.errors.contains("OPENBLAS_CORETYPE"), "\(refused.errors)")
         #expect(!refused.errors.contains("started again"), "\(refused.errors)")
         #expect(refused.errors.split(separator: "\n").count { $0.contains("error: ") } == 1, "\(refused.errors)")
-        #expect(Date.now.timeIntervalSince(start) < 15)
+        #expect(SuspendingClock.now - start < .seconds(15))
         let resumed = try jobs.resume("run", steps: 4, environment: nehalem).summary()
         #expect(resumed.steps == 4)
     }

@@ -81,10 +81,10 @@ final class Running {
         return information.si_signo == SIGCHLD ? information._sifields._sigchld.si_status : nil
     }
 
-    /// Waits for the end; a process that is not done in time is ended and the test fails.
+    /// Waits for the end, by a clock that stands still when the machine does; a process that is not done in time is ended and the test fails.
     func finish(within seconds: Double = 60) throws -> Finished {
-        let deadline = Date.now.addingTimeInterval(seconds)
-        while isRunning, Date.now < deadline { usleep(10_000) }
+        let deadline = SuspendingClock.now + .seconds(seconds)
+        while isRunning, SuspendingClock.now < deadline { usleep(10_000) }
         if isRunning {
             kill(process.processIdentifier, SIGKILL)
             while isRunning { usleep(10_000) }
@@ -124,8 +124,8 @@ func eventually(
     within seconds: Double = 20, _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation,
     _ condition: () throws -> Bool
 ) rethrows {
-    let deadline = Date.now.addingTimeInterval(seconds)
-    while Date.now < deadline {
+    let deadline = SuspendingClock.now + .seconds(seconds)
+    while SuspendingClock.now < deadline {
         if try condition() { return }
         usleep(20_000)
     }

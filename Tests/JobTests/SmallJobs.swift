@@ -245,11 +245,11 @@ extension Running {
     func waitForWords(
         _ words: String, within seconds: Double = 20, sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
-        let deadline = Date.now.addingTimeInterval(seconds)
+        let deadline = SuspendingClock.now + .seconds(seconds)
         while true {
             let said = try errorsSoFar()
             if said.contains(words) { return }
-            if Date.now > deadline || !isRunning {
+            if SuspendingClock.now > deadline || !isRunning {
                 Issue.record("not said: \(words); but: \(said)", sourceLocation: sourceLocation)
                 return
             }

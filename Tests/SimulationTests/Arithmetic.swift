@@ -80,6 +80,17 @@ struct Arithmetic {
 
     func digest(_ version: Version) -> UInt64 { digests[Int(version.number)] }
 
+    /// What the test images come to under a version, in parts.
+    func measurements(_ version: Version, _ schedule: EvaluationSchedule) -> [Measurement] {
+        (0..<(schedule.images + schedule.batch - 1) / schedule.batch).map { part in
+            let hash = mixed(digest(version), UInt64(part))
+            let images = min(schedule.batch, schedule.images - part * schedule.batch)
+            return Measurement(
+                attempt: EvaluationAttempt(version: version, part: part, number: 0), images: images,
+                top1: Int(hash % UInt64(images + 1)), top5: images, loss: Double(hash >> 40) / 0x1p20, excluded: 0)
+        }
+    }
+
     static let rule = StepRule(
         learningRate: { 0.01 + Float($0.number) / 800 }, averageDecay: { 1 / (2 + Float($0.number)) },
         clip: { norms in
@@ -112,9 +123,17 @@ final class SimulatedWork: TicketWork, @unchecked Sendable {
     private let arithmetic: Arithmetic
     private var weights: [Float]
     private let complain: (String) -> Void
+    private let schedule: EvaluationSchedule?
+    /// Weights and statistics of a checkpoint.
+    private let read: (Version) throws -> [Float]
 
-    init(_ arithmetic: Arithmetic, complain: @escaping (String) -> Void) {
+    init(
+        _ arithmetic: Arithmetic, schedule: EvaluationSchedule?, read: @escaping (Version) throws -> [Float],
+        complain: @escaping (String) -> Void
+    ) {
         self.arithmetic = arithmetic
+        self.schedule = schedule
+        self.read = read
         weights = Array(repeating: 0, count: arithmetic.layout.count)
         self.complain = complain
     }
@@ -142,6 +161,17 @@ final class SimulatedWork: TicketWork, @unchecked Sendable {
         }
         return Contribution(
             attempt: attempt, loss: Double(attempt.ticket.number), correct: 1, samples: 2, norm: 1)
+    }
+
+    func measure(_ attempt: EvaluationAttempt) throws -> Measurement {
+        let values = try read(attempt.version)
+        let seen = values.withUnsafeBufferPointer { Arithmetic.digest($0.baseAddress!, layout) }
+        if seen != arithmetic.digest(attempt.version) {
+            complain("the evaluation of step \(attempt.version) reads other weights")
+        }
+        var measurement = arithmetic.measurements(attempt.version, schedule!)[attempt.part]
+        measurement.attempt = attempt
+        return measurement
     }
 }
 

@@ -39,6 +39,10 @@ struct Plan {
     var midWriteDeaths = 0.0
     /// Checkpoints that are kept.
     var keep = 3
+    /// Steps between evaluations; 0: none while training goes on, nor at the end.
+    var evaluateEverySteps = 0
+    /// Evaluations without a new best one before the job ends; 0: it does not.
+    var patience = 0
     var personCheckpoints = 0
     var personStops = 0
     /// The run directory is moved before the job is resumed.
@@ -124,6 +128,13 @@ struct Plan {
         }
         plan.computeMilliseconds = chance.pick([1...10, 20...120, 50...800])
         plan.updateMilliseconds = chance.pick([0...3, 0...3, 10...100])
+        plan.evaluateEverySteps = chance.pick([0, 1, 2, 3, 100])
+        // What is left out, as its checkpoint cannot be read or written, may change when patience ends.
+        if plan.damages + plan.unreadable == 0, !plan.movesAway, plan.diskStall.probability == 0,
+            plan.midWriteDeaths == 0, plan.poisoned.isEmpty, plan.goesBack != .toAnotherRun
+        {
+            plan.patience = chance.pick([0, 1, 2])
+        }
         return plan
     }
 }
@@ -132,5 +143,6 @@ struct Plan {
 enum Rare: String, CaseIterable {
     case rollback, prepareAgain, commitAgain, resend, early, reissue, lowerTicketFirst, saidAgain, gone, refusal
     case olderCheckpoint, rot, unavailable, skip, workerLost, serverWakes, resumed, finishAgain, noSliceServer
+    case evaluated, partAgain, measuredAgain, endsEarly, lastEvaluationLater, leftOut
     case savedLater, diesWriting, tornTail, slowDisk, moved, movedAway, goesBack, foreignBase, adopted, stopPromised
 }

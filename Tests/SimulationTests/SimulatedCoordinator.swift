@@ -21,6 +21,10 @@ final class SimulatedCoordinator: SimulatedProcess {
     private var closed: Set<Step> = []
     private var prepared: Set<Step> = []
     private var finished: Set<Incarnation> = []
+    /// Attempts by version and part.
+    private var parts: [[UInt64]: EvaluationAttempt] = [:]
+    /// Whether an earlier coordinator saw the last commit.
+    private var replayedEnd = false
 
     var state: CoordinatorState { performer.state }
 
@@ -54,6 +58,7 @@ final class SimulatedCoordinator: SimulatedProcess {
         if journal.cutByteCount > 0 { world.saw(.tornTail) }
         var replay = try start.begin(journal, run: run, job: world.newJob, endpoint: "coordinator")
         world.opened(replay, run)
+        replayedEnd = replay.version >= world.lastVersion
         if world.plan.plant == .voidCheckpointLoaded, let newest = try run.checkpoints.list().last,
             newest.step > Int(replay.checkpoints.last?.version.number ?? 0)
         {
@@ -96,6 +101,11 @@ final class SimulatedCoordinator: SimulatedProcess {
 
     override func tick() { handle(.tick) }
 
+    override func finish() {
+        journaling?.finish()
+        writing?.finish()
+    }
+
     override func receive(_ packet: Packet, on connection: Connection) {
         ended(try? performer.take(packet.received(from: connection.peer), at: world.time))
     }
@@ -119,7 +129,9 @@ final class SimulatedCoordinator: SimulatedProcess {
             if report.loss == nil || report.version != state.version {
                 world.violate("a wrong report: \(report)")
             }
+        case .evaluated(let report): world.check(report)
         case .warn(let text):
+            if text.hasPrefix("step "), text.contains("is not evaluated") { world.saw(.leftOut) }
             if text.hasSuffix("is tried") { world.saw(.olderCheckpoint) }
             if text.contains("cannot save") || text.contains("cannot be completed") { world.saw(.savedLater) }
             if text.contains("its ticket is granted anew") { world.saw(.workerLost) }
@@ -166,6 +178,12 @@ final class SimulatedCoordinator: SimulatedProcess {
                 world.violate("\(attempt) is granted to two workers")
             }
             granted[attempt] = envelope.destination
+        case .measure(let attempt):
+            let part = [attempt.version.number, UInt64(attempt.part)]
+            if let former = parts[part], former != attempt { world.saw(.partAgain) }
+            if parts[part] == attempt { world.saw(.measuredAgain) }
+            parts[part] = attempt
+            if state.version >= world.lastVersion, replayedEnd { world.saw(.lastEvaluationLater) }
         case .prepare(let step, _):
             prepared.insert(step)
             if !closed.contains(step) { world.saw(.prepareAgain) }

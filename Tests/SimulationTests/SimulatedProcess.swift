@@ -82,8 +82,13 @@ class SimulatedProcess {
 
     /// What a performer says on its way out; a thrown transport error cannot be here.
     func ended(_ status: ExitStatus?) {
-        if let status, isAlive { world.exited(self, status) }
+        guard let status, isAlive else { return }
+        finish()
+        world.exited(self, status)
     }
+
+    /// What is done on the way out.
+    func finish() {}
 }
 
 /// A thread of a simulated process: it does one thing after the other, each in its time.
@@ -93,6 +98,7 @@ final class SimulatedQueue: WorkQueue, @unchecked Sendable {
     private unowned let process: SimulatedProcess
     private let milliseconds: () -> Int
     private var freeAt = 0
+    private var waiting: [@Sendable () -> Void] = []
 
     /// - Parameter milliseconds: how long the next piece of work takes.
     init(_ process: SimulatedProcess, milliseconds: @escaping () -> Int) {
@@ -103,6 +109,12 @@ final class SimulatedQueue: WorkQueue, @unchecked Sendable {
     func run(_ work: @escaping @Sendable () -> Void) {
         let now = process.world.now
         freeAt = max(freeAt, now) + milliseconds()
-        process.act(after: freeAt - now, work)
+        waiting.append(work)
+        process.act(after: freeAt - now) { [self] in if !waiting.isEmpty { waiting.removeFirst()() } }
+    }
+
+    /// What a process does before it exits of its own will: the work at hand to its end.
+    func finish() {
+        while !waiting.isEmpty { waiting.removeFirst()() }
     }
 }

@@ -1,9 +1,12 @@
 // A worker in the simulation: the performer that a process has, on a simulated network and thread.
 
+import PSCheckpoint
+import PSEvaluation
 import PSMessages
 import PSNode
 import PSParameters
 import PSProtocol
+import PSRun
 import PSTransport
 import PSWorker
 
@@ -27,7 +30,12 @@ final class SimulatedWorker: SimulatedProcess {
             connect: { [unowned self] (endpoint) throws(TransportError) in
                 SimulatedWire(.client(world.network.connect(self, to: endpoint)), world.network)
             },
-            build: { _ in SimulatedWork(process.world.arithmetic, complain: { process.world.violate($0) }) },
+            build: { welcome in
+                SimulatedWork(
+                    process.world.arithmetic, schedule: process.world.schedule,
+                    read: { try process.read($0, runDirectory: welcome.runDirectory) },
+                    complain: { process.world.violate($0) })
+            },
             post: { process.post($0) })
         tickEvery(250)
     }
@@ -37,7 +45,7 @@ final class SimulatedWorker: SimulatedProcess {
         let slices = world.plan.layout.slices.count
         let pause: Int
         switch event {
-        case .event(.gradientReady), .event(.computed):
+        case .event(.gradientReady), .event(.computed), .event(.measured):
             pause = world.chance.integer(world.plan.computeMilliseconds) / (slices + 1)
         default: pause = 0
         }
@@ -45,6 +53,12 @@ final class SimulatedWorker: SimulatedProcess {
         act(after: lastPost - world.now) { [unowned self] in
             ended(try? performer.take(event, at: world.time))
         }
+    }
+
+    private func read(_ version: Version, runDirectory: String) throws -> [Float] {
+        let run = RunDirectory(at: runDirectory, in: files)
+        let reader = try CheckpointReader(run.checkpoints.path(step: Int(version.number)), in: files)
+        return try reader.values(.current, layout: world.plan.layout)
     }
 
     override func tick() { ended(try? performer.handle(.tick, at: world.time)) }

@@ -119,8 +119,10 @@ extension World {
         let run = RunDirectory(at: runPath, in: SimulatedFiles(disk, owner: 0))
         do {
             let replay = try Journal.read(run)
-            if replay.version != plan.lastVersion { violate("the journal ends at version \(replay.version)") }
-            guard let last = replay.checkpoints.last, last.version == plan.lastVersion else {
+            if replay.version != lastVersion { violate("the journal ends at version \(replay.version)") }
+            if lastVersion < plan.lastVersion { saw(.endsEarly) }
+            checkEvaluations(replay)
+            guard let last = replay.checkpoints.last, last.version == lastVersion else {
                 return violate("the last commit is not saved: \(replay.checkpoints)")
             }
             if damaged.contains(directory(of: last)) { return }
@@ -133,7 +135,7 @@ extension World {
                         into: values.baseAddress! + plan.layout.offsets[index])
                 }
             }
-            if values.map(\.bitPattern) != arithmetic.values(plan.lastVersion).map(\.bitPattern) {
+            if values.map(\.bitPattern) != arithmetic.values(lastVersion).map(\.bitPattern) {
                 violate("the last checkpoint has other bits than the calm run's")
             }
             try checkMetrics(run)
@@ -143,17 +145,58 @@ extension World {
         }
     }
 
-    /// Each step of the history once, in order.
+    /// An evaluation that is done has the figures of its version, whoever measured it.
+    func check(_ report: EvaluationReport) {
+        saw(.evaluated)
+        guard let schedule else { return violate("an evaluation of a job without") }
+        let parts = arithmetic.measurements(report.version, schedule)
+        let images = parts.reduce(0) { $0 + $1.images }
+        let loss = parts.reduce(0) { $0 + $1.loss } / Double(images)
+        let top1 = Double(parts.reduce(0) { $0 + $1.top1 }) / Double(images)
+        if report.loss != loss || report.top1 != top1 || report.images != images {
+            violate("step \(report.version) is evaluated as \(report), not \(loss), \(top1)")
+        }
+    }
+
+    /// The end is evaluated, and before it each version that was due, unless its checkpoint could not be had.
+    func checkEvaluations(_ replay: Replay) {
+        guard let schedule else { return }
+        for report in replay.evaluations { check(report) }
+        let versions = replay.evaluations.map(\.version)
+        if versions != versions.sorted() || Set(versions).count != versions.count {
+            violate("the evaluations are of \(versions)")
+        }
+        let mayLack =
+            plan.damages + plan.unreadable > 0 || plan.movesAway || plan.midWriteDeaths > 0
+            || plan.diskStall.probability > 0
+        if mayLack { return }
+        if versions.last != lastVersion { violate("the end is not evaluated: \(versions)") }
+        if plan.goesBack == .toAnotherRun || !plan.poisoned.isEmpty { return }
+        let due = (1...lastVersion.number).filter { $0.isMultiple(of: schedule.everySteps) || $0 == lastVersion.number }
+        if versions.map(\.number) != due { violate("evaluated are \(versions), not \(due)") }
+    }
+
+    /// Each step of the history once, in order, and each evaluation once.
     func checkMetrics(_ run: RunDirectory) throws {
-        struct Line: Decodable { let step: Int }
+        struct Line: Decodable {
+            let step: Int
+            let evalImages: Int?
+            enum CodingKeys: String, CodingKey {
+                case step
+                case evalImages = "eval_images"
+            }
+        }
         let text = String(decoding: try run.read(run.metrics), as: UTF8.self)
-        let steps = try text.split(separator: "\n").map { try JSON.decode(Line.self, from: $0.utf8).step }
-        if steps
-            != Array((plan.steps - steps.count + 1)...max(plan.steps, plan.steps - steps.count + 1)).prefix(steps.count)
-            .map(\.self)
-        {
+        let lines = try text.split(separator: "\n").map { try JSON.decode(Line.self, from: $0.utf8) }
+        let steps = lines.filter { $0.evalImages == nil }.map(\.step)
+        let end = Int(lastVersion.number)
+        if steps != Array((end - steps.count + 1)...max(end, end - steps.count + 1)).prefix(steps.count).map(\.self) {
             violate("the metrics have the steps \(steps)")
         }
-        if plan.goesBack != .toAnotherRun, steps.count != plan.steps { violate("the metrics have \(steps)") }
+        if plan.goesBack != .toAnotherRun, steps.count != end { violate("the metrics have \(steps)") }
+        let evaluations = lines.filter { $0.evalImages != nil }.map(\.step)
+        if evaluations.sorted() != (try Journal.read(run)).evaluations.map({ Int($0.version.number) }) {
+            violate("the metrics have the evaluations \(evaluations)")
+        }
     }
 }

@@ -26,6 +26,9 @@ typedef struct Ps__Want Ps__Want;
 typedef struct Ps__Grant Ps__Grant;
 typedef struct Ps__Contribution Ps__Contribution;
 typedef struct Ps__Counted Ps__Counted;
+typedef struct Ps__Measure Ps__Measure;
+typedef struct Ps__Measurement Ps__Measurement;
+typedef struct Ps__Measured Ps__Measured;
 typedef struct Ps__Pull Ps__Pull;
 typedef struct Ps__Gone Ps__Gone;
 typedef struct Ps__Took Ps__Took;
@@ -146,6 +149,9 @@ typedef enum {
   PS__ENVELOPE__BODY_GRANT = 21,
   PS__ENVELOPE__BODY_CONTRIBUTION = 22,
   PS__ENVELOPE__BODY_COUNTED = 23,
+  PS__ENVELOPE__BODY_MEASURE = 24,
+  PS__ENVELOPE__BODY_MEASUREMENT = 25,
+  PS__ENVELOPE__BODY_MEASURED = 26,
   PS__ENVELOPE__BODY_PULL = 30,
   PS__ENVELOPE__BODY_GONE = 31,
   PS__ENVELOPE__BODY_TOOK = 32,
@@ -207,6 +213,9 @@ struct  Ps__Envelope
     Ps__Grant *grant;
     Ps__Contribution *contribution;
     Ps__Counted *counted;
+    Ps__Measure *measure;
+    Ps__Measurement *measurement;
+    Ps__Measured *measured;
     Ps__Pull *pull;
     Ps__Gone *gone;
     Ps__Took *took;
@@ -296,10 +305,14 @@ struct  Ps__Welcome
    * SHA-256 of the list of training samples, in hexadecimal: a worker whose data set lists others is not of the job.
    */
   char *data_digest;
+  /*
+   * The same of the list of test images; empty: the job does not look at them.
+   */
+  char *test_digest;
 };
 #define PS__WELCOME__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__welcome__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Ps__Refusal
@@ -427,6 +440,64 @@ struct  Ps__Counted
 #define PS__COUNTED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__counted__descriptor) \
     , 0, 0 }
+
+
+/*
+ * Measure a part of the test images, as `eval.batch` divides them, with the running average of a version whose
+ * checkpoint is complete.
+ */
+struct  Ps__Measure
+{
+  ProtobufCMessage base;
+  uint64_t version;
+  uint32_t part;
+  uint64_t attempt;
+};
+#define PS__MEASURE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&ps__measure__descriptor) \
+    , 0, 0, 0 }
+
+
+struct  Ps__Measurement
+{
+  ProtobufCMessage base;
+  uint64_t version;
+  uint32_t part;
+  uint64_t attempt;
+  /*
+   * Those that could be read; of them those whose label was the most probable class, and among the first five.
+   */
+  uint32_t images;
+  uint32_t top1;
+  uint32_t top5;
+  /*
+   * Sum of the images' cross-entropies.
+   */
+  double loss;
+  /*
+   * Images that could not be read.
+   */
+  uint32_t excluded;
+  /*
+   * Seconds that it took.
+   */
+  double seconds;
+};
+#define PS__MEASUREMENT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&ps__measurement__descriptor) \
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+
+struct  Ps__Measured
+{
+  ProtobufCMessage base;
+  uint64_t version;
+  uint32_t part;
+  uint64_t attempt;
+};
+#define PS__MEASURED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&ps__measured__descriptor) \
+    , 0, 0, 0 }
 
 
 /*
@@ -969,6 +1040,63 @@ Ps__Counted *
 void   ps__counted__free_unpacked
                      (Ps__Counted *message,
                       ProtobufCAllocator *allocator);
+/* Ps__Measure methods */
+void   ps__measure__init
+                     (Ps__Measure         *message);
+size_t ps__measure__get_packed_size
+                     (const Ps__Measure   *message);
+size_t ps__measure__pack
+                     (const Ps__Measure   *message,
+                      uint8_t             *out);
+size_t ps__measure__pack_to_buffer
+                     (const Ps__Measure   *message,
+                      ProtobufCBuffer     *buffer);
+Ps__Measure *
+       ps__measure__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   ps__measure__free_unpacked
+                     (Ps__Measure *message,
+                      ProtobufCAllocator *allocator);
+/* Ps__Measurement methods */
+void   ps__measurement__init
+                     (Ps__Measurement         *message);
+size_t ps__measurement__get_packed_size
+                     (const Ps__Measurement   *message);
+size_t ps__measurement__pack
+                     (const Ps__Measurement   *message,
+                      uint8_t             *out);
+size_t ps__measurement__pack_to_buffer
+                     (const Ps__Measurement   *message,
+                      ProtobufCBuffer     *buffer);
+Ps__Measurement *
+       ps__measurement__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   ps__measurement__free_unpacked
+                     (Ps__Measurement *message,
+                      ProtobufCAllocator *allocator);
+/* Ps__Measured methods */
+void   ps__measured__init
+                     (Ps__Measured         *message);
+size_t ps__measured__get_packed_size
+                     (const Ps__Measured   *message);
+size_t ps__measured__pack
+                     (const Ps__Measured   *message,
+                      uint8_t             *out);
+size_t ps__measured__pack_to_buffer
+                     (const Ps__Measured   *message,
+                      ProtobufCBuffer     *buffer);
+Ps__Measured *
+       ps__measured__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   ps__measured__free_unpacked
+                     (Ps__Measured *message,
+                      ProtobufCAllocator *allocator);
 /* Ps__Pull methods */
 void   ps__pull__init
                      (Ps__Pull         *message);
@@ -1482,6 +1610,15 @@ typedef void (*Ps__Contribution_Closure)
 typedef void (*Ps__Counted_Closure)
                  (const Ps__Counted *message,
                   void *closure_data);
+typedef void (*Ps__Measure_Closure)
+                 (const Ps__Measure *message,
+                  void *closure_data);
+typedef void (*Ps__Measurement_Closure)
+                 (const Ps__Measurement *message,
+                  void *closure_data);
+typedef void (*Ps__Measured_Closure)
+                 (const Ps__Measured *message,
+                  void *closure_data);
 typedef void (*Ps__Pull_Closure)
                  (const Ps__Pull *message,
                   void *closure_data);
@@ -1579,6 +1716,9 @@ extern const ProtobufCMessageDescriptor ps__want__descriptor;
 extern const ProtobufCMessageDescriptor ps__grant__descriptor;
 extern const ProtobufCMessageDescriptor ps__contribution__descriptor;
 extern const ProtobufCMessageDescriptor ps__counted__descriptor;
+extern const ProtobufCMessageDescriptor ps__measure__descriptor;
+extern const ProtobufCMessageDescriptor ps__measurement__descriptor;
+extern const ProtobufCMessageDescriptor ps__measured__descriptor;
 extern const ProtobufCMessageDescriptor ps__pull__descriptor;
 extern const ProtobufCMessageDescriptor ps__gone__descriptor;
 extern const ProtobufCMessageDescriptor ps__took__descriptor;
