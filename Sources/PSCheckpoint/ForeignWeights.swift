@@ -70,15 +70,15 @@ enum ForeignWeights {
             + "save: {k.removeprefix('\(prefix)'): v for k, v in state_dict.items()}"
     }
 
-    /// The one type that all those tensors have that should be F32, where more than one is wrong and in nothing else.
+    /// The one type that all those tensors have that should be floating-point, where more than one is wrong and in nothing
+    /// else.
     ///
     /// - Parameter wrong: tensors of the file of the right shape and another type.
     static func typeProblem(_ wrong: [SafetensorsTensor]) -> String? {
         guard wrong.count > 1, let type = wrong.first?.dataType, wrong.allSatisfy({ $0.dataType == type }) else {
             return nil
         }
-        let half = [.float16, .bfloat16].contains(type) ? "half precision, " : ""
-        return "\(wrong.count) tensors are \(type.rawValue) (\(half)\(wrong[0].name) for one); the model needs F32: "
-            + "convert each with .float() before you save"
+        return "\(wrong.count) tensors are \(type.rawValue) (\(wrong[0].name) for one); the model needs floating-point "
+            + "values: convert each with .float() before you save"
     }
 }

@@ -96,6 +96,40 @@ package final class SafetensorsFile: Sendable {
         return try body(UnsafeRawBufferPointer(bytes))
     }
 
+    /// A tensor's elements as float32: halves and bfloat16 exactly, doubles rounded.
+    ///
+    /// - Precondition: `tensor.dataType.isFloat`.
+    package func floats(of tensor: SafetensorsTensor) throws(StorageError) -> [Float] {
+        try withBytes(of: tensor) { (bytes) throws(StorageError) in
+            switch tensor.dataType {
+            case .float32:
+                return bytes.bindMemory(to: UInt32.self).map { Float(bitPattern: UInt32(littleEndian: $0)) }
+            case .bfloat16:
+                return bytes.bindMemory(to: UInt16.self).map {
+                    Float(bitPattern: UInt32(UInt16(littleEndian: $0)) << 16)
+                }
+            case .float16:
+                return bytes.bindMemory(to: UInt16.self).map { SafetensorsFile.half(UInt16(littleEndian: $0)) }
+            case .float64:
+                return bytes.bindMemory(to: UInt64.self).map { Float(Double(bitPattern: UInt64(littleEndian: $0))) }
+            default: preconditionFailure("\(tensor.dataType) is no type of weights")
+            }
+        }
+    }
+
+    /// IEEE 754's binary16: not every processor's Swift has the type.
+    private static func half(_ bits: UInt16) -> Float {
+        let sign = UInt32(bits & 0x8000) << 16
+        let exponent = UInt32(bits >> 10 & 0x1F)
+        let fraction = UInt32(bits & 0x3FF)
+        if exponent == 0x1F { return Float(bitPattern: sign | 0x7F80_0000 | fraction << 13) }
+        if exponent == 0 {
+            let value = Float(fraction) * 0x1p-24
+            return sign == 0 ? value : -value
+        }
+        return Float(bitPattern: sign | (exponent + 112) << 23 | fraction << 13)
+    }
+
     /// The SHA-256 of the whole file.
     package func sha256() throws(StorageError) -> String {
         let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: min(1 << 20, file.byteCount), alignment: 64)

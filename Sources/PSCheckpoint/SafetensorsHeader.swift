@@ -23,6 +23,9 @@ package enum SafetensorsDataType: String, Sendable, Hashable {
     case uint64 = "U64"
     case float64 = "F64"
 
+    /// Whether weights may be of this type.
+    package var isFloat: Bool { [.float16, .bfloat16, .float32, .float64].contains(self) }
+
     package var byteCount: Int {
         switch self {
         case .bool, .uint8, .int8, .float8e5m2, .float8e4m3: 1

@@ -7,16 +7,18 @@ package enum WeightFile {
     /// The count of batches PyTorch's batch norm keeps beside its statistics; nothing here uses it.
     private static let batchCounter = ".num_batches_tracked"
 
-    /// Reads weights and statistics into a new flat vector of `layout`.
+    /// Reads weights and statistics into a new flat vector of `layout`. Half precision is widened, doubles are rounded.
     ///
     /// `num_batches_tracked` entries may be there or not. Any other difference from the model (a tensor missing, unknown,
-    /// of another shape or type) is an error that names them all; what is wrong with all of them in the same way, such as
-    /// a prefix or half precision, is said once.
+    /// of another shape or no floating-point type) is an error that names them all; what is wrong with all of them in the
+    /// same way, such as a prefix, is said once.
     ///
-    /// - Parameter ignoredPrefix: tensors of the file whose names begin so are passed over if the layout has none of
-    ///   them: the auxiliary head, say, where only the main one is computed.
+    /// - Parameters:
+    ///   - ignoredPrefix: tensors of the file whose names begin so are passed over if the layout has none of them: the
+    ///     auxiliary head, say, where only the main one is computed.
+    ///   - anew: tensors whose values are not wanted of the file; they stay 0.
     package static func load(
-        _ path: String, layout: ParameterLayout, ignoredPrefix: String? = nil
+        _ path: String, layout: ParameterLayout, ignoredPrefix: String? = nil, anew: Set<String> = []
     ) throws(StorageError) -> [Float] {
         let file = try SafetensorsFile(path)
         if let prefix = ForeignWeights.commonPrefix(of: file, layout: layout) {
@@ -24,21 +26,21 @@ package enum WeightFile {
         }
         var problems: [String] = []
         var wrongTypes: [SafetensorsTensor] = []
-        for tensor in layout.tensors {
+        for tensor in layout.tensors where !anew.contains(tensor.name) {
             guard let found = file.tensor(named: tensor.name) else {
-                problems.append("\(tensor.name) is missing; the model needs F32 \(tensor.shape)")
+                problems.append("\(tensor.name) is missing; the model needs \(tensor.shape)")
                 continue
             }
-            if found.dataType != .float32, found.shape == tensor.shape {
+            if found.shape != tensor.shape {
+                problems.append("\(tensor.name) is \(found.summary); the model needs \(tensor.shape)")
+            } else if !found.dataType.isFloat {
                 wrongTypes.append(found)
-            } else if found.shape != tensor.shape {
-                problems.append("\(tensor.name) is \(found.summary); the model needs F32 \(tensor.shape)")
             }
         }
         if let problem = ForeignWeights.typeProblem(wrongTypes) {
             problems.insert(problem, at: 0)
         } else {
-            problems += wrongTypes.map { "\($0.name) is \($0.summary); the model needs F32 \($0.shape)" }
+            problems += wrongTypes.map { "\($0.name) is \($0.summary); the model needs floating-point values" }
         }
         for found in file.tensors
         where layout.index(ofTensor: found.name) == nil && !found.name.hasSuffix(batchCounter) {
@@ -48,18 +50,10 @@ package enum WeightFile {
         if !problems.isEmpty { throw .mismatch(path: path, problems: problems) }
 
         var values = [Float](repeating: 0, count: layout.count)
-        var failure: StorageError?
-        values.withUnsafeMutableBufferPointer { values in
-            do throws(StorageError) {
-                for (index, tensor) in layout.tensors.enumerated() {
-                    let range = layout.range(ofTensor: index)
-                    try file.read(
-                        file.tensor(named: tensor.name)!,
-                        into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: values[range])))
-                }
-            } catch { failure = error }
+        for (index, tensor) in layout.tensors.enumerated() where !anew.contains(tensor.name) {
+            values.replaceSubrange(
+                layout.range(ofTensor: index), with: try file.floats(of: file.tensor(named: tensor.name)!))
         }
-        if let failure { throw failure }
         return values
     }
 

@@ -114,6 +114,16 @@ extension JobConfiguration {
             let key = prefix + keyScalar.string
             if let setting = SettingsTable.setting(named: key) {
                 guard seen.insert(setting.key).inserted else { throw .givenTwice(key, origin: origin) }
+                if case .list = setting.kind, case .sequence(let sequence) = value {
+                    let elements = try sequence.map { (element) throws(ConfigurationError) in
+                        try text(ofElement: element, of: setting, origin: origin)
+                    }
+                    if elements.contains("") {
+                        throw .outOfRange(key, origin: origin, found: "an empty element", allowed: setting.kind.range)
+                    }
+                    setting.write(&self, .list(elements))
+                    continue
+                }
                 guard case .scalar(let scalar) = value else {
                     throw .wrongKind(key, origin: origin, found: value.kindName, expected: setting.kind.expectation)
                 }
@@ -129,6 +139,23 @@ extension JobConfiguration {
                 throw .unknownSetting(key, origin: origin, nearest: SettingsTable.nearest(to: key).key)
             }
         }
+    }
+
+    /// An element of a list: a text, or a mapping of `prefix` and `rate`, which stands for "prefix:rate".
+    private func text(
+        ofElement node: Node, of setting: Setting, origin: SettingOrigin
+    ) throws(ConfigurationError) -> String {
+        switch node {
+        case .scalar(let scalar): return scalar.string
+        case .mapping(let mapping) where setting.key == "optimizer.groups":
+            if mapping.count == 2, case .scalar(let prefix)? = mapping["prefix"],
+                case .scalar(let rate)? = mapping["rate"]
+            {
+                return "\(prefix.string):\(rate.string)"
+            }
+        default: break
+        }
+        throw .wrongKind(setting.key, origin: origin, found: node.kindName, expected: setting.kind.expectation)
     }
 
     /// Takes over the variables that begin with `PSCTL_`; one that names no setting is an error.

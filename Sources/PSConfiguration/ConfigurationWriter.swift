@@ -9,6 +9,7 @@ extension Setting {
         case .integer(let value): "\(value)"
         case .number(let value): "\(value)"
         case .text(let value): quoteIfNeeded(value)
+        case .list(let values): "[" + values.map(quoteIfNeeded).joined(separator: ", ") + "]"
         }
     }
 

@@ -12,6 +12,8 @@ package struct JobConfiguration: Sendable, Hashable {
     package var name = "fashion-mnist"
     package var seed: UInt64 = 1
     package var model: ModelSettings
+    /// What the weights of step 0 are read from: a safetensors file, a run, or a checkpoint; nil: they are drawn.
+    package var initialWeights: String?
     package var optimizer = OptimizerSettings()
     package var learningRate = LearningRateSchedule()
     package var train = TrainSettings()
@@ -50,6 +52,8 @@ package struct TrainSettings: Sendable, Hashable, Codable {
     package var labelSmoothing = 0.1
     /// Weight of the auxiliary head's loss beside the main one's.
     package var auxiliaryWeight = 0.4
+    /// Tensors whose names begin with one of these keep their values.
+    package var freeze: [String] = []
     /// Evaluations in a row without a new best one before training ends; 0: it goes on.
     package var patience = 0
     /// Steps in a row with a gradient that is not finite before the job fails.

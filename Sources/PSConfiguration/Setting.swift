@@ -8,6 +8,7 @@ package enum SettingValue: Sendable, Hashable {
     case integer(Int)
     case number(Double)
     case text(String)
+    case list([String])
 }
 
 /// One setting: its name, its meaning, its allowed values, and its place in a `JobConfiguration`.
@@ -24,6 +25,8 @@ package struct Setting: Sendable {
         case text
         /// A text, or `null` for none.
         case optionalText
+        /// Texts: a sequence in YAML, elsewhere parted by commas. The text says what each is.
+        case list(of: String)
         /// Letters, digits, `-`, `_` and `.`, not beginning with `.`: it becomes part of a file's name.
         case identifier
     }
@@ -85,6 +88,7 @@ extension Setting.Kind {
         case .choice(let names): names.count == 1 ? names[0] : "one of " + names.joined(separator: ", ")
         case .text: "a text"
         case .optionalText: "a text or null"
+        case .list(let element): "a list of \(element)"
         case .identifier: "a name of letters, digits, '-', '_' and '.', not beginning with '.'"
         }
     }
@@ -96,7 +100,7 @@ extension Setting.Kind {
         case .optionalInteger(let range): describe(range) + ", or null"
         case .number(let range): describe(range)
         case .integerChoice(let numbers): "one of " + numbers.map(String.init).joined(separator: ", ")
-        case .boolean, .choice, .text, .optionalText, .identifier: expectation
+        case .boolean, .choice, .text, .optionalText, .list, .identifier: expectation
         }
     }
 
@@ -137,6 +141,12 @@ extension Setting.Kind {
         case .number:
             guard let plain, let value = Double(plain) else { throw .wrongKind }
             return .number(value)
+        case .list:
+            if scalar.text.isEmpty || plain == "null" || plain == "~" { return .list([]) }
+            return .list(
+                scalar.text.split(separator: ",", omittingEmptySubsequences: false).map { element in
+                    String(element.trimmingPrefix { $0 == " " }.reversed().trimmingPrefix { $0 == " " }.reversed())
+                })
         case .choice, .text, .optionalText, .identifier:
             if let plain, ["", "~", "null"].contains(plain) { throw .wrongKind }
             return .text(scalar.text)
@@ -146,6 +156,7 @@ extension Setting.Kind {
     /// What is wrong with `value` for this kind, or nil.
     package func problem(with value: SettingValue) -> SettingProblem? {
         switch (self, value) {
+        case (.list, .list(let elements)): elements.contains("") ? .outOfRange : nil
         case (.boolean, .boolean), (.text, .text), (.optionalText, .text), (.optionalText, .none),
             (.optionalInteger, .none):
             nil

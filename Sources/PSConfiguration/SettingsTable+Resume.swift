@@ -7,6 +7,7 @@ extension SettingsTable {
         "seed",
         "model.name", "model.width", "model.classes", "model.stem", "model.imageSize", "model.auxiliary",
         "model.initialValues", "model.poolBorder", "model.batchNormScale", "model.unbiasedVariance",
+        "model.transformInput",
         "optimizer.rule", "optimizer.clipScope", "optimizer.reduction",
         "train.ticketsPerStep", "train.batch",
         "data.validationShare", "data.augment", "data.evaluate", "data.autoAugment", "data.randomErasing", "data.mixup",
@@ -15,6 +16,9 @@ extension SettingsTable {
 
     /// Settings that have no effect on a run that has begun: its plan stays whatever they say.
     static let keptKeys: Set<String> = ["engine.convolution", "engine.maxError", "engine.plan"]
+
+    /// Settings that only matter when a run begins.
+    static let beginningKeys: Set<String> = ["model.init"]
 }
 
 extension Setting {
@@ -23,7 +27,8 @@ extension Setting {
 
     /// For the README's column.
     var onResume: String {
-        isFixed ? "fixed" : SettingsTable.keptKeys.contains(key) ? "the run's plan stays" : "may change"
+        if SettingsTable.beginningKeys.contains(key) { return "of no effect" }
+        return isFixed ? "fixed" : SettingsTable.keptKeys.contains(key) ? "the run's plan stays" : "may change"
     }
 }
 

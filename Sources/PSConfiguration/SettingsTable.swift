@@ -37,6 +37,16 @@ package enum SettingsTable {
             wrap: { .integer($0) },
             unwrap: { if case .integer(let value) = $0 { value } else { nil } }),
         .integer("model.imageSize", \.model.imageSize, 1...8192, "rows and columns of an input image"),
+        .optionalText(
+            "model.init", \.initialWeights,
+            "weights to begin with: a safetensors file in torchvision's names, a run, or a checkpoint (their running "
+                + "average); null: random ones"),
+        .choice(
+            "model.batchNorm", \.model.batchNorm,
+            "whether batch norm trains by the batch's statistics or stays at the running ones"),
+        .boolean(
+            "model.transformInput", \.model.transformInput,
+            "take images normalised for ImageNet to the range of Inception's weights (torchvision's transform_input)"),
         .boolean("model.auxiliary", \.model.auxiliary, "train the auxiliary head"),
         .number("model.dropout", \.model.dropout, belowOne, "share of elements dropped before the last layer"),
         .choice("model.initialValues", \.model.initialValues, "whose distribution of initial weights"),
@@ -64,6 +74,9 @@ package enum SettingsTable {
         .number(
             "optimizer.batchNormMomentum", \.optimizer.batchNormMomentum, 0...1,
             "share of a new batch statistic in the running one"),
+        .list(
+            "optimizer.groups", \.optimizer.groups, of: "{prefix, rate}, or prefix:rate",
+            "factors of the learning rate for tensors whose names begin with the prefix"),
     ]
 
     private static let learningRate: [Setting] = [
@@ -86,6 +99,9 @@ package enum SettingsTable {
         .integer("train.batch", \.train.batch, 1...65_536, "images of one ticket"),
         .number("train.labelSmoothing", \.train.labelSmoothing, 0...1, "share of the target spread over all classes"),
         .number("train.auxiliaryWeight", \.train.auxiliaryWeight, 0...1e6, "weight of the auxiliary loss"),
+        .list(
+            "train.freeze", \.train.freeze, of: "beginnings of tensor names",
+            "tensors that keep their values, as [Conv2d_, Mixed_5]"),
         .integer(
             "train.patience", \.train.patience, 0...mostTimes,
             "evaluations in a row without a new best one before training ends; 0: it goes on"),
@@ -266,6 +282,29 @@ extension Setting {
         Setting(
             key, place, kind, documentation,
             wrap: { .text($0) }, unwrap: { if case .text(let value) = $0 { value } else { nil } })
+    }
+
+    fileprivate static func optionalText(
+        _ key: String, _ place: Place<String?>, _ documentation: String
+    ) -> Setting {
+        Setting(
+            key, place, .optionalText, documentation,
+            wrap: { $0.map { .text($0) } ?? .none },
+            unwrap: {
+                switch $0 {
+                case .text(let value): .some(value)
+                case .none: .some(nil)
+                default: nil
+                }
+            })
+    }
+
+    fileprivate static func list(
+        _ key: String, _ place: Place<[String]>, of element: String, _ documentation: String
+    ) -> Setting {
+        Setting(
+            key, place, .list(of: element), documentation,
+            wrap: { .list($0) }, unwrap: { if case .list(let value) = $0 { value } else { nil } })
     }
 
     fileprivate static func choice<Value: RawRepresentable<String> & CaseIterable & Sendable>(

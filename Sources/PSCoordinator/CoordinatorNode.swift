@@ -75,7 +75,9 @@ package final class CoordinatorNode {
             logger.warning("the journal's last record was torn: \(journal.cutByteCount) bytes cut")
         }
         let replay = try opening.start.begin(
-            journal, run: run, job: UInt64.random(in: 1...UInt64.max), endpoint: endpoint)
+            journal, run: run, job: UInt64.random(in: 1...UInt64.max), endpoint: endpoint,
+            initial: CoordinatorNode.initial(opening, run))
+        if let initial = opening.initial { logger.notice("\(initial.remark)") }
         if let former = opening.replay.testDigest, let test = opening.test, test.digest != former {
             logger.warning("the test images are others than before: evaluations from here on do not compare with those")
         }
@@ -160,6 +162,18 @@ package final class CoordinatorNode {
         }
         settings.timing = options.timing
         return settings
+    }
+
+    /// Writes the checkpoint that the job begins with, given the job's name; nil: its weights are drawn.
+    private static func initial(
+        _ opening: JobOpening, _ run: RunDirectory
+    ) -> ((UInt64) throws(StorageError) -> CheckpointReference)? {
+        guard let initial = opening.initial else { return nil }
+        return { (job: UInt64) throws(StorageError) -> CheckpointReference in
+            try initial.write(
+                to: run,
+                manifest: CoordinatorNode.manifest(job: job, opening.configuration, opening.description.layout))
+        }
     }
 
     private static func manifest(

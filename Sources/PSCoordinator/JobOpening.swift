@@ -35,6 +35,8 @@ package struct JobOpening: Sendable {
     /// Whether the state that the start goes on from is already the end or past it.
     package let hasNothingLeft: Bool
     package let start: RunStart
+    /// What the job begins with, where that is read and the job is yet to begin.
+    package let initial: InitialWeights?
     /// What the journal says so far.
     package let replay: Replay
 
@@ -54,6 +56,7 @@ package struct JobOpening: Sendable {
         test = configuration.eval.isOn ? try former?.test ?? JobOpening.test(configuration) : nil
         self.configuration = configuration
         description = try ModelDescription(configuration.model)
+        _ = try configuration.rates(of: description.layout)
         let train = configuration.train
         stepsPerEpoch = Double(data.count) / Double(train.imagesPerStep)
         stepCount = train.steps ?? Int((train.epochs * stepsPerEpoch).rounded(.up))
@@ -75,6 +78,18 @@ package struct JobOpening: Sendable {
             case .checkpoint(let path):
                 .from(try JobOpening.base(path, configuration, description.layout, run, replay))
             }
+        if let path = configuration.initialWeights, replay.generation == 0 {
+            if case .from = wish {
+                throw ConfigurationError.unusable(
+                    "model.init", problem: "and --resume CHECKPOINT both say what the run begins with; keep one")
+            }
+            initial =
+                try former?.initial
+                ?? InitialWeights(
+                    path, configuration: configuration, layout: description.layout, classNames: data.classNames)
+        } else {
+            initial = nil
+        }
         try JobOpening.check(data, replay, run)
         isNewData = replay.dataDigest == nil || !run.files.exists(run.samples)
         // The recipe before the plan: of two reasons it is the one to act on.

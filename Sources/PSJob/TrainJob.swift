@@ -51,6 +51,7 @@ package struct TrainJob {
             progress.say("the run has reached \(end) already: raise it to train on")
         }
         for remark in opening.data.remarks { progress.say(remark) }
+        if let initial = opening.initial { progress.say(initial.remark) }
         self.configuration = opening.configuration
         // What no worker could compute.
         _ = try TrainingNetwork.arenaByteCount(

@@ -91,6 +91,24 @@ package enum BatchNorm {
         }
     }
 
+    /// The layer's scale and shift from running statistics, in training with frozen batch norm; they are handed out as the
+    /// batch's, since nothing is learned of the batch.
+    package static func useRunning(
+        mean: UnsafePointer<Float>, variance: UnsafePointer<Float>, channels: Int, gamma: UnsafePointer<Float>?,
+        beta: UnsafePointer<Float>, epsilon: Float, state: BatchNormState, batchMean: UnsafeMutablePointer<Float>,
+        batchVariance: UnsafeMutablePointer<Float>
+    ) {
+        runningScale(
+            mean: mean, variance: variance, channels: channels, gamma: gamma, beta: beta, epsilon: epsilon,
+            scale: state.scale, shift: state.shift)
+        for channel in 0..<channels {
+            state.mean[channel] = mean[channel]
+            state.inverseDeviation[channel] = Float(1 / (Double(variance[channel]) + Double(epsilon)).squareRoot())
+        }
+        batchMean.update(from: mean, count: channels)
+        batchVariance.update(from: variance, count: channels)
+    }
+
     /// Scale and shift from running statistics, for inference.
     package static func runningScale(
         mean: UnsafePointer<Float>, variance: UnsafePointer<Float>, channels: Int, gamma: UnsafePointer<Float>?,
@@ -114,9 +132,12 @@ package enum BatchNorm {
     /// read:
     ///
     /// dx = gamma / deviation * (d - mean(d) - x' * mean(d * x')).
+    ///
+    /// - Parameter isFrozen: mean and deviation are constants: dx = gamma / deviation * d.
     package static func backward(
         gradient: FeatureMap, x: FeatureMap, state: BatchNormState, parts: UnsafeMutablePointer<Float>,
-        gammaGradient: UnsafeMutablePointer<Float>?, betaGradient: UnsafeMutablePointer<Float>, context: KernelContext
+        isFrozen: Bool = false, gammaGradient: UnsafeMutablePointer<Float>?, betaGradient: UnsafeMutablePointer<Float>,
+        context: KernelContext
     ) -> GradientMap {
         let channels = x.channels
         let cut = passCut(pixels: x.pixels, channels: channels)
@@ -141,8 +162,8 @@ package enum BatchNorm {
                 betaGradient[channel] = Float(sum)
                 gammaGradient?[channel] = Float(product)
                 let scale = Double(state.scale[channel])
-                state.slope[channel] = Float(-scale * inverse * product / count)
-                state.offset[channel] = Float(-scale * sum / count)
+                state.slope[channel] = isFrozen ? 0 : Float(-scale * inverse * product / count)
+                state.offset[channel] = isFrozen ? 0 : Float(-scale * sum / count)
             }
         }
         return GradientMap(gradient, norm: GradientMap.Norm(x: x, state: state))

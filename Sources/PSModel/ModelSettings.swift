@@ -35,6 +35,18 @@ package struct ModelSettings: Sendable, Hashable, Codable {
     package var poolBorder = PoolBorder.counted
     /// Whether batch norm has a learned scale (torchvision: yes; slim: no).
     package var batchNormScale = true
+    package enum BatchNorm: String, Sendable, Hashable, Codable, CaseIterable {
+        /// By the statistics of the batch, which the running ones follow.
+        case train
+        /// By the running statistics, which stay as they are.
+        case frozen
+    }
+
+    /// How batch norm computes in training.
+    package var batchNorm = BatchNorm.train
+    /// Whether images that were normalised for ImageNet's mean and deviation become what Inception's weights are made
+    /// for (torchvision's `transform_input`).
+    package var transformInput = false
     /// Whether batches push the unbiased variance for the running statistics (torchvision) or the biased one (slim).
     package var unbiasedVariance = true
 

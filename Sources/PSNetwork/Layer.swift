@@ -13,6 +13,8 @@ struct StepEnvironment {
     let random: CounterRandom
     let dropout: Bool
     let unbiasedVariance: Bool
+    /// Whether batch norm goes by the running statistics.
+    let usesRunningStatistics: Bool
 }
 
 /// One node with its memory.

@@ -77,6 +77,13 @@ struct NormUnit {
         _ moments: UnsafePointer<Float>, parts: Int, part: (Int) -> (pixels: Int, channels: Range<Int>),
         _ step: StepEnvironment
     ) {
+        if step.usesRunningStatistics {
+            return BatchNorm.useRunning(
+                mean: parameters.runningMean, variance: parameters.runningVariance, channels: map.channels,
+                gamma: gamma, beta: parameters.bias, epsilon: batchNormEpsilon, state: state,
+                batchMean: step.gradients + layout.offsets[tensors.runningMean!],
+                batchVariance: step.gradients + layout.offsets[tensors.runningVariance!])
+        }
         BatchNorm.finishMoments(
             moments, parts: parts, part: part, channels: map.channels, gamma: gamma, beta: parameters.bias,
             epsilon: batchNormEpsilon, unbiased: step.unbiasedVariance, state: state,
@@ -91,7 +98,7 @@ struct NormUnit {
         guard let gradient else { preconditionFailure("\(name): a network for inference has no backward") }
         return step.clock.measure(name, .norm, "batch norm") {
             BatchNorm.backward(
-                gradient: gradient, x: map, state: state, parts: parts,
+                gradient: gradient, x: map, state: state, parts: parts, isFrozen: step.usesRunningStatistics,
                 gammaGradient: tensors.scale.map { step.gradients + layout.offsets[$0] },
                 betaGradient: step.gradients + layout.offsets[tensors.bias!], context: step.context)
         }

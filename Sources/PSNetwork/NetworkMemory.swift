@@ -29,7 +29,7 @@ final class NetworkMemory {
     /// In the order they run.
     private(set) var layers: [PlacedLayer] = []
     /// Where each tensor of the layout goes; nil for those this network does not use: the auxiliary head's in inference,
-    /// running statistics in training.
+    /// running statistics in training, unless batch norm goes by them.
     private var targets: [UnsafeMutablePointer<Float>?]
     private var preparations: [Preparation] = []
     /// Whether weights came since they were prepared last.
@@ -63,6 +63,17 @@ final class NetworkMemory {
     // MARK: what comes in
 
     /// Takes the images of a batch; missing ones are zeros, for the plan is made for full batches.
+    /// What torchvision's `transform_input` does: ImageNet's mean and deviation of each channel out, 0.5 and 0.5 in.
+    private static func transform(_ values: UnsafeMutablePointer<Float>, count: Int) {
+        let channels: [(scale: Float, shift: Float)] = [
+            (0.229 / 0.5, (0.485 - 0.5) / 0.5), (0.224 / 0.5, (0.456 - 0.5) / 0.5), (0.225 / 0.5, (0.406 - 0.5) / 0.5),
+        ]
+        for index in 0..<count {
+            let (scale, shift) = channels[index % 3]
+            values[index] = values[index] * scale + shift
+        }
+    }
+
     func takeImages(_ images: UnsafePointer<Float>, count: Int) {
         let input = map(0)
         let perImage = input.height * input.width * input.channels
@@ -70,6 +81,7 @@ final class NetworkMemory {
             let target = input.base + image * perImage
             if image < count {
                 target.update(from: images + image * perImage, count: perImage)
+                if plan.description.settings.transformInput { NetworkMemory.transform(target, count: perImage) }
             } else {
                 target.update(repeating: 0, count: perImage)
             }
@@ -287,7 +299,7 @@ final class NetworkMemory {
             (node.tensors.weight, parameters.canonical), (node.tensors.scale, parameters.gamma),
             (node.tensors.bias, parameters.bias),
         ]
-        if plan.mode == .inference {
+        if plan.mode == .inference || plan.description.settings.batchNorm == .frozen {
             tensors.append((node.tensors.runningMean, parameters.runningMean))
             tensors.append((node.tensors.runningVariance, parameters.runningVariance))
         }

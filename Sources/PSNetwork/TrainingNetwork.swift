@@ -104,7 +104,8 @@ package final class TrainingNetwork {
         }
         let step = StepEnvironment(
             context: memory.context, clock: clock, gradients: gradients, random: random, dropout: options.dropout,
-            unbiasedVariance: description.settings.unbiasedVariance)
+            unbiasedVariance: description.settings.unbiasedVariance,
+            usesRunningStatistics: description.settings.batchNorm == .frozen)
         clock.reset()
         memory.prepareWeights(clock)
         clock.measure("images", .forward, "copy") { memory.takeImages(images, count: batch) }

@@ -33,6 +33,9 @@ package struct OptimizerSettings: Sendable, Hashable, Codable {
     package var averageDecay = 0.9999
     /// Share of the new batch statistic folded into a running statistic at each commit.
     package var batchNormMomentum = 0.1
+    /// "PREFIX:FACTOR": tensors whose names begin so take the learning rate times the factor; of several the longest
+    /// prefix counts.
+    package var groups: [String] = []
 
     package init() {}
 }

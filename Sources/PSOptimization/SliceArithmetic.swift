@@ -39,19 +39,40 @@ package struct CommitRates: Sendable, Hashable {
     }
 }
 
+/// Factors of the learning rate by tensor; 0: the tensor is frozen.
+package struct TensorRates: Sendable, Hashable {
+    /// Nil: 1 for all.
+    private let factors: [Float]?
+
+    package init(_ factors: [Float]) { self.factors = factors.allSatisfy { $0 == 1 } ? nil : factors }
+
+    /// All tensors alike.
+    package init() { factors = nil }
+
+    package subscript(tensor: Int) -> Float { factors?[tensor] ?? 1 }
+
+    package func isFrozen(_ tensor: Int) -> Bool { self[tensor] == 0 }
+
+    var areAlike: Bool { factors == nil }
+}
+
 package struct SliceArithmetic: Sendable {
     package let layout: ParameterLayout
     package let settings: OptimizerSettings
     package let ticketsPerStep: Int
+    package let rates: TensorRates
 
-    package init(layout: ParameterLayout, settings: OptimizerSettings, ticketsPerStep: Int) {
+    package init(
+        layout: ParameterLayout, settings: OptimizerSettings, ticketsPerStep: Int, rates: TensorRates = TensorRates()
+    ) {
         self.layout = layout
         self.settings = settings
         self.ticketsPerStep = ticketsPerStep
+        self.rates = rates
     }
 
     /// Adds a contribution in its turn. After the last one the sum is the step's gradient, weight decay included, and its
-    /// squared norm is returned (0 for statistics, which stay outside the norm).
+    /// squared norm is returned (0 for statistics and frozen tensors, which stay outside the norm).
     package func fold(
         _ index: Int, values: UnsafePointer<Float>, into slice: SliceValues, isFirst: Bool, isLast: Bool
     ) -> (squaredNorm: Double, isFinite: Bool) {
@@ -72,6 +93,10 @@ package struct SliceArithmetic: Sendable {
         // Piece by piece: a slice may hold tensors that decay beside tensors that do not.
         for piece in place.pieces {
             let offset = piece.range.lowerBound - place.range.lowerBound
+            if rates.isFrozen(piece.tensor) {
+                (slice.sum + offset).update(repeating: 0, count: piece.range.count)
+                continue
+            }
             let decays = settings.weightDecay > 0 && layout.tensors[piece.tensor].decays
             let weights = decays ? slice.weights + offset : nil
             let norm =
@@ -98,18 +123,39 @@ package struct SliceArithmetic: Sendable {
                 updated, running: slice.weights, mean: slice.sum, average: slice.average,
                 batchNormMomentum: Float(settings.batchNormMomentum), averageDecay: commit.averageDecay, count: count)
         }
+        if rates.areAlike { return update(slice, into: updated, 0..<count, rate: 1, commit) }
+        for piece in place.pieces {
+            let first = piece.range.lowerBound - place.range.lowerBound
+            update(slice, into: updated, first..<first + piece.range.count, rate: rates[piece.tensor], commit)
+        }
+    }
+
+    /// Some elements of a slice of weights, those of one tensor where rates differ.
+    private func update(
+        _ slice: SliceValues, into updated: UnsafeMutablePointer<Float>, _ elements: Range<Int>, rate: Float,
+        _ commit: CommitRates
+    ) {
+        let first = elements.lowerBound
+        if rate == 0 {
+            // The weights stay; an average that is not there yet goes on towards them.
+            return Statistic.fold(
+                updated + first, running: slice.weights + first, mean: slice.sum + first,
+                average: slice.average + first, batchNormMomentum: 0, averageDecay: commit.averageDecay,
+                count: elements.count)
+        }
         let rates = UpdateRates(
-            settings: settings, clipScale: commit.scale, learningRate: commit.learningRate,
+            settings: settings, clipScale: commit.scale, learningRate: commit.learningRate * rate,
             averageDecay: commit.averageDecay)
         guard let momentum = slice.momentum else { preconditionFailure("weights without momentum") }
         if let meanSquare = slice.meanSquare {
             RMSProp.update(
-                updated, weights: slice.weights, gradient: slice.sum, meanSquare: meanSquare, momentum: momentum,
-                average: slice.average, rates: rates, count: count)
+                updated + first, weights: slice.weights + first, gradient: slice.sum + first,
+                meanSquare: meanSquare + first, momentum: momentum + first, average: slice.average + first,
+                rates: rates, count: elements.count)
         } else {
             Momentum.update(
-                updated, weights: slice.weights, gradient: slice.sum, momentum: momentum, average: slice.average,
-                rates: rates, count: count)
+                updated + first, weights: slice.weights + first, gradient: slice.sum + first,
+                momentum: momentum + first, average: slice.average + first, rates: rates, count: elements.count)
         }
     }
 }

@@ -8,7 +8,7 @@ extension WorkerState {
         guard loadedVersion != version, let layout, let shardMap else { return compute(attempt, version: version) }
         phase = .pulling(attempt, version: version)
         loadedVersion = nil
-        missing = Set(layout.slices.indices.filter { layout.slices[$0].kind == .weight })
+        missing = Set(layout.slices.indices.filter { layout.slices[$0].kind == .weight || needsStatistics })
         var effects: [Effect] = [.prepare(attempt)]
         for server in servers.indices {
             progress[server] = (now, timing.bulkRetry)

@@ -10,7 +10,8 @@ package struct WorkerState: Sendable {
         case otherVersion(String)
         case serverSaid(Envelope)
         /// The configuration of `.configure` was read and the network built.
-        case configured(ParameterLayout)
+        /// - statistics: whether tickets need the statistics as well as the weights.
+        case configured(ParameterLayout, statistics: Bool)
         /// - mayPass: whether another start may fare better; so below.
         case configurationFailed(String, mayPass: Bool)
         /// The gradient of this slice is final.
@@ -86,6 +87,7 @@ package struct WorkerState: Sendable {
 
     // The job.
     package internal(set) var layout: ParameterLayout?
+    var needsStatistics = false
     var servers: [ServerAddress] = []
     var shardMap: ShardMap?
 
@@ -136,7 +138,7 @@ package struct WorkerState: Sendable {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
         case .otherVersion(let text): return isJoined ? [] : leave(text, code: ExitStatus.refused)
         case .serverSaid(let envelope): return serverSaid(envelope, at: now)
-        case .configured(let layout):
+        case .configured(let layout, let statistics):
             guard case .configuring(let welcome) = phase else { return [] }
             guard layout.digest == welcome.layoutDigest else {
                 return leave(
@@ -144,6 +146,7 @@ package struct WorkerState: Sendable {
                     code: ExitStatus.refused)
             }
             self.layout = layout
+            needsStatistics = statistics
             return connect() + becomeIdle(at: now)
         case .configurationFailed(let text, let mayPass):
             return leave(text, code: mayPass ? ExitStatus.failed : ExitStatus.refused)

@@ -69,13 +69,17 @@ package struct RunStart: Sendable {
 
     /// Writes what the start comes to into the journal, durably, and returns what the journal then says.
     ///
-    /// - Parameter job: the name of a job that begins.
+    /// - Parameters:
+    ///   - job: the name of a job that begins.
+    ///   - initial: makes the checkpoint that the job begins with, given the job's name; nil: its weights are drawn.
     package func begin(
-        _ journal: Journal, run: RunDirectory, job: UInt64, endpoint: String
+        _ journal: Journal, run: RunDirectory, job: UInt64, endpoint: String,
+        initial: ((_ job: UInt64) throws(StorageError) -> CheckpointReference)? = nil
     ) throws(StorageError) -> Replay {
         if journal.replay.job == 0 {
             try journal.append(
-                .header(job: job, seed: seed, layoutDigest: layoutDigest, recipe: recipe), sync: false)
+                // Durable before a checkpoint is there, which without a job would be anybody's.
+                .header(job: job, seed: seed, layoutDigest: layoutDigest, recipe: recipe), sync: initial != nil)
         } else if journal.replay.recipe == nil {
             // Begun by a release that did not write it down.
             try journal.append(.recipe(recipe), sync: false)
@@ -84,6 +88,10 @@ package struct RunStart: Sendable {
         if journal.replay.dataDigest == nil { try journal.append(.data(digest: dataDigest), sync: false) }
         if let testDigest, journal.replay.testDigest != testDigest {
             try journal.append(.testData(digest: testDigest), sync: false)
+        }
+        if let initial, journal.replay.generation == 0 {
+            let base = try initial(journal.replay.job)
+            try journal.append(.rollback(generation: 1, base: base), sync: false)
         }
         try adopt(journal, run)
         switch wish {

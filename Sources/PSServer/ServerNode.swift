@@ -56,7 +56,7 @@ package final class ServerNode {
         try run.check(nonce: welcome.nonce)
         let layout = try ModelDescription(configuration.model).layout
         return ServedJob(
-            store: SliceStore(layout: layout, configuration: configuration), run: run, nonce: welcome.nonce,
+            store: try SliceStore(layout: layout, configuration: configuration), run: run, nonce: welcome.nonce,
             shape: configuration.train.stepShape,
             bufferBytes: configuration.server.bufferBytes)
     }

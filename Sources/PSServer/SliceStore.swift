@@ -66,12 +66,12 @@ package final class SliceStore: @unchecked Sendable {
     /// By slice index.
     private var slices: [Int: StoredSlice] = [:]
 
-    package init(layout: ParameterLayout, configuration: JobConfiguration) {
+    /// - Throws: when `train.freeze` or `optimizer.groups` do not fit the layout.
+    package init(layout: ParameterLayout, configuration: JobConfiguration) throws(ConfigurationError) {
         self.layout = layout
         self.configuration = configuration
         seed = configuration.seed
-        arithmetic = SliceArithmetic(
-            layout: layout, settings: configuration.optimizer, ticketsPerStep: configuration.train.ticketsPerStep)
+        arithmetic = try configuration.arithmetic(of: layout)
     }
 
     // MARK: Loading

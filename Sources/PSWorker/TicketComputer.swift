@@ -16,6 +16,8 @@ import PSTransport
 /// What a worker does with tickets. Used by its compute thread only, but for `fixedGradients` and `prepare`.
 package protocol TicketWork: AnyObject, Sendable {
     var layout: ParameterLayout { get }
+    /// Whether computing needs the statistics of a version as well as its weights.
+    var readsStatistics: Bool { get }
     /// Takes the values of one slice, as a server published them.
     func load(slice: Int, values: Frame)
     /// The flat vector that holds the ticket's contribution already, where it needs no computing.
@@ -32,6 +34,7 @@ package protocol TicketWork: AnyObject, Sendable {
 }
 
 extension TicketWork {
+    package var readsStatistics: Bool { false }
     package func fixedGradients(of attempt: Attempt) -> SharedBuffer? { nil }
     package func prepare(_ attempt: Attempt) {}
     package func measure(_ attempt: EvaluationAttempt) throws -> Measurement {
@@ -50,6 +53,9 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
     private let random: CounterRandom
     private var expected = TicketForecast()
     private let evaluation: PartMeasurer?
+    /// Those that are frozen stay outside the clip.
+    private let rates: TensorRates
+    var readsStatistics: Bool { configuration.model.batchNorm == .frozen }
 
     /// - Parameters:
     ///   - plan: the job's, as the coordinator sent it.
@@ -74,6 +80,7 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
             capacity: batch,
             threads: configuration.data.threads > 0 ? configuration.data.threads : configuration.cluster.threads)
         random = CounterRandom(seed: configuration.seed, name: "dropout")
+        rates = try configuration.rates(of: description.layout)
         evaluation = try test.map { test in
             PartMeasurer(
                 run: test.run, layout: description.layout,
@@ -143,6 +150,10 @@ final class TicketComputer: TicketWork, @unchecked Sendable {
 
     /// Scales the weights' part of the contribution to the largest norm allowed; returns the norm before.
     private func clip(_ gradients: SharedBuffer) -> Double {
+        for tensor in layout.tensors.indices where rates.isFrozen(tensor) {
+            let range = layout.range(ofTensor: tensor)
+            (gradients.floats + range.lowerBound).update(repeating: 0, count: range.count)
+        }
         let weights = layout.slices.filter { $0.kind == .weight }
         func pass(scale: Float) -> [Double] {
             weights.map {

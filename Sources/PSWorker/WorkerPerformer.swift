@@ -67,7 +67,7 @@ package final class WorkerPerformer {
         case .event(let event): return try handle(event, at: now)
         case .built(let work):
             self.work = work
-            return try handle(.configured(work.layout), at: now)
+            return try handle(.configured(work.layout, statistics: work.readsStatistics), at: now)
         }
     }
 

@@ -11,7 +11,7 @@ import Testing
         case .integer(let range), .optionalInteger(let range): [.integer(range.lowerBound), .integer(range.upperBound)]
         case .number(let range): [.number(range.lowerBound), .number(range.upperBound)]
         case .integerChoice(let numbers): [.integer(numbers.min()!), .integer(numbers.max()!)]
-        case .boolean, .choice, .text, .optionalText, .identifier: []
+        case .boolean, .choice, .text, .optionalText, .list, .identifier: []
         }
     }
 

@@ -24,7 +24,7 @@ import Testing
         // Some values of the data's settings go with others only.
         let bases = try [
             [], ["data.augment=torchvision", "data.evaluate=torchvision"],
-            ["data.augment=inception", "data.evaluate=inception"],
+            ["data.augment=inception", "data.evaluate=inception"], ["eval.everySteps=5"],
         ].map { assignments in
             var base = JobConfiguration()
             try base.read(assignments: assignments)
@@ -64,6 +64,7 @@ import Testing
         case .integerChoice(let numbers): numbers.map { .integer($0) }
         case .text: [.text("/some where/ü")]
         case .optionalText: [.text("/some where/ü"), .text("null"), .none]
+        case .list: [.list(["fc.:10", "Mixed_5", "a b"]), .list([])]
         case .identifier: [.text("a-b_c.1")]
         }
     }

@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct NetworkTests {
     /// What the gradient says the loss does is what it does: every kind of tensor, dropout on, in the variants.
-    @Test(arguments: ["torchvision", "mixed plan", "slim", "no auxiliary", "stem 299"])
+    @Test(arguments: ["torchvision", "mixed plan", "slim", "no auxiliary", "stem 299", "frozen norms"])
     func directionalDerivatives(variant: String) throws {
         let plan: SmallPlan = variant == "mixed plan" ? .mixed : .winograd
         var run = try SmallRun(batch: 4, threads: 2, biasShift: 4, plan: plan) {
@@ -19,9 +19,11 @@ import Testing
                 $0.unbiasedVariance = false
             case "no auxiliary": $0.auxiliary = false
             case "stem 299": ($0.stem, $0.imageSize, $0.width) = (299, 147, 0.1)
+            case "frozen norms": $0.batchNorm = .frozen
             default: break
             }
         }
+        if variant == "frozen norms" { try run.takeStatistics() }
         let groups: [(String, (TensorSpecification) -> Bool)] = [
             ("early convolutions", { $0.name.hasPrefix("Conv2d") && $0.decays }),
             ("middle convolutions", { $0.name.hasPrefix("Mixed_6c") && $0.decays }),
@@ -31,10 +33,49 @@ import Testing
         ]
         for (name, included) in groups {
             if variant == "no auxiliary" && name == "auxiliary" { continue }
-            let (gradient, difference) = try run.directionalDerivative(included: included)
+            // Without its scaling by the batch the loss is large, and so is its rounding.
+            let (gradient, difference) = try run.directionalDerivative(
+                movingLossBy: variant == "frozen norms" ? 0.02 : 0.005, included: included)
             #expect(abs(gradient) > 1e-3)
             #expect(abs(difference / gradient - 1) < 5e-3, "\(name): gradient \(gradient), difference \(difference)")
         }
+    }
+
+    /// With frozen norms training computes what inference does, whatever else is in the batch, and hands out the running
+    /// statistics as they are.
+    @Test func frozenNormsGoByTheRunningStatistics() throws {
+        var run = try SmallRun(batch: 6, threads: 2) { $0.batchNorm = .frozen }
+        try run.takeStatistics()
+        run.options.dropout = false
+        _ = try run.step()
+        let layout = run.network.layout
+        #expect(sameBits(Array(run.gradients[layout.weightCount...]), Array(run.weights[layout.weightCount...])))
+        let network = try InferenceNetwork(
+            description: run.network.description, batch: 6, threads: 2,
+            plan: SmallPlan.direct.plan(run.network.description, batch: 6))
+        SmallRun.load(run.weights, layout, network.load)
+        var logits = [Float](repeating: .nan, count: 6 * 12)
+        logits.withUnsafeMutableBufferPointer { network.logits(images: run.images, count: 6, into: $0.baseAddress!) }
+        let size = run.network.logits.map(abs).max()!
+        #expect(zip(logits, run.network.logits).allSatisfy { abs($0 - $1) < 1e-3 * size })
+        // The other images of the batch do not matter.
+        let perImage = run.network.description.nodes[0].shape.elements
+        let before = Array(run.network.logits.prefix(12))
+        for index in perImage..<run.images.count { run.images[index] = -run.images[index] }
+        _ = try run.step()
+        #expect(sameBits(Array(run.network.logits.prefix(12)), before))
+    }
+
+    /// torchvision's `transform_input`, in training as in inference.
+    @Test func inputsAreTransformed() throws {
+        var plain = try SmallRun(batch: 2, threads: 1)
+        var transformed = try SmallRun(batch: 2, threads: 1) { $0.transformInput = true }
+        let channels: [(Float, Float)] = [
+            (0.229 / 0.5, (0.485 - 0.5) / 0.5), (0.224 / 0.5, (0.456 - 0.5) / 0.5), (0.225 / 0.5, (0.406 - 0.5) / 0.5),
+        ]
+        plain.images = transformed.images.enumerated().map { $1 * channels[$0 % 3].0 + channels[$0 % 3].1 }
+        #expect(try plain.step() == transformed.step())
+        #expect(sameBits(plain.gradients, transformed.gradients))
     }
 
     @Test(arguments: [SmallPlan.winograd, .mixed]) func bitsDoNotDependOnThreads(plan: SmallPlan) throws {

@@ -90,18 +90,30 @@ struct SmallRun {
             images: images, labels: labels, random: random, options: options, gradients: &gradients, ready: ready)
     }
 
-    func load(_ values: [Float]) {
+    /// Takes the statistics of this batch, in a network of the same weights, for running ones.
+    mutating func takeStatistics() throws {
+        var settings = network.description.settings
+        settings.batchNorm = .train
+        let description = try ModelDescription(settings)
+        let trained = try TrainingNetwork(description: description, batch: labels.count, threads: 1, plan: plan)
+        SmallRun.load(weights, description.layout, trained.load)
+        _ = try trained.step(
+            images: images, labels: labels, random: random, options: options, gradients: &gradients, ready: { _ in })
+        weights.replaceSubrange(network.layout.weightCount..., with: gradients[network.layout.weightCount...])
+    }
+
+    func load(_ values: [Float]) { SmallRun.load(values, network.layout, network.load) }
+
+    static func load(_ values: [Float], _ layout: ParameterLayout, _ load: (Range<Int>, UnsafePointer<Float>) -> Void) {
         values.withUnsafeBufferPointer {
-            for slice in network.layout.slices {
-                network.load(elements: slice.range, from: $0.baseAddress! + slice.range.lowerBound)
-            }
+            for slice in layout.slices { load(slice.range, $0.baseAddress! + slice.range.lowerBound) }
         }
     }
 
     /// The gradient's inner product with a seeded random direction among the tensors `included` names, and the loss's
     /// central difference along it.
     mutating func directionalDerivative(
-        included: (TensorSpecification) -> Bool
+        movingLossBy distance: Double = 0.005, included: (TensorSpecification) -> Bool
     ) throws -> (gradient: Double, difference: Double) {
         _ = try step()
         let base = weights
@@ -119,8 +131,8 @@ struct SmallRun {
         let product = zip(gradient, direction).prefix(network.layout.weightCount).reduce(0.0) {
             $0 + Double($1.0) * Double($1.1)
         }
-        // A step that moves the loss by about 0.005: far above its rounding, far below its curvature.
-        let size = Float(0.005 / product)
+        // A step that moves the loss far above its rounding, far below its curvature.
+        let size = Float(distance / product)
         weights = zip(base, direction).map { $0 + size * $1 }
         let up = try step().loss
         weights = zip(base, direction).map { $0 - size * $1 }

@@ -48,7 +48,7 @@ final class SimulatedServer: SimulatedProcess {
         let run = RunDirectory(at: welcome.runDirectory, in: files)
         try run.check(nonce: welcome.nonce)
         return ServedJob(
-            store: SliceStore(layout: world.plan.layout, configuration: world.arithmetic.configuration), run: run,
+            store: try SliceStore(layout: world.plan.layout, configuration: world.arithmetic.configuration), run: run,
             nonce: welcome.nonce, shape: world.plan.stepShape, bufferBytes: world.plan.bufferBytes)
     }
 

@@ -128,7 +128,7 @@ struct WorkerBench {
     static func idle() -> WorkerBench {
         var bench = WorkerBench()
         _ = bench.hears(welcome(), generation: 0)
-        _ = bench.happens(.configured(Layouts.few))
+        _ = bench.happens(.configured(Layouts.few, statistics: false))
         _ = bench.hears(members)
         return bench
     }

@@ -1,0 +1,188 @@
+// The weights a job begins with when they are not drawn: read from a file, a run or a checkpoint, and made the job's
+// checkpoint of step 0, from which its servers load them as from any other.
+
+import PSCheckpoint
+import PSConfiguration
+import PSEvaluation
+import PSFiles
+import PSMessages
+import PSModel
+import PSOptimization
+import PSParameters
+import PSRun
+
+/// Values of every tensor, and where they are from.
+package struct InitialWeights: Sendable {
+    /// The flat vector of the model's layout.
+    let values: [Float]
+    private let layout: ParameterLayout
+    private let rule: OptimizerSettings.Rule
+    /// What a person should know of them.
+    package let remark: String
+
+    /// Reads `model.init`.
+    ///
+    /// Tensors whose shape differs by the number of classes alone are drawn anew, as are all of an auxiliary head that
+    /// the source does not have, and the last layers of a source whose classes have other names.
+    ///
+    /// - Parameter classNames: the data set's.
+    /// - Throws: when the source cannot be read or is of another network.
+    init(
+        _ path: String, configuration: JobConfiguration, layout: ParameterLayout, classNames: [String]
+    ) throws {
+        let source = try InitialSource(path)
+        let isHead = { (name: String) in InitialWeights.lastLayers.contains(name) }
+        let classes = configuration.model.classes ?? 0
+        var anew: [String] = []
+        var reasons: [String] = []
+        let differing = layout.tensors.filter { tensor in
+            guard isHead(tensor.name), let shape = source.shapes[tensor.name] else { return false }
+            return shape != tensor.shape && shape.dropFirst() == tensor.shape.dropFirst()
+        }
+        if let other = differing.first.flatMap({ source.shapes[$0.name]?.first }) {
+            anew += differing.map(\.name)
+            reasons.append("it has \(other) classes, the model \(classes)")
+        } else if let names = source.classNames, !names.isEmpty, names != classNames {
+            anew += layout.tensors.map(\.name).filter { isHead($0) }
+            reasons.append("its classes have other names (\(names[0]), ...; the data set's are \(classNames[0]), ...)")
+        }
+        let auxiliary = "AuxLogits."
+        if layout.tensors.contains(where: { $0.name.hasPrefix(auxiliary) }),
+            !source.shapes.keys.contains(where: { $0.hasPrefix(auxiliary) })
+        {
+            anew = anew.filter { !$0.hasPrefix(auxiliary) }
+            anew += layout.tensors.map(\.name).filter { $0.hasPrefix(auxiliary) }
+            reasons.append("it has no auxiliary head")
+        }
+        var values = try source.values(layout, ignoredPrefix: auxiliary, anew: Set(anew))
+        values.withUnsafeMutableBufferPointer { values in
+            for (index, tensor) in layout.tensors.enumerated() where anew.contains(tensor.name) {
+                tensor.initialize(
+                    seed: configuration.seed, elements: 0..<tensor.elementCount,
+                    into: UnsafeMutableBufferPointer(rebasing: values[layout.range(ofTensor: index)]))
+            }
+        }
+        if let bad = layout.tensors.indices.first(where: { !values[layout.range(ofTensor: $0)].allSatisfy(\.isFinite) })
+        {
+            throw StorageError.damaged(
+                path: path,
+                problem: "\(layout.tensors[bad].name) has values that are not finite; train from another file")
+        }
+        self.values = values
+        self.layout = layout
+        rule = configuration.optimizer.rule
+        let names = anew.count > 6 ? "\(anew[0]) and \(anew.count - 1) more" : anew.joined(separator: ", ")
+        remark =
+            "weights from \(source.name)"
+            + (anew.isEmpty ? "" : "; \(reasons.joined(separator: ", and ")): begun anew are \(names)")
+    }
+
+    /// Of both heads.
+    private static let lastLayers: Set<String> = ["fc.weight", "fc.bias", "AuxLogits.fc.weight", "AuxLogits.fc.bias"]
+
+    /// Writes them as the run's checkpoint of step 0, with the slots that every job begins with.
+    func write(
+        to run: RunDirectory, manifest: (Version, UInt32) -> Manifest
+    ) throws(StorageError) -> CheckpointReference {
+        var manifest = manifest(0, 0)
+        let directory = try run.checkpoints.createPartDirectory(step: 0, generation: 0)
+        let stored = StoredValue.allCases.filter { $0 != .meanSquare || rule == .rmsprop }
+        let writer = ShardWriter(
+            directory: directory, server: 0, serverCount: 1, layout: layout, values: stored, in: run.files)
+        let files = try writer.write(tensors: Array(layout.tensors.indices)) {
+            (value, tensor, emit) throws(StorageError) in
+            let range = layout.range(ofTensor: tensor)
+            let elements: [Float] =
+                switch value {
+                case .current, .average: Array(values[range])
+                case .meanSquare: Array(repeating: RMSProp.initialMeanSquare, count: range.count)
+                case .momentum: Array(repeating: 0, count: range.count)
+                }
+            let bytes = elements.withUnsafeBytes { Array($0) }
+            var failure: StorageError?
+            bytes.withUnsafeBytes { bytes in
+                do throws(StorageError) { try emit(bytes) } catch { failure = error }
+            }
+            if let failure { throw failure }
+        }
+        manifest.serverCount = 1
+        manifest.files = files
+        try run.checkpoints.complete(manifest, layout: layout)
+        return CheckpointReference(version: 0, generation: 0)
+    }
+}
+
+/// What `model.init` may name.
+private enum InitialSource {
+    case file(SafetensorsFile)
+    case checkpoint(CheckpointReader, ParameterLayout, classNames: [String]?)
+
+    init(_ path: String) throws {
+        guard LocalFileSystem().isDirectory(path) else {
+            self = .file(try SafetensorsFile(path))
+            return
+        }
+        let run = RunDirectory(path)
+        let reader: CheckpointReader
+        var names: [String]?
+        if try run.hasJob() {
+            let replay = try Journal.read(run)
+            guard let newest = replay.checkpoints.last else {
+                throw StorageError.damaged(path: run.path, problem: "is a run without a checkpoint")
+            }
+            reader = try run.open(newest, job: replay.job)
+            names = try run.classNames()
+        } else {
+            reader = try CheckpointReader(Paths.resolved(path) ?? Paths.absolute(path))
+            // A run's checkpoint lies two folders below what the run says of its classes.
+            names = try RunDirectory(Paths.parent(of: Paths.parent(of: run.path))).classNames()
+        }
+        let settings = try JobConfiguration(yaml: reader.manifest.settings, path: "the settings of \(path)")
+        let layout = try ModelDescription(settings.model).layout
+        try reader.check(layout: layout)
+        self = .checkpoint(reader, layout, classNames: names)
+    }
+
+    var name: String {
+        switch self {
+        case .file(let file): file.path
+        case .checkpoint(let reader, _, _): "\(reader.directory), the running average of step \(reader.manifest.step)"
+        }
+    }
+
+    var shapes: [String: [Int]] {
+        switch self {
+        case .file(let file): Dictionary(file.tensors.map { ($0.name, $0.shape) }) { first, _ in first }
+        case .checkpoint(_, let layout, _): Dictionary(layout.tensors.map { ($0.name, $0.shape) }) { first, _ in first }
+        }
+    }
+
+    var classNames: [String]? {
+        switch self {
+        case .file(let file): file.metadata["classes"].flatMap { try? JSON.decode([String].self, from: $0.utf8) }
+        case .checkpoint(_, _, let names): names
+        }
+    }
+
+    /// Everything but the tensors `anew`, in the order of `layout`.
+    func values(_ layout: ParameterLayout, ignoredPrefix: String, anew: Set<String>) throws -> [Float] {
+        switch self {
+        case .file(let file):
+            return try WeightFile.load(file.path, layout: layout, ignoredPrefix: ignoredPrefix, anew: anew)
+        case .checkpoint(let reader, let own, _):
+            let all = try reader.values(WeightChoice.average.storedValue, layout: own)
+            var values = [Float](repeating: 0, count: layout.count)
+            var problems: [String] = []
+            for (index, tensor) in layout.tensors.enumerated() where !anew.contains(tensor.name) {
+                guard let source = own.index(ofTensor: tensor.name), own.tensors[source].shape == tensor.shape else {
+                    let found = own.index(ofTensor: tensor.name).map { "is \(own.tensors[$0].shape)" } ?? "is missing"
+                    problems.append("\(tensor.name) \(found); the model needs \(tensor.shape)")
+                    continue
+                }
+                values.replaceSubrange(layout.range(ofTensor: index), with: all[own.range(ofTensor: source)])
+            }
+            if !problems.isEmpty { throw StorageError.mismatch(path: reader.directory, problems: problems) }
+            return values
+        }
+    }
+}
