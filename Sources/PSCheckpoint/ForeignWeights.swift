@@ -78,7 +78,7 @@ enum ForeignWeights {
         guard wrong.count > 1, let type = wrong.first?.dataType, wrong.allSatisfy({ $0.dataType == type }) else {
             return nil
         }
-        return "\(wrong.count) tensors are \(type.rawValue) (\(wrong[0].name) for one); the model needs floating-point "
-            + "values: convert each with .float() before you save"
+        return "\(wrong.count) tensors are \(type.rawValue) (\(wrong[0].name) for one); the model needs F32: "
+            + "convert each with .float() before you save"
     }
 }

@@ -28,11 +28,11 @@ package enum WeightFile {
         var wrongTypes: [SafetensorsTensor] = []
         for tensor in layout.tensors where !anew.contains(tensor.name) {
             guard let found = file.tensor(named: tensor.name) else {
-                problems.append("\(tensor.name) is missing; the model needs \(tensor.shape)")
+                problems.append("\(tensor.name) is missing; the model needs F32 \(tensor.shape)")
                 continue
             }
             if found.shape != tensor.shape {
-                problems.append("\(tensor.name) is \(found.summary); the model needs \(tensor.shape)")
+                problems.append("\(tensor.name) is \(found.summary); the model needs F32 \(tensor.shape)")
             } else if !found.dataType.isFloat {
                 wrongTypes.append(found)
             }
@@ -40,7 +40,7 @@ package enum WeightFile {
         if let problem = ForeignWeights.typeProblem(wrongTypes) {
             problems.insert(problem, at: 0)
         } else {
-            problems += wrongTypes.map { "\($0.name) is \($0.summary); the model needs floating-point values" }
+            problems += wrongTypes.map { "\($0.name) is \($0.summary); the model needs F32 \($0.shape)" }
         }
         for found in file.tensors
         where layout.index(ofTensor: found.name) == nil && !found.name.hasSuffix(batchCounter) {

@@ -85,6 +85,19 @@ struct Variation: Sendable, CustomTestStringConvertible {
         Variation(
             "loss and dropout", ["train.labelSmoothing=0.3", "train.auxiliaryWeight=0.8", "model.dropout=0.5"],
             frame: ["model.auxiliary=true", "model.imageSize=79", "train.batch=2"]),
+        Variation(
+            "frozen tensors, rates by prefix, resumed",
+            [
+                "train.freeze=Conv2d_,Mixed_5", "optimizer.groups=fc.:3,Mixed_7:0.2,Mixed_7c.branch3x3:2",
+                "optimizer.clip=0.5", "optimizer.weightDecay=0.01",
+            ], frame: ["learningRate.shape=constant"], isResumed: true),
+        Variation(
+            "frozen tensors, clip by ticket, momentum",
+            [
+                "train.freeze=Mixed_6,Mixed_7", "optimizer.groups=Conv2d_:0.5", "optimizer.clip=100",
+                "optimizer.rule=momentum",
+            ], frame: ["optimizer.clipScope=ticket"]),
+        Variation("frozen norms", ["model.batchNorm=frozen"], frame: ["optimizer.clip=0.05"]),
         Variation("images", ["data.flip=true", "data.cropPadding=3", "data.evaluate=resize"]),
         Variation("mixed images", ["data.mixup=0.4", "data.cutmix=1", "data.augment=inception"]),
         Variation(

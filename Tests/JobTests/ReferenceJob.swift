@@ -70,6 +70,14 @@ struct ReferenceJob {
     /// Steps of the whole job: as many as are said, or those that begin within the epochs.
     private var steps: Int { configuration.train.steps ?? Int(ceil(configuration.train.epochs * stepsPerEpoch)) }
 
+    /// What a tensor's learning rate is multiplied by; 0 where it is frozen.
+    private func factor(_ name: String) -> Float {
+        if configuration.train.freeze.contains(where: { name.hasPrefix($0) }) { return 0 }
+        let groups = configuration.optimizer.groups.map { $0.split(separator: ":") }
+        let longest = groups.filter { name.hasPrefix($0[0]) }.max { $0[0].count < $1[0].count }
+        return longest.map { Float($0[1])! } ?? 1
+    }
+
     private func learningRate(_ step: Int) -> Float {
         let schedule = configuration.learningRate
         let share = Double(step) / Double(steps)
@@ -93,6 +101,11 @@ struct ReferenceJob {
     private mutating func commit(step: Int, _ tickets: [[Float]]) {
         let optimizer = configuration.optimizer
         let layout = description.layout
+        var tickets = tickets
+        for (index, tensor) in layout.tensors.enumerated() where tensor.kind == .weight && factor(tensor.name) == 0 {
+            // Of no effect, not even on the norm.
+            for ticket in tickets.indices { for element in layout.range(ofTensor: index) { tickets[ticket][element] = 0 } }
+        }
         let contributions = optimizer.clipScope == .ticket ? tickets.map { clipped($0) } : tickets
         var gradient = contributions[0]
         for contribution in contributions.dropFirst() {
@@ -102,7 +115,7 @@ struct ReferenceJob {
         let share = 1 / Float(tickets.count)
         for (index, tensor) in layout.tensors.enumerated() {
             // Kernels and dense weights have extents in and out; biases and batch norm have one extent.
-            let decays = tensor.kind == .weight && tensor.shape.count > 1
+            let decays = tensor.kind == .weight && tensor.shape.count > 1 && factor(tensor.name) > 0
             for element in layout.range(ofTensor: index) {
                 // Statistics are averaged in any case. Weight decay is added once a step, however many tickets are summed:
                 // before the clip of a step, after those of tickets.
@@ -115,8 +128,12 @@ struct ReferenceJob {
         let rate = learningRate(step)
         let averageDecay = Float(min(optimizer.averageDecay, (1 + Double(step)) / (10 + Double(step))))
         for (index, tensor) in layout.tensors.enumerated() {
+            let factor = tensor.kind == .weight ? factor(tensor.name) : 1
+            let rate = rate * factor
             for element in layout.range(ofTensor: index) {
                 switch (tensor.kind, optimizer.rule) {
+                case (.statistic, _) where configuration.model.batchNorm == .frozen: break
+                case (.weight, _) where factor == 0: break
                 case (.statistic, _):
                     weights[element] += Float(optimizer.batchNormMomentum) * (gradient[element] - weights[element])
                 case (.weight, .rmsprop):

@@ -49,7 +49,7 @@ private func write(_ path: String, _ tensors: [(String, SafetensorsDataType, [In
     try write(
         path,
         [
-            ("fc.weight", .float32, [3, 2]), ("b", .float16, [4]), ("c", .float32, [5]), ("d", .float32, [1]),
+            ("fc.weight", .float32, [3, 2]), ("b", .int32, [4]), ("c", .float32, [5]), ("d", .float32, [1]),
             ("bn.num_batches_tracked", .int64, []),
         ])
     let error = #expect(throws: StorageError.self) { try WeightFile.load(path, layout: layout) }
@@ -60,7 +60,7 @@ private func write(_ path: String, _ tensors: [(String, SafetensorsDataType, [In
                 problems: [
                     "fc.weight is F32 [3, 2]; the model needs F32 [2, 3]",
                     "fc.bias is missing; the model needs F32 [2]",
-                    "b is F16 [4]; the model needs F32 [4]",
+                    "b is I32 [4]; the model needs F32 [4]",
                     "d (F32 [1]) is no tensor of the model",
                 ]))
 }
@@ -106,11 +106,32 @@ private func message(_ body: () throws -> Void) -> String {
     }
 
     @Test func anotherTypeIsSaidOnceAndFirst() throws {
-        #expect(
-            try load(.float16).prefix(200).hasPrefix(
-                "4 tensors are F16 (half precision, a.conv.weight for one); the model needs F32"))
-        #expect(try load(.bfloat16).hasPrefix("4 tensors are BF16 (half precision, "))
-        #expect(try load(.float64).hasPrefix("4 tensors are F64 (a.conv.weight for one)"))
+        #expect(try load(.int32).hasPrefix("4 tensors are I32 (a.conv.weight for one); the model needs F32"))
+        for type in [SafetensorsDataType.float16, .bfloat16, .float64] { #expect(try load(type) == "no error") }
+    }
+
+    /// Bits and values of IEEE 754 and of bfloat16, subnormals and infinities among them.
+    @Test func otherFloatsAreRead() throws {
+        let path = "\(directory.path)/floats"
+        let halves: [(UInt16, Float)] = [
+            (0x3C00, 1), (0xC000, -2), (0x7BFF, 65504), (0x0400, 0x1p-14), (0x0001, 0x1p-24), (0x83FF, -0x3FFp-24),
+            (0x0000, 0), (0x7C00, .infinity), (0xFC00, -.infinity), (0x3555, 0.333251953125),
+        ]
+        let brains: [(UInt16, Float)] = [
+            (0x3F80, 1), (0xC040, -3), (0x7F7F, 3.3895314e38), (0x0001, 0x1p-133), (0x7F80, .infinity), (0x3EAB, 0.333984375),
+        ]
+        func words(_ values: [UInt16]) -> [UInt8] { values.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] } }
+        let doubles: [Double] = [1.0 / 3, -1e300, 2]
+        let data = doubles.withUnsafeBytes { Array($0) } + words(halves.map(\.0)) + words(brains.map(\.0))
+        let header =
+            #"{"d":{"dtype":"F64","shape":[3],"data_offsets":[0,24]},"h":{"dtype":"F16","shape":[10],"#
+            + #""data_offsets":[24,44]},"b":{"dtype":"BF16","shape":[6],"data_offsets":[44,56]}}"#
+        let length = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Array($0) }
+        writeFile(path, length + Array(header.utf8) + data)
+        let file = try SafetensorsFile(path)
+        #expect(try file.floats(of: file.tensor(named: "h")!) == halves.map(\.1))
+        #expect(try file.floats(of: file.tensor(named: "b")!) == brains.map(\.1))
+        #expect(try file.floats(of: file.tensor(named: "d")!) == [1.0 / 3, -.infinity, 2])
     }
 
     @Test(
