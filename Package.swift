@@ -113,8 +113,9 @@ let package = Package(
         target(
             "PSEvaluation",
             [
-                "PSReport", "PSCheckpoint", "PSFiles", "PSConfiguration", "PSData", "PSDatasets", "PSModel",
-                "PSNetwork", "PSParameters", "PSPlanning", "PSSamples",
+                "PSReport", "PSCheckpoint", "PSFiles", "PSConfiguration", "PSData", "PSDatasets", "PSDataTools",
+                "PSImages",
+                "PSModel", "PSNetwork", "PSParameters", "PSPlanning", "PSSamples",
             ]),
         target(
             "PSDataTools",

@@ -100,6 +100,26 @@ package struct ContactSheet: Sendable {
         return (sheet, names)
     }
 
+    /// One picture for each sample, as evaluation shows it to a network but in another size.
+    package static func thumbnails(
+        of dataset: Dataset, samples: [Int], settings: DataSettings, size: Int
+    ) throws -> [Picture] {
+        let maker = BatchMaker(source: dataset, settings: settings, imageSize: size, seed: 0, batch: 1)
+        let images = maker.makeImageMaker()
+        let output = UnsafeMutablePointer<Float>.allocate(capacity: maker.imageElements)
+        defer { output.deallocate() }
+        return try samples.map { sample in
+            var sheet = ContactSheet(columns: 1, size: size)
+            try sheet.add(output) { () throws(DataError) in
+                try images.write(sample, to: output) {
+                    SamplePlan.evaluation(.resize, size: size, rows: $0, columns: $1)
+                }
+                return .halfPixel
+            }
+            return Picture(rows: size, columns: size, pixels: sheet.tiles[0])
+        }
+    }
+
     /// The images of a ticket as the network is shown them.
     package static func ticket(
         _ ticket: Ticket, of dataset: Dataset, configuration: JobConfiguration, columns: Int

@@ -45,9 +45,10 @@ package struct DatasetSettings: Sendable, Hashable, Codable {
 
     package func validate() throws(DatasetError) {
         if path.isEmpty { throw .setting(key: "path", problem: "is empty; it must name a directory") }
-        if !(validationShare > 0 && validationShare < 1) {
+        // 1 where all of a folder is to be measured; no job may have it.
+        if !(validationShare > 0 && validationShare <= 1) {
             throw .setting(
-                key: "validationShare", problem: "is \(validationShare); it must lie between 0 and 1, both excluded")
+                key: "validationShare", problem: "is \(validationShare); it must lie between 0 and 1")
         }
         if !(0...1).contains(firstLabel) {
             throw .setting(key: "firstLabel", problem: "is \(firstLabel); it must be 0 or 1")

@@ -1,4 +1,4 @@
-// How well a checkpoint names the test images.
+// How well a network names labelled images.
 
 import Foundation
 import PSCheckpoint
@@ -31,156 +31,193 @@ package struct Evaluation: Encodable, Sendable {
         package let label: Int
         package let name: String
         package let images: Int
-        /// Share of its images named right at the first guess.
-        package let top1: Double
+        /// Share of its images that were named so; nil: it has none.
+        package let recall: Double?
+        /// Share of the images that were named so which are its own; nil: none was.
+        package let precision: Double?
     }
 
-    /// Commits before the checkpoint.
-    package let step: Int
-    package let weights: WeightChoice
+    /// Images of one class that were named as another, or as itself.
+    package struct Confusion: Encodable, Sendable, Hashable {
+        package let label: Int
+        package let predicted: Int
+        package let images: Int
+    }
+
+    package struct Calibration: Encodable, Sendable, Hashable {
+        package struct Bin: Encodable, Sendable, Hashable {
+            /// Bounds of the first guess's probability.
+            package let from: Double
+            package let to: Double
+            package let images: Int
+            /// Means over the bin; nil where it is empty.
+            package let confidence: Double?
+            package let accuracy: Double?
+        }
+        /// Mean distance of confidence and accuracy, each bin by its images.
+        package let expectedError: Double
+        package let bins: [Bin]
+    }
+
+    /// An image that was named wrong.
+    package struct Mistake: Encodable, Sendable, Hashable {
+        package let file: String
+        package let label: Int
+        package let predicted: Int
+        /// Of the wrong guess.
+        package let probability: Double
+        /// Its number in the data set.
+        let sample: Int
+
+        enum CodingKeys: CodingKey { case file, label, predicted, probability }
+    }
+
+    /// Commits before the checkpoint; nil for a weight file.
+    package let step: Int?
+    /// "average", "raw", or the weight file.
+    package let weights: String
     /// Those that could be read.
     package let images: Int
     /// Images that could not be read and do not count (data.onBadImage=skip), and the names of the first of them.
-    package let unreadableCount: Int
+    package let excluded: Int
     package let unreadable: [String]
     /// Shares of all images whose label had the largest logit, one of the five largest.
     package let top1: Double
     package let top5: Double
     /// Mean cross-entropy; nil where it is not finite.
     package let loss: Double?
-    /// The classes named right least often, the worst first, at most five.
-    package let worstClasses: [ClassResult]
+    /// By label.
+    package let classes: [ClassResult]
+    /// Those that are not 0, by label, then by class.
+    package let confusion: [Confusion]
+    package let calibration: Calibration
+    /// Those it was surest of, at most 100.
+    package let mistakes: [Mistake]
     package let seconds: Double
     /// What to know of the data set, as that records of it were left out.
     package let remarks: [String]
 
-    /// Evaluates on the test images of the job's data set.
-    ///
-    /// - Parameter progress: called now and then with the number of images done and of all.
+    private static let mostNames = 20
+    private static let mostMistakes = 100
+
+    /// - Parameters:
+    ///   - labels: by label of the data set: the model's class; nil: the same.
+    ///   - step, weights: what the values are.
+    ///   - progress: called now and then with the number of images done and of all.
     package init(
-        checkpoint: CheckpointReader, configuration: JobConfiguration, weights: WeightChoice, threads: Int,
+        _ values: [Float], of test: TestImages, classNames: [String], labels: [Int]? = nil, step: Int?, weights: String,
         progress: (Int, Int) -> Void = { _, _ in }
     ) throws {
-        let description = try ModelDescription(configuration.model)
-        try checkpoint.check(layout: description.layout)
-        let source = try Dataset.open(configuration.data.set, .test)
-        let test = try TestImages(source, configuration: configuration, description: description, threads: threads)
-        try test.load(checkpoint.values(weights.storedValue, layout: description.layout))
-
+        let source = test.data
         let start = ContinuousClock.now
-        var tally = Tally(classes: description.classes)
+        try test.load(values)
+        var tally = Tally(classes: test.classes)
         var unreadable: [Int] = []
+        var wrong: [(sample: Int, label: Int, predicted: Int, probability: Double)] = []
         for part in 0..<test.partCount {
-            unreadable += try test.compute(part: part, next: part + 1) { _, label, logits in
-                tally.add(label: label, logits: logits)
+            unreadable += try test.compute(part: part, next: part + 1) { sample, label, logits in
+                let label = labels?[label] ?? label
+                let (predicted, probability) = tally.add(label: label, logits: logits)
+                if predicted != label { wrong.append((sample, label, predicted, probability)) }
             }
             progress(test.samples(ofPart: part).upperBound, source.count)
         }
-        guard unreadable.count < source.count else {
-            throw EvaluationError.nothingReadable(path: configuration.data.set.path)
-        }
+        guard unreadable.count < source.count else { throw EvaluationError.nothingReadable(path: test.path) }
 
-        step = checkpoint.manifest.step
+        self.step = step
         self.weights = weights
-        images = source.count - unreadable.count
+        images = tally.imageCount
+        excluded = unreadable.count
         self.unreadable = try unreadable.prefix(Evaluation.mostNames).map { try source.name(of: $0) }
-        unreadableCount = unreadable.count
         top1 = tally.share(withRankBelow: 1)
         top5 = tally.share(withRankBelow: 5)
         let mean = tally.loss / Double(tally.imageCount)
         loss = mean.isFinite ? mean : nil
-        worstClasses = tally.worst(names: source.classNames, count: 5)
+        func share(_ part: Int, of whole: Int) -> Double? { whole == 0 ? nil : Double(part) / Double(whole) }
+        classes = tally.byClass.enumerated().map { label, counts in
+            ClassResult(
+                label: label, name: label < classNames.count ? classNames[label] : "\(label)", images: counts.images,
+                recall: share(counts.correct, of: counts.images), precision: share(counts.correct, of: counts.predicted)
+            )
+        }
+        confusion = tally.cells.map { Confusion(label: $0.label, predicted: $0.predicted, images: $1) }.sorted {
+            ($0.label, $0.predicted) < ($1.label, $1.predicted)
+        }
+        let bins = tally.bins.enumerated().map { index, bin in
+            Calibration.Bin(
+                from: Double(index) / Double(tally.bins.count), to: Double(index + 1) / Double(tally.bins.count),
+                images: bin.images, confidence: bin.images == 0 ? nil : bin.confidence / Double(bin.images),
+                accuracy: share(bin.correct, of: bin.images))
+        }
+        calibration = Calibration(
+            expectedError: tally.bins.reduce(0) { $0 + abs($1.confidence - Double($1.correct)) } / Double(images),
+            bins: bins)
+        mistakes = try wrong.sorted { ($1.probability, $0.sample) < ($0.probability, $1.sample) }
+            .prefix(Evaluation.mostMistakes).map {
+                Mistake(
+                    file: try source.name(of: $0.sample), label: $0.label, predicted: $0.predicted,
+                    probability: $0.probability, sample: $0.sample)
+            }
         seconds = (ContinuousClock.now - start).inSeconds
         remarks = source.remarks
     }
 
-    private static let mostNames = 20
+    /// Classes with images, those named right least often first.
+    package var worstClasses: [ClassResult] {
+        classes.filter { $0.recall != nil }.sorted { ($0.recall!, $0.label) < ($1.recall!, $1.label) }
+    }
+
+    /// What was taken for something else, most often first.
+    package var worstConfusions: [Confusion] {
+        confusion.filter { $0.label != $0.predicted }.sorted {
+            ($1.images, $0.label, $0.predicted) < ($0.images, $1.label, $1.predicted)
+        }
+    }
+
+    /// Of which weights, for people.
+    package var subject: String {
+        switch (step, weights) {
+        case (let step?, WeightChoice.average.rawValue): "step \(step), running-average weights"
+        case (let step?, _): "step \(step), raw weights"
+        case (nil, let file): file
+        }
+    }
 
     /// The lines for people.
     package var text: String {
-        let rows = worstClasses.map { [$0.name, Report.percent($0.top1), "of \($0.images)"] }
-        return """
-            step \(step), \(weights == .average ? "running-average" : "raw") weights, \(images) test images: \
-            top-1 \(Report.percent(top1)), top-5 \(Report.percent(top5))
-            worst classes:
-            \(Report.table(rows))
-            """
-                + (unreadableCount == 0
-                    ? ""
-                    : "\(Report.count(unreadableCount, "test image")) could not be read and did not count: "
-                        + unreadable.joined(separator: ", ") + (unreadableCount > unreadable.count ? ", ...\n" : "\n"))
-                + remarks.map { "\($0)\n" }.joined()
-    }
-}
-
-/// Counts how high the labels' logits ranked, and adds up the cross-entropies.
-package struct Tally {
-    private var images: [Int]
-    private var correct: [Int]
-    /// Images by the rank of their label, 0 the best; the last counts all ranks from there on.
-    private var ranks = [Int](repeating: 0, count: 6)
-    /// Sum of the images' cross-entropies, in the order they came.
-    package private(set) var loss = 0.0
-
-    package init(classes: Int) {
-        images = [Int](repeating: 0, count: classes)
-        correct = images
-    }
-
-    package mutating func add(label: Int, logits: ArraySlice<Float>) {
-        let own = logits[logits.startIndex + label]
-        // Of equal logits the lower class goes first. One that is not a number is never right.
-        let rank =
-            own.isNaN
-            ? logits.count
-            : logits.enumerated().count { $1 > own || ($1 == own && $0 < label) }
-        images[label] += 1
-        if rank == 0 { correct[label] += 1 }
-        ranks[min(rank, ranks.count - 1)] += 1
-        loss += crossEntropy(label: label, logits: logits)
-    }
-
-    package var imageCount: Int { ranks.reduce(0, +) }
-
-    package func count(withRankBelow rank: Int) -> Int { ranks.prefix(rank).reduce(0, +) }
-
-    package func share(withRankBelow rank: Int) -> Double { Double(count(withRankBelow: rank)) / Double(imageCount) }
-
-    package func worst(names: [String], count: Int) -> [Evaluation.ClassResult] {
-        images.indices.filter { images[$0] > 0 }
-            .map { label in
-                Evaluation.ClassResult(
-                    label: label, name: label < names.count ? names[label] : "class \(label)", images: images[label],
-                    top1: Double(correct[label]) / Double(images[label]))
-            }
-            .sorted { ($0.top1, $0.label) < ($1.top1, $1.label) }
-            .prefix(count).map(\.self)
-    }
-}
-
-/// The negative logarithm of the label's probability: the softmax of all logits.
-func crossEntropy(label: Int, logits: ArraySlice<Float>) -> Double {
-    let largest = Double(logits.max() ?? 0)
-    let sum = logits.reduce(0) { $0 + exp(Double($1) - largest) }
-    return log(sum) + largest - Double(logits[logits.startIndex + label])
-}
-
-extension CheckpointReader {
-    /// One value of every tensor as a flat vector of `layout`.
-    package func values(_ value: StoredValue, layout: ParameterLayout) throws(StorageError) -> [Float] {
-        var values = [Float](repeating: 0, count: layout.count)
-        for (index, tensor) in layout.tensors.enumerated() {
-            let range = layout.range(ofTensor: index)
-            var failure: StorageError?
-            values.withUnsafeMutableBufferPointer { values in
-                do throws(StorageError) {
-                    try read(
-                        value, tensor: tensor.name, elements: 0..<tensor.elementCount,
-                        into: values.baseAddress! + range.lowerBound)
-                } catch { failure = error }
-            }
-            if let failure { throw failure }
+        func percent(_ share: Double?) -> String { share.map { Report.percent($0) } ?? "-" }
+        var text =
+            "\(subject), \(images) test images: top-1 \(Report.percent(top1)), top-5 \(Report.percent(top5))"
+            + (loss.map { ", loss \(Report.decimal($0, places: 3))" } ?? "")
+            + ", calibration error \(Report.percent(calibration.expectedError))\n"
+        let worst = worstClasses
+        let shown = worst.count <= 20 ? worst : Array(worst.prefix(10))
+        text += (shown.count == worst.count ? "classes, the worst first:\n" : "the worst of \(worst.count) classes:\n")
+        text += Report.table(
+            [["", "images", "recall", "precision"]]
+                + shown.map { [$0.name, "\($0.images)", percent($0.recall), percent($0.precision)] })
+        let confused = worstConfusions.prefix(5)
+        if !confused.isEmpty {
+            text += "taken for another class most often:\n"
+            text += Report.table(
+                confused.map { ["\(classes[$0.label].name) for \(classes[$0.predicted].name)", "\($0.images)"] })
         }
-        return values
+        if excluded > 0 {
+            text +=
+                "\(Report.count(excluded, "test image")) could not be read and did not count: "
+                + unreadable.joined(separator: ", ") + (excluded > unreadable.count ? ", ...\n" : "\n")
+        }
+        return text + remarks.map { "\($0)\n" }.joined()
+    }
+
+    /// The confusion matrix for people: a row for each class, a column for each class it was named as.
+    package var matrix: String {
+        let shown = classes.filter { $0.images > 0 || $0.precision != nil }
+        let counts = Dictionary(uniqueKeysWithValues: confusion.map { ([$0.label, $0.predicted], $0.images) })
+        return Report.table(
+            [["label \\ named"] + shown.map { "\($0.label)" }]
+                + shown.map { row in
+                    ["\(row.label) \(row.name)"] + shown.map { "\(counts[[row.label, $0.label]] ?? 0)" }
+                })
     }
 }

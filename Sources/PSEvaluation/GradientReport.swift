@@ -24,7 +24,7 @@ package struct GradientReport: Sendable {
         let labels = try batch.checkedLabels(classes: classes, path: path)
         let network = try TrainingNetwork(
             description: model.description, batch: batch.count, threads: threads,
-            plan: model.engine.trainingPlan(description: model.description, batch: batch.count).plan)
+            plan: model.configuration.engine.trainingPlan(description: model.description, batch: batch.count).plan)
         layout.eachSlice(of: model.values, network.load)
         var options = StepOptions()
         options.dropout = false

@@ -10,9 +10,8 @@ package struct ModelWithWeights: Sendable {
     package let description: ModelDescription
     /// The flat vector of `description.layout`.
     package let values: [Float]
-    package let engine: EngineSettings
-    /// Rows and columns of an image, where it is square.
-    package let imageSize: Int
+    /// The default job's with this model: `assignments` over it.
+    package let configuration: JobConfiguration
     /// The names of the classes, if the file has them as `psctl export` writes them.
     package let classNames: [String]?
 
@@ -27,7 +26,6 @@ package struct ModelWithWeights: Sendable {
         job.model = ModelSettings()
         try job.read(assignments: assignments)
         job.model.name = model
-        engine = job.engine
         let file = try SafetensorsFile(weights)
         // A file without the last layer is reported by `load`, together with all else it lacks.
         if let head = file.tensor(named: "fc.weight"), let classes = head.shape.first, classes > 0 {
@@ -35,8 +33,8 @@ package struct ModelWithWeights: Sendable {
         }
         let auxiliaryPrefix = "AuxLogits."
         job.model.auxiliary = !withoutAuxiliary && file.tensors.contains { $0.name.hasPrefix(auxiliaryPrefix) }
-        imageSize = job.model.imageSize
-        description = try ModelDescription(job.model, image: image ?? Extent(imageSize, imageSize))
+        configuration = job
+        description = try ModelDescription(job.model, image: image)
         let names = file.metadata["classes"].flatMap { try? JSON.decode([String].self, from: $0.utf8) }
         classNames = names?.count == description.classes ? names : nil
         values = try WeightFile.load(

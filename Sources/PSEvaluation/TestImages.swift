@@ -10,6 +10,10 @@ package final class TestImages {
     package let data: Dataset
     /// Images computed at once; the parts of an evaluation are as large.
     package let batch: Int
+    /// The data set's, for messages.
+    package var path: String { configuration.data.set.path }
+    /// The model's.
+    package var classes: Int { description.classes }
     private let configuration: JobConfiguration
     private let description: ModelDescription
     private let threads: Int
@@ -17,13 +21,10 @@ package final class TestImages {
     private var predictor: Predictor?
 
     /// - Parameter data: the test split of the configuration's data set.
-    /// - Throws: when the model lacks classes of the data set.
+    /// - Precondition: the labels the images are measured by are classes of the model.
     package init(
         _ data: Dataset, configuration: JobConfiguration, description: ModelDescription, threads: Int
     ) throws {
-        guard data.classNames.count <= description.classes else {
-            throw EvaluationError.tooFewClasses(model: description.classes, data: data.classNames.count)
-        }
         self.data = data
         self.configuration = configuration
         self.description = description

@@ -3,6 +3,7 @@
 package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
     case noRunDirectory(path: String, isDefault: Bool)
     case noCheckpoint(runDirectory: String, step: Int?, available: [UInt64])
+    case notEvaluated(runDirectory: String)
     /// The newest checkpoint cannot be used; the text names it and what else there is.
     case damagedCheckpoint(String)
     /// A run whose coordinator has not written its first status.
@@ -37,6 +38,8 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
             } else {
                 "\(runDirectory) has no complete checkpoint"
             }
+        case .notEvaluated(let path):
+            "\(path) has no evaluation yet, so that none is the best; set eval.everyEpochs or eval.everySteps"
         case .notStarted(let path): "\(path): the job has not started yet; look at its logs directory if it does not"
         case .cannotStart(let program, let reason):
             "cannot start \(program): \(reason)"

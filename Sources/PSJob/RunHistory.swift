@@ -28,6 +28,15 @@ extension RunDirectory {
         try JobConfiguration(path: configuration, environment: [:], assignments: [])
     }
 
+    /// The evaluations of the history that counts, by step.
+    package func evaluations() throws -> [EvaluationReport] { try hasJob() ? Journal.read(self).evaluations : [] }
+
+    /// The step of the best evaluation.
+    package func bestStep() throws -> Int {
+        guard let best = try evaluations().best else { throw JobError.notEvaluated(runDirectory: path) }
+        return Int(clamping: best.version.number)
+    }
+
     /// The checkpoint of `step` that counts, or the newest; compared with its hashes.
     package func checkpoint(step: Int?) throws -> CheckpointReader {
         let replay = try hasJob() ? Journal.read(self) : Replay()

@@ -30,7 +30,7 @@ final class PartMeasurer {
             try images.load(checkpoint.values(WeightChoice.average.storedValue, layout: layout))
             version = attempt.version
         }
-        var tally = Tally(classes: images.data.classNames.count)
+        var tally = Tally(classes: images.classes)
         let unreadable = try images.compute(part: attempt.part) { _, label, logits in
             tally.add(label: label, logits: logits)
         }

@@ -5,6 +5,8 @@ import PSEvaluation
 import PSJob
 import PSReport
 
+extension WeightChoice: ExpressibleByArgument {}
+
 struct ExportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export",
@@ -14,7 +16,10 @@ struct ExportCommand: ParsableCommand {
             the command says why not. The file's header has the names of the classes as a JSON list.
             """)
 
-    @OptionGroup var checkpoint: CheckpointOptions
+    @OptionGroup var checkpoint: CheckpointChoice
+
+    @Option(help: "The running average, or the weights of the last commit.")
+    var weights = WeightChoice.average
 
     @Option(help: "The file to write.")
     var out: String
@@ -22,10 +27,10 @@ struct ExportCommand: ParsableCommand {
     @OptionGroup var json: JSONOption
 
     func run() throws {
-        let run = try checkpoint.run.existing()
+        let run = try checkpoint.directory.existing()
         let export = try Export(
-            checkpoint: run.checkpoint(step: checkpoint.step), configuration: run.readConfiguration(),
-            weights: checkpoint.weights, classNames: run.classNames(), to: out)
+            checkpoint: checkpoint.read(run), configuration: run.readConfiguration(), weights: weights,
+            classNames: run.classNames(), to: out)
         write(json.isOn ? Report.json(export) : export.text)
     }
 }

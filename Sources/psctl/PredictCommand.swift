@@ -13,8 +13,6 @@ import PSNode
 import PSReport
 import PSSamples
 
-extension AugmentationSettings.Evaluation: ExpressibleByArgument {}
-
 struct PredictCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "predict",
@@ -26,31 +24,12 @@ struct PredictCommand: ParsableCommand {
             With --batch and --out, the logits of images in a safetensors file are written instead.
             """)
 
-    @OptionGroup var directory: RunDirectoryOption
-
-    @Option(help: "Safetensors file of weights in torchvision's names, instead of a run.")
-    var weights: String?
-
-    @Option(help: "With --weights: the network.")
-    var model = "inception-v3"
-
-    @Option(
-        help: "With --weights: a file with the name of a class in every line (default: the names in the weight file).")
-    var classes: String?
-
-    @Option(
-        name: .customLong("set"),
-        help: "With --weights: a setting of the model or the engine that the file does not tell, as model.stem=79.")
-    var assignments: [String] = []
+    @OptionGroup var network: NetworkOptions
 
     @Option(help: "Classes told of a picture.")
     var top = 5
 
-    @Option(help: "How a picture is fitted: as data.evaluate of these names.")
-    var transform: AugmentationSettings.Evaluation?
-
-    @Option(help: "The share of each side that the inception transform keeps (default: 0.875).")
-    var centralFraction: Double?
+    @OptionGroup var transform: TransformOptions
 
     @Flag(help: "Print comma-separated values: file, rank, class, name, probability.")
     var csv = false
@@ -70,24 +49,21 @@ struct PredictCommand: ParsableCommand {
     func validate() throws {
         func refuse(_ isWrong: Bool, _ text: String) throws { if isWrong { throw ValidationError(text) } }
         try refuse((batch == nil) != (out == nil), "--batch and --out go together")
-        try refuse(batch != nil && weights == nil, "--batch needs --weights")
+        try refuse(batch != nil && network.file == nil, "--batch needs --weights FILE")
         try refuse(batch != nil && !paths.isEmpty, "--batch and pictures exclude each other")
         try refuse(batch == nil && paths.isEmpty, "no picture is named: psctl predict PICTURE-OR-FOLDER ...")
-        try refuse(weights != nil && directory.path != nil, "--weights and --run-dir exclude each other")
-        try refuse(
-            weights == nil && (classes != nil || !assignments.isEmpty), "--classes and --set go with --weights")
         try refuse(csv && json.isOn, "--csv and --json exclude each other")
         try refuse(!(1...1_000_000).contains(top), "--top is \(top), allowed is from 1 to 1000000")
-        if let centralFraction {
-            try refuse(
-                !(0.01...1).contains(centralFraction),
-                "--central-fraction is \(centralFraction), allowed is from 0.01 to 1")
-        }
     }
 
     func run() throws {
-        if let batch, let out, let weights { return try writeLogits(of: batch, weights, to: out) }
-        let predictor = try predictor()
+        if let batch, let out { return try writeLogits(of: batch, to: out) }
+        var chosen = try network.read()
+        transform.apply(to: &chosen.configuration.data)
+        let predictor = PicturePredictor(
+            description: chosen.description, values: chosen.values, engine: chosen.configuration.engine,
+            classNames: chosen.classNames, imageSize: chosen.configuration.model.imageSize,
+            data: chosen.configuration.data)
         let files = try PictureFiles(try paths.flatMap { $0 == "-" ? try PredictCommand.list() : [$0] })
         guard files.count > 0 else { throw ValidationError("standard input names no picture") }
         let output = PredictionOutput(form: json.isOn ? .json : csv ? .csv : .text)
@@ -103,62 +79,19 @@ struct PredictCommand: ParsableCommand {
         if unreadable > 0 { throw ExitCode.failure }
     }
 
-    private func predictor() throws -> PicturePredictor {
-        guard let weights else {
-            let run = try directory.existing()
-            let configuration = try run.readConfiguration()
-            let description = try ModelDescription(configuration.model)
-            let checkpoint = try run.checkpoint(step: nil)
-            try checkpoint.check(layout: description.layout)
-            return PicturePredictor(
-                description: description,
-                values: try checkpoint.values(WeightChoice.average.storedValue, layout: description.layout),
-                engine: configuration.engine, classNames: try run.classNames(),
-                imageSize: configuration.model.imageSize, data: fitted(configuration.data))
-        }
-        let model = try read(weights, image: nil)
-        let names = try classes.map(ClassNameFile.read)
-        if let classes, let names, names.count != model.description.classes {
-            throw StorageError.damaged(
-                path: classes,
-                problem: "has \(names.count) names, but \(weights) has \(model.description.classes) classes")
-        }
-        var data = DataSettings()
-        data.augmentation.evaluate = .inception
-        return PicturePredictor(
-            description: model.description, values: model.values, engine: model.engine,
-            classNames: names ?? model.classNames, imageSize: model.imageSize, data: fitted(data))
-    }
-
-    private func fitted(_ settings: DataSettings) -> DataSettings {
-        var settings = settings
-        if let transform { settings.augmentation.evaluate = transform }
-        if let centralFraction { settings.augmentation.centralFraction = centralFraction }
-        return settings
-    }
-
-    private func read(_ weights: String, image: Extent?) throws -> ModelWithWeights {
-        let read = try ModelWithWeights(
-            model: model, weights: weights, assignments: assignments, image: image, withoutAuxiliary: true)
-        if read.engine.planFile != nil {
-            throw ValidationError("engine.plan is for training; predict takes engine.convolution and engine.maxError")
-        }
-        return read
-    }
-
     private static func list() throws -> [String] {
         var names: [String] = []
         while let line = readLine() { if !line.isEmpty { names.append(line) } }
         return names
     }
 
-    private func writeLogits(of path: String, _ weights: String, to out: String) throws {
+    private func writeLogits(of path: String, to out: String) throws {
         let batch = try ImageBatch(path: path)
-        let model = try read(weights, image: Extent(batch.height, batch.width))
+        let model = try network.read(image: Extent(batch.height, batch.width))
         // More images than this gain no speed, only memory.
         let predictor = try Predictor(
             description: model.description, values: model.values, batch: min(batch.count, 32), threads: threads.count,
-            planning: model.engine.planning)
+            planning: model.configuration.engine.planning)
         let logits = predictor.logits(images: batch.images, count: batch.count)
         try SafetensorsWriter.write(
             path: out, metadata: [:],

@@ -3,12 +3,25 @@
 import Foundation
 import PSCheckpoint
 import PSConfiguration
+import PSDatasets
 import PSEvaluation
 import PSJob
 import PSModel
 import PSParameters
 import PSRun
 import Testing
+
+/// On the test images of the job's data set.
+private func evaluate(
+    _ checkpoint: CheckpointReader, _ job: JobConfiguration, _ weights: WeightChoice
+) throws -> Evaluation {
+    let description = try ModelDescription(job.model)
+    let images = try TestImages(
+        Dataset.open(job.data.set, .test), configuration: job, description: description, threads: 2)
+    return try Evaluation(
+        checkpoint.values(weights.storedValue, layout: description.layout), of: images, classNames: [],
+        step: checkpoint.manifest.step, weights: weights.rawValue)
+}
 
 @Suite struct EvaluationTests {
     @Test func ranksCountTiesAndBrokenValues() {
@@ -19,10 +32,12 @@ import Testing
         tally.add(label: 0, logits: ArraySlice(repeating: .nan, count: 7))
         #expect(tally.share(withRankBelow: 1) == 0.25)
         #expect(tally.share(withRankBelow: 5) == 0.5)
-        let worst = tally.worst(names: ["zero", "one"], count: 2)
-        #expect(worst.map(\.name) == ["one", "class 2"])
-        #expect(worst.map(\.top1) == [0, 0])
-        #expect(tally.worst(names: ["zero"], count: 5).last?.top1 == 0.5)
+        let classes = tally.byClass
+        #expect(classes.map(\.images) == [2, 1, 1, 0, 0, 0, 0])
+        #expect(classes.map(\.correct) == [1, 0, 0, 0, 0, 0, 0])
+        // The tie was named as class 0; what was no number at all as anything but its label.
+        #expect(classes.map(\.predicted) == [2, 1, 0, 0, 0, 0, 1])
+        #expect(tally.bins.map(\.images).reduce(0, +) == 4)
     }
 
     /// The running average and the raw weights differ, each is evaluated and exported as what it is.
@@ -57,16 +72,21 @@ import Testing
             #expect(try WeightFile.load(file, layout: layout) == values[weights.storedValue])
         }
         let evaluations = try WeightChoice.allCases.map {
-            try Evaluation(checkpoint: checkpoint, configuration: job, weights: $0, threads: 2)
+            try evaluate(checkpoint, job, $0)
         }
         for evaluation in evaluations {
             #expect(evaluation.step == 3)
             #expect(evaluation.images == 10_000)
-            #expect(evaluation.worstClasses.count == 5)
+            #expect(evaluation.classes.count == 10)
             #expect(evaluation.top1 == 0.1)
         }
-        #expect(evaluations[0].worstClasses.map(\.label) == [0, 1, 2, 4, 5])
-        #expect(evaluations[1].worstClasses.map(\.label) == [0, 2, 3, 4, 5])
+        #expect(evaluations[0].classes.filter { $0.recall == 1 }.map(\.label) == [3])
+        #expect(evaluations[1].classes.filter { $0.recall == 1 }.map(\.label) == [1])
+        #expect(evaluations[0].classes[3].precision == 0.1)
+        #expect(evaluations[0].classes[0].precision == nil)
+        #expect(evaluations[0].confusion.map(\.predicted) == Array(repeating: 3, count: 10))
+        #expect(abs(evaluations[0].calibration.expectedError - 0.9) < 1e-9)
+        #expect(evaluations[0].mistakes.count == 100)
     }
 
     /// Test sets that no batch divides, in batches that are full, not full, and larger than the set.
@@ -99,8 +119,7 @@ import Testing
             var results: Set<[Double]> = []
             for batch in [1, 4, 7, 13, 100] {
                 job.eval.batch = batch
-                let evaluation = try Evaluation(
-                    checkpoint: checkpoint, configuration: job, weights: .raw, threads: 2)
+                let evaluation = try evaluate(checkpoint, job, .raw)
                 #expect(evaluation.images == count)
                 results.insert([evaluation.top1, evaluation.top5])
             }

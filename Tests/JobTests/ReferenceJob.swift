@@ -104,7 +104,9 @@ struct ReferenceJob {
         var tickets = tickets
         for (index, tensor) in layout.tensors.enumerated() where tensor.kind == .weight && factor(tensor.name) == 0 {
             // Of no effect, not even on the norm.
-            for ticket in tickets.indices { for element in layout.range(ofTensor: index) { tickets[ticket][element] = 0 } }
+            for ticket in tickets.indices {
+                for element in layout.range(ofTensor: index) { tickets[ticket][element] = 0 }
+            }
         }
         let contributions = optimizer.clipScope == .ticket ? tickets.map { clipped($0) } : tickets
         var gradient = contributions[0]

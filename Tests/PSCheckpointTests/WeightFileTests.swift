@@ -118,7 +118,8 @@ private func message(_ body: () throws -> Void) -> String {
             (0x0000, 0), (0x7C00, .infinity), (0xFC00, -.infinity), (0x3555, 0.333251953125),
         ]
         let brains: [(UInt16, Float)] = [
-            (0x3F80, 1), (0xC040, -3), (0x7F7F, 3.3895314e38), (0x0001, 0x1p-133), (0x7F80, .infinity), (0x3EAB, 0.333984375),
+            (0x3F80, 1), (0xC040, -3), (0x7F7F, 3.3895314e38), (0x0001, 0x1p-133), (0x7F80, .infinity),
+            (0x3EAB, 0.333984375),
         ]
         func words(_ values: [UInt16]) -> [UInt8] { values.flatMap { [UInt8($0 & 0xFF), UInt8($0 >> 8)] } }
         let doubles: [Double] = [1.0 / 3, -1e300, 2]
