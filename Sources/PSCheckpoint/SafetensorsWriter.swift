@@ -55,3 +55,16 @@ package enum SafetensorsWriter {
         }
     }
 }
+
+extension OutgoingTensor {
+    /// A float32 tensor whose values are at hand.
+    package init(name: String, shape: [Int], values: [Float]) {
+        self.init(name: name, shape: shape) { (emit) throws(StorageError) in
+            var failure: StorageError?
+            values.withUnsafeBytes { bytes in
+                do throws(StorageError) { try emit(bytes) } catch { failure = error }
+            }
+            if let failure { throw failure }
+        }
+    }
+}

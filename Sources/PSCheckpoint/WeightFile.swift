@@ -5,7 +5,7 @@ import PSParameters
 
 package enum WeightFile {
     /// The count of batches PyTorch's batch norm keeps beside its statistics; nothing here uses it.
-    private static let batchCounter = ".num_batches_tracked"
+    static let batchCounter = ".num_batches_tracked"
 
     /// Reads weights and statistics into a new flat vector of `layout`. Half precision is widened, doubles are rounded.
     ///

@@ -127,8 +127,10 @@ package struct JobOpening: Sendable {
         do throws(DatasetError) {
             test = try Dataset.open(configuration.data.set, .test)
         } catch {
-            if case .missing = error { throw JobOpeningError.noTestImages("\(error); \(advice)") }
-            throw error
+            switch error {
+            case .missing, .layout: throw JobOpeningError.noTestImages("\(error); \(advice)")
+            default: throw error
+            }
         }
         if test.count == 0 {
             throw JobOpeningError.noTestImages("\(configuration.data.set.path) has no test images; \(advice)")

@@ -60,19 +60,6 @@ package struct GradientReport: Sendable {
     }
 }
 
-extension OutgoingTensor {
-    /// A float32 tensor whose values are at hand.
-    package init(name: String, shape: [Int], values: [Float]) {
-        self.init(name: name, shape: shape) { (emit) throws(StorageError) in
-            var failure: StorageError?
-            values.withUnsafeBytes { bytes in
-                do throws(StorageError) { try emit(bytes) } catch { failure = error }
-            }
-            if let failure { throw failure }
-        }
-    }
-}
-
 extension ParameterLayout {
     /// Hands the flat vector `values` over slice by slice, as networks take it.
     package func eachSlice(of values: [Float], _ load: (Range<Int>, UnsafePointer<Float>) -> Void) {

@@ -150,7 +150,7 @@ extension CoordinatorState {
                 let text = waitingForStop.isEmpty ? "stopped after step \(version) as asked" : Self.stoppedOnRequest
                 return finalize(ExitStatus(code: ExitStatus.preempted, text: text), at: now)
             }
-            if let text = earlyEnd { return finalize(ExitStatus(code: 0, text: text), at: now) }
+            if let text = earlyEnd { return [.warn(text)] + finalize(ExitStatus(code: 0, text: text), at: now) }
             return evaluateNext(at: now) + takeSnapshotIfDue(at: now) + closeIfComplete(at: now)
         }
         return finishIfSaved(at: now)

@@ -17,7 +17,8 @@ struct Psctl: ParsableCommand {
             """,
         subcommands: [
             TrainCommand.self, StatusCommand.self, WatchCommand.self, StopCommand.self, CheckpointCommand.self,
-            EvaluateCommand.self, PredictCommand.self, ExportCommand.self, GradientsCommand.self, ModelCommand.self,
+            EvaluateCommand.self, PredictCommand.self, ImportCommand.self, ExportCommand.self, GradientsCommand.self,
+            ModelCommand.self,
             DataCommand.self, BenchCommand.self, DoctorCommand.self,
         ])
 
