@@ -177,6 +177,21 @@ private final class Person {
         for command in ["psctl data inspect", "psctl data verify"] { try person.run(command, adding: "shards") }
         try person.run("psctl data preview", adding: "--out ticket.png --set data.path=shards")
         try person.run("psctl data pack", adding: "shards again", code: 1, says: "only folders are packed")
+        let photographs = ["PHOTOS": FewPictures.path, "PICTURES": "\(FewPictures.path)/val", "RUN": run]
+        person.plan(steps: 2)
+        sleep(1)
+        try person.run(
+            "psctl train --set data.path=PHOTOS --set model.init=RUN --set data.augment=light --set data.evaluate=resize "
+                + "--set train.epochs=20 --set eval.everyEpochs=1",
+            adding: "--set eval.everyEpochs=0 --set eval.everySteps=1", placeholders: photographs,
+            says: "finished: 2 steps")
+        try person.run("psctl evaluate --html report.html", says: "cat")
+        try person.run("psctl predict --best --top 3 PICTURES", placeholders: photographs, says: "eel_9.JPEG: ")
+        try person.run("psctl predict PICTURES", placeholders: photographs, says: "eel_9.JPEG: ")
+        try person.run("psctl export --best --out best.safetensors", says: "running-average weights")
+        try person.run(
+            "psctl import WEIGHTS --out weights.safetensors", placeholders: ["WEIGHTS": "best.safetensors"],
+            says: "3 classes")
         try person.run("psctl bench data", adding: "--images 8 --rounds 1", says: "images/s")
         try person.run(
             "psctl bench step --data", adding: "\(network) --batch 2 --steps 1", says: "waiting for images")
