@@ -85,8 +85,8 @@ package struct EvaluationPage {
         }
         let best = curve.max { ($0.top1, $1.step) < ($1.top1, $0.step) }!
         let most = max(0.05, curve.map(\.top1).max()!)
-        // The next tenth, or the next hundredth of a small curve.
-        let top = most > 0.1 ? min(1, (most * 10).rounded(.up) / 10) : (most * 100).rounded(.up) / 100
+        // The next fifth, or of a low curve the next twenty-fifth: quarters of it are round.
+        let top = most > 0.1 ? (most * 5).rounded(.up) / 5 : (most * 25).rounded(.up) / 25
         func x(_ step: Int) -> Double { 50 + 630 * Double(step - first) / Double(last - first) }
         func y(_ share: Double) -> Double { 190 - 170 * share / top }
         let line = curve.map { "\(number(x($0.step))),\(number(y($0.top1)))" }.joined(separator: " ")

@@ -23,6 +23,7 @@ final class Running {
     let process = Process()
     private let outputFile: URL
     private let errorFile: URL
+    private var end: Int32?
 
     static let directory = Bundle.main.executableURL!.resolvingSymlinksInPath().deletingLastPathComponent()
 
@@ -73,15 +74,19 @@ final class Running {
 
     /// The exit code, or the number of the signal that ended it; nil while it runs.
     private var endedWith: Int32? {
+        // What was found once stays: Foundation takes the end away a moment before it says so itself.
+        if let end { return end }
         var information = siginfo_t()
-        guard waitid(P_PID, id_t(process.processIdentifier), &information, WEXITED | WNOHANG | WNOWAIT) == 0 else {
-            // Foundation has taken the end already.
-            return process.isRunning ? nil : process.terminationStatus
+        if waitid(P_PID, id_t(process.processIdentifier), &information, WEXITED | WNOHANG | WNOWAIT) == 0 {
+            if information.si_signo == SIGCHLD { end = information._sifields._sigchld.si_status }
+        } else if !process.isRunning {
+            end = process.terminationStatus
         }
-        return information.si_signo == SIGCHLD ? information._sifields._sigchld.si_status : nil
+        return end
     }
 
-    /// Waits for the end, by a clock that stands still when the machine does; a process that is not done in time is ended and the test fails.
+    /// Waits for the end, by a clock that stands still when the machine does; a process that is not done in time is ended
+    /// and the test fails.
     func finish(within seconds: Double = 60) throws -> Finished {
         let deadline = SuspendingClock.now + .seconds(seconds)
         while isRunning, SuspendingClock.now < deadline { usleep(10_000) }
