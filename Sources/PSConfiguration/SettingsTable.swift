@@ -189,7 +189,7 @@ package enum SettingsTable {
             "epochs between measurements of the test images beside training; 0: none"),
         .integer(
             "eval.everySteps", \.eval.everySteps, 0...mostSteps, "the same by steps, instead of epochs; 0: none"),
-        .integer("eval.batch", \.eval.batch, 1...65_536, "test images computed at once"),
+        .integer("eval.batch", \.eval.batch, 1...65_536, "test images of a part of an evaluation"),
     ]
 
     private static let byKey = Dictionary(uniqueKeysWithValues: all.map { ($0.key, $0) })

@@ -28,9 +28,6 @@ package struct PicturePrediction: Encodable, Sendable, Hashable {
 
 /// A network with its weights, the names of its classes, and how pictures become its input.
 package struct PicturePredictor {
-    /// More images at once gain no speed, only memory.
-    private static let batch = 32
-
     private let description: ModelDescription
     private let values: [Float]
     private let engine: EngineSettings
@@ -67,7 +64,7 @@ package struct PicturePredictor {
         _ files: PictureFiles, top: Int, threads: Int,
         take: (Result<PicturePrediction, UnreadablePicture>) throws -> Void
     ) throws -> Int {
-        let batch = min(PicturePredictor.batch, files.count)
+        let batch = min(Predictor.mostImages, files.count)
         let loader = BatchLoader(
             BatchMaker(
                 source: files, settings: data, imageSize: imageSize, seed: 0, batch: batch, areSeparateFiles: true),

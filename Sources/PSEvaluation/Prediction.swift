@@ -9,6 +9,18 @@ package struct Predictor {
     /// What plans are made for, whatever is computed at once: an image goes by the same algorithms in any company.
     private static let plannedBatch = 32
 
+    /// More images at once gain no speed, only memory.
+    package static let mostImages = 32
+
+    /// Bytes of memory the network of a predictor holds.
+    package static func byteCount(
+        description: ModelDescription, batch: Int, threads: Int, planning: PlanSettings
+    ) throws(NetworkError) -> Int {
+        try InferenceNetwork.arenaByteCount(
+            description: description, batch: batch, threads: threads,
+            plan: EnginePlan(description: description, batch: plannedBatch, settings: planning))
+    }
+
     private let network: InferenceNetwork
 
     /// - Parameters:

@@ -8,7 +8,7 @@ import PSModel
 /// Test images and the weights they are looked at with. Used by one thread at a time.
 package final class TestImages {
     package let data: Dataset
-    /// Images computed at once; the parts of an evaluation are as large.
+    /// Images of a part of an evaluation.
     package let batch: Int
     /// The data set's, for messages.
     package var path: String { configuration.data.set.path }
@@ -48,7 +48,7 @@ package final class TestImages {
         // The memory of the one before goes first.
         predictor = nil
         predictor = try Predictor(
-            description: description, values: values, batch: batch, threads: threads,
+            description: description, values: values, batch: min(batch, Predictor.mostImages), threads: threads,
             planning: configuration.engine.planning)
     }
 

@@ -3,6 +3,7 @@
 import Foundation
 import PSConfiguration
 import PSDatasets
+import PSEvaluation
 import PSModel
 import PSNetwork
 import PSPlanning
@@ -185,11 +186,21 @@ struct MemoryNeed {
         let vector = description.layout.count * MemoryLayout<Float>.stride
         // A process's code and libraries, and the data set in memory.
         let base = 128 << 20
-        // A worker: the network, the gradients, slices on their way in.
+        // A worker: the network, the gradients, slices on their way in; what it measures test images with.
         let arena = try TrainingNetwork.arenaByteCount(
             description: description, batch: configuration.train.batch, threads: configuration.cluster.threads,
             plan: configuration.engine.trainingPlan(description: description, batch: configuration.train.batch).plan)
-        worker = arena.plusSaturating(2 * vector + base)
+        var evaluation = 0
+        if configuration.eval.isOn {
+            // The network without its backward, and a part's images, those of the next one on their way.
+            let pixels = configuration.model.imageSize.timesSaturating(configuration.model.imageSize)
+            let images = configuration.eval.batch.timesSaturating(pixels.timesSaturating(3 * MemoryLayout<Float>.stride))
+            evaluation = try Predictor.byteCount(
+                description: description, batch: min(configuration.eval.batch, Predictor.mostImages),
+                threads: configuration.cluster.threads, planning: configuration.engine.planning
+            ).plusSaturating(images.plusSaturating(vector))
+        }
+        worker = arena.plusSaturating(2 * vector + base).plusSaturating(evaluation)
         // A server's share of two versions of the weights, average, two slots, the sum; and what comes too early.
         let early = min(configuration.server.bufferBytes, configuration.train.ticketsPerStep.timesSaturating(vector))
         let cluster = configuration.cluster

@@ -22,6 +22,15 @@ package final class InferenceNetwork {
         memory = try NetworkMemory(plan: plan, threads: threads)
     }
 
+    /// Bytes of memory such a network holds, without making it.
+    package static func arenaByteCount(
+        description: ModelDescription, batch: Int, threads: Int, plan engine: EnginePlan
+    ) throws(NetworkError) -> Int {
+        let plan = try NetworkPlan(
+            description: description, batch: batch, threads: threads, mode: .inference, engine: engine)
+        return Arena.byteCount(floats: plan.arena.floatCount)
+    }
+
     /// Bytes of memory this network holds.
     package var arenaByteCount: Int { memory.arena.byteCount }
 

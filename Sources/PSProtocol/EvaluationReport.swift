@@ -30,7 +30,7 @@ package struct EvaluationSchedule: Sendable {
     var partCount: Int { (images + batch - 1) / batch }
 
     /// Whether the version is measured while training goes on.
-    func isDue(_ version: Version) -> Bool {
+    package func isDue(_ version: Version) -> Bool {
         let number = version.number
         guard number > 0 else { return false }
         if everySteps > 0 { return number.isMultiple(of: everySteps) }

@@ -88,9 +88,8 @@ struct PredictCommand: ParsableCommand {
     private func writeLogits(of path: String, to out: String) throws {
         let batch = try ImageBatch(path: path)
         let model = try network.read(image: Extent(batch.height, batch.width))
-        // More images than this gain no speed, only memory.
         let predictor = try Predictor(
-            description: model.description, values: model.values, batch: min(batch.count, 32), threads: threads.count,
+            description: model.description, values: model.values, batch: min(batch.count, Predictor.mostImages), threads: threads.count,
             planning: model.configuration.engine.planning)
         let logits = predictor.logits(images: batch.images, count: batch.count)
         try SafetensorsWriter.write(

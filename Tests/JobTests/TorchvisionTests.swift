@@ -85,6 +85,41 @@ struct TorchvisionTests {
         #expect(squares(norm) > 0)
     }
 
+    /// torchvision's weights come in, are measured and fine-tuned two steps on other classes, and go back: each time both
+    /// sides say the same of the same images.
+    @Test func weightsComeAndGo() throws {
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        try script("make_batch", directory, "299", "299", "2")
+        let (weights, batch) = ("\(directory)/weights.safetensors", "\(directory)/batch.safetensors")
+        func expectTheSame(_ model: String) throws {
+            try script("load_strictly", model, batch, "\(directory)/theirs.safetensors")
+            try psctl(["predict", "--weights", model, "--batch", batch, "--out", "\(directory)/ours.safetensors"])
+            let ours = try logits("\(directory)/ours.safetensors")
+            let theirs = try logits("\(directory)/theirs.safetensors")
+            let size = theirs.map(abs).max()!
+            #expect(size > 0)
+            #expect(zip(ours, theirs).allSatisfy { abs($0 - $1) < 1e-4 * max(size, 1) })
+        }
+        try expectTheSame(weights)
+        let settings = [
+            "data.path=\(FewPictures.path)", "data.augment=inception", "model.width=1", "model.stem=299",
+            "model.imageSize=299", "model.auxiliary=true", "model.init=\(weights)", "train.batch=2", "train.steps=2",
+            "cluster.workers=1", "cluster.servers=1", "eval.everySteps=1", "learningRate.base=0.001",
+        ]
+        let output = try psctl(
+            ["train", "--json", "--run-dir", "\(directory)/run"] + settings.flatMap { ["--set", $0] })
+        #expect(output.contains("\"best_eval\""))
+        let out = "\(directory)/out.safetensors"
+        #expect(try psctl(["export", "--run-dir", "\(directory)/run", "--out", out]).contains("strict=True"))
+        let (before, after) = (try SafetensorsFile(weights), try SafetensorsFile(out))
+        #expect(after.tensor(named: "fc.weight")?.shape == [3, 2048])
+        let layer = "Mixed_7c.branch1x1.conv.weight"
+        #expect(
+            try before.floats(of: #require(before.tensor(named: layer)))
+                != after.floats(of: #require(after.tensor(named: layer))))
+        try expectTheSame(out)
+    }
+
     /// A row for each shape: PyTorch's errors beside ours, none of them far from float32's.
     @Test func roundingIsComparedWithPyTorchs() throws {
         defer { try? FileManager.default.removeItem(atPath: directory) }

@@ -92,7 +92,7 @@ private func form(_ directory: TemporaryDirectory) throws -> DatasetForm {
     var settings = DatasetSettings(path: "")
     #expect(problem(settings) == "path is empty; it must name a directory")
     settings.path = "/"
-    for share in [0, 1, -1, .nan, .infinity] as [Double] {
+    for share in [0, 1.001, -1, .nan, .infinity] as [Double] {
         settings.validationShare = share
         #expect(problem(settings).hasPrefix("validationShare is"))
     }

@@ -16,19 +16,20 @@ struct CoordinatorBench {
     /// - Parameter replay: what an earlier coordinator left; nil: a new job.
     init(
         servers: Int = 1, ticketsPerStep: Int = 2, steps: Version = 10, replay: Replay? = nil,
-        incarnation: Incarnation = 1000, nonFiniteLimit: Int = 3
+        incarnation: Incarnation = 1000, nonFiniteLimit: Int = 3, evaluation: EvaluationSchedule? = nil
     ) {
         self.incarnation = incarnation
         var replay = replay ?? Replay()
         if replay.job == 0 { replay.apply(.header(job: jobID, seed: 1, layoutDigest: Layouts.few.digest, recipe: [:])) }
         replay.apply(.term(replay.term + 1, endpoint: ""))
-        let settings = CoordinatorSettings(
+        var settings = CoordinatorSettings(
             configuration: "yaml", runDirectory: "/run", nonce: "n", layoutDigest: Layouts.few.digest,
             plan: "plan", planSummary: "direct", sliceCount: 2,
             serverCount: servers, stepShape: StepShape(ticketsPerStep: ticketsPerStep), samplesPerTicket: 4,
             lastVersion: steps, stepsPerEpoch: 5,
             checkpointEverySteps: 0, checkpointEverySeconds: 0, checkpointsKept: 2, nonFiniteLimit: nonFiniteLimit,
             rule: Arithmetic.rule)
+        settings.evaluation = evaluation
         state = CoordinatorState(
             settings: settings, identity: Hello(role: .coordinator, host: "h", pid: 1, rank: 0),
             incarnation: incarnation, replay: replay, at: now)
@@ -86,8 +87,12 @@ struct CoordinatorBench {
     // MARK: Whole passages
 
     /// Servers 1, 2, ... load the base and save step 0; then workers 11, 12, ... join.
-    static func running(servers: Int = 1, workers: Int = 1, ticketsPerStep: Int = 2, steps: Version = 10) -> Self {
-        var bench = CoordinatorBench(servers: servers, ticketsPerStep: ticketsPerStep, steps: steps)
+    static func running(
+        servers: Int = 1, workers: Int = 1, ticketsPerStep: Int = 2, steps: Version = 10,
+        evaluation: EvaluationSchedule? = nil
+    ) -> Self {
+        var bench = CoordinatorBench(
+            servers: servers, ticketsPerStep: ticketsPerStep, steps: steps, evaluation: evaluation)
         for server in 1...servers { _ = bench.serverStarts(Incarnation(server), rank: server - 1) }
         _ = bench.durable()
         for server in 1...servers { _ = bench.says(.ready(version: 0), from: Incarnation(server)) }
@@ -142,6 +147,14 @@ extension [CoordinatorState.Effect] {
 
     var grants: [Incarnation: Attempt] {
         sent.reduce(into: [:]) { if case .grant(let attempt, _) = $1.message { $0[$1.to] = attempt } }
+    }
+
+    var parts: [Incarnation: EvaluationAttempt] {
+        sent.reduce(into: [:]) { if case .measure(let attempt) = $1.message { $0[$1.to] = attempt } }
+    }
+
+    var evaluations: [EvaluationReport] {
+        compactMap { if case .evaluated(let report) = $0 { report } else { nil } }
     }
 
     var commits: [Commit] { sent.compactMap { if case .commit(let commit) = $0.message { commit } else { nil } } }
