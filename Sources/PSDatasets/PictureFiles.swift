@@ -9,21 +9,31 @@ package struct PictureFiles: SampleSource {
     private static let mostBytes = 1 << 30
 
     package let paths: [String]
+    /// Folders that could not be listed to the end, or have no pictures: a text for each.
+    package let problems: [String]
 
     /// - Parameter paths: files, whatever they are called, and folders, of which the files named as pictures are taken,
     ///   however deep.
-    /// - Throws: when a folder cannot be listed. That a file is not there is found when it is read.
-    package init(_ paths: [String]) throws(DatasetError) {
+    ///
+    /// That a file is not there is found when it is read.
+    package init(_ paths: [String]) {
         var found: [String] = []
+        var problems: [String] = []
         for path in paths {
             guard LocalFileSystem().isDirectory(path) else {
                 found.append(path)
                 continue
             }
             let folder = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
-            let scan = try FolderScan(root: folder, className: ".", label: 0) { _ in true }
+            let scan: FolderScan
+            do throws(DatasetError) {
+                scan = try FolderScan(root: folder, className: ".", label: 0) { _ in true }
+            } catch {
+                problems.append("\(error)".replacing("/./", with: "/") + "; nothing of \(path) is looked at")
+                continue
+            }
             if scan.block.rows.isEmpty {
-                throw .layout(path: path, problem: "has no pictures (\(PictureName.endings.joined(separator: ", ")))")
+                problems.append("\(path) has no pictures (\(PictureName.endings.joined(separator: ", ")))")
             }
             // Behind "./".
             found += scan.block.rows.indices.map {
@@ -31,6 +41,7 @@ package struct PictureFiles: SampleSource {
             }
         }
         self.paths = found
+        self.problems = problems
     }
 
     package var count: Int { paths.count }

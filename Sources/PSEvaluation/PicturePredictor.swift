@@ -64,6 +64,7 @@ package struct PicturePredictor {
         _ files: PictureFiles, top: Int, threads: Int,
         take: (Result<PicturePrediction, UnreadablePicture>) throws -> Void
     ) throws -> Int {
+        if files.count == 0 { return 0 }
         let batch = min(Predictor.mostImages, files.count)
         let loader = BatchLoader(
             BatchMaker(

@@ -194,7 +194,8 @@ struct MemoryNeed {
         if configuration.eval.isOn {
             // The network without its backward, and a part's images, those of the next one on their way.
             let pixels = configuration.model.imageSize.timesSaturating(configuration.model.imageSize)
-            let images = configuration.eval.batch.timesSaturating(pixels.timesSaturating(3 * MemoryLayout<Float>.stride))
+            let images = configuration.eval.batch.timesSaturating(
+                pixels.timesSaturating(3 * MemoryLayout<Float>.stride))
             evaluation = try Predictor.byteCount(
                 description: description, batch: min(configuration.eval.batch, Predictor.mostImages),
                 threads: configuration.cluster.threads, planning: configuration.engine.planning

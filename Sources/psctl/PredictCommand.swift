@@ -64,20 +64,24 @@ struct PredictCommand: ParsableCommand {
             description: chosen.description, values: chosen.values, engine: chosen.configuration.engine,
             classNames: chosen.classNames, imageSize: chosen.configuration.model.imageSize,
             data: chosen.configuration.data)
-        let files = try PictureFiles(try paths.flatMap { $0 == "-" ? try PredictCommand.list() : [$0] })
-        guard files.count > 0 else { throw ValidationError("standard input names no picture") }
+        let files = PictureFiles(try paths.flatMap { $0 == "-" ? try PredictCommand.list() : [$0] })
+        guard files.count > 0 || !files.problems.isEmpty else {
+            throw ValidationError("standard input names no picture")
+        }
+        for problem in files.problems { say(problem) }
         let output = PredictionOutput(form: json.isOn ? .json : csv ? .csv : .text)
         output.begin()
         let unreadable = try predictor.predict(files, top: top, threads: threads.count) { result in
             switch result {
             case .success(let prediction): output.put(prediction)
-            case .failure(let problem):
-                StandardStreams.write("psctl: error: \(problem)\n", to: STDERR_FILENO)
+            case .failure(let problem): say("\(problem)")
             }
         }
         output.end()
-        if unreadable > 0 { throw ExitCode.failure }
+        if unreadable > 0 || !files.problems.isEmpty { throw ExitCode.failure }
     }
+
+    private func say(_ problem: String) { StandardStreams.write("psctl: error: \(problem)\n", to: STDERR_FILENO) }
 
     private static func list() throws -> [String] {
         var names: [String] = []
@@ -89,7 +93,8 @@ struct PredictCommand: ParsableCommand {
         let batch = try ImageBatch(path: path)
         let model = try network.read(image: Extent(batch.height, batch.width))
         let predictor = try Predictor(
-            description: model.description, values: model.values, batch: min(batch.count, Predictor.mostImages), threads: threads.count,
+            description: model.description, values: model.values, batch: min(batch.count, Predictor.mostImages),
+            threads: threads.count,
             planning: model.configuration.engine.planning)
         let logits = predictor.logits(images: batch.images, count: batch.count)
         try SafetensorsWriter.write(
@@ -119,7 +124,7 @@ private final class PredictionOutput {
         switch form {
         case .text:
             let guesses = prediction.top.map { "\($0.name) \(Report.percent($0.probability))" }
-            write("\(prediction.file): \(guesses.joined(separator: ", "))\n")
+            write("\(prediction.file.replacing("\n", with: "\\n")): \(guesses.joined(separator: ", "))\n")
         case .csv:
             for (rank, guess) in prediction.top.enumerated() {
                 let fields = [prediction.file, "\(rank + 1)", "\(guess.label)", guess.name, "\(guess.probability)"]
@@ -136,6 +141,7 @@ private final class PredictionOutput {
 
     /// As RFC 4180 has it.
     private static func quoted(_ field: String) -> String {
-        field.contains(where: { ",\"\r\n".contains($0) }) ? "\"\(field.replacing("\"", with: "\"\""))\"" : field
+        field.unicodeScalars.contains { [",", "\"", "\r", "\n"].contains($0) }
+            ? "\"\(field.replacing("\"", with: "\"\""))\"" : field
     }
 }

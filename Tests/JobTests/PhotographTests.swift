@@ -250,6 +250,15 @@ struct PhotographTests {
         #expect(rows.dropFirst().map { String($0[0]) } == [files[4], files[2]])
         #expect(listed.errors.contains("/etc/hostname") && listed.errors.contains("gone.png"))
         #expect(listed.errors.split(separator: "\n").count == 2)
+        // A folder that cannot be walked, and one without pictures, do not keep the others.
+        let folders = try Running(
+            shell:
+                "mkdir -p loop none && ln -s .. loop/up && \(Running.directory.path)/psctl predict --run-dir run --top 1 "
+                + "loop none \(files[1])", in: jobs.scratch.path
+        ).finish()
+        #expect(folders.code == 1 && folders.output.hasPrefix("\(files[1]): "), "\(folders.output)")
+        #expect(
+            folders.errors.contains("a symbolic link leads back") && folders.errors.contains("none has no pictures"))
         let text = try jobs.psctl("predict", "--run-dir", "run", "--top", "1", files[0])
         #expect(text.output.hasPrefix("\(files[0]): "), "\(text.output)")
     }
