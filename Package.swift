@@ -182,7 +182,7 @@ let package = Package(
             "PSRunTests",
             ["PSRun", "PSCheckpoint", "PSFiles", "PSMessages", "PSParameters", "PSProtocol", "TestSupport"]),
         tests("PSPlanningTests", ["PSPlanning", "PSModel"]),
-        tests("PSConfigurationTests", ["PSConfiguration", "PSPlanning"]),
+        tests("PSConfigurationTests", ["PSConfiguration", "PSModel", "PSPlanning"]),
         tests("PSMessagesTests", ["PSMessages", "PSTransport"]),
         tests("PSProtocolTests", ["PSProtocol", "PSFiles", "PSMessages", "PSParameters"]),
         tests(

@@ -98,10 +98,14 @@ package struct CheckpointStore: Sendable {
         return removed.map(\.step)
     }
 
-    /// Removes what interrupted writers left behind. Call it only while no server writes.
-    package func removeStaleParts() throws(StorageError) {
+    /// Removes what interrupted writers of a generation and of those before it left behind. Call it only while no server
+    /// of that generation writes; those of a later one may.
+    package func removeStaleParts(through generation: Int) throws(StorageError) {
         guard files.exists(directory) else { return }
-        for name in try files.list(directory) where name.hasPrefix("step-") && name.contains(".part-") {
+        for name in try files.list(directory) where name.hasPrefix("step-") {
+            guard let part = name.firstRange(of: ".part-") else { continue }
+            // What a replaced checkpoint left has no generation.
+            if let writer = Int(name[part.upperBound...]), writer > generation { continue }
             try files.removeDirectory("\(directory)/\(name)")
         }
     }

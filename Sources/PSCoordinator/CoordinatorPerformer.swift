@@ -179,9 +179,9 @@ package final class CoordinatorPerformer {
                         mayPass: error.mayPass))
             }
             do throws(StorageError) {
-                // Every server is done with this snapshot and the next is not ordered before the word below, so any
-                // part that is still there was given up.
-                try store.removeStaleParts()
+                // Every server is done with this snapshot and the next of its generation is not ordered before the word
+                // below, so any part that is still there was given up. On a slow disk a later generation may write by now.
+                try store.removeStaleParts(through: Int(generation))
             } catch {
                 logger.warning("parts of checkpoints that were given up cannot be removed: \(error)")
             }

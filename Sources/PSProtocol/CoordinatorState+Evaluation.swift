@@ -2,7 +2,7 @@
 // between their tickets, and what all parts come to is journaled.
 //
 // What is measured, and what follows from it, is decided by versions and never by time: a step that would pass a version
-// that is due waits until its checkpoint is under way and the evaluation before it is done.
+// that is due waits until its checkpoint is complete and the evaluation before it is done.
 
 import PSMessages
 import PSParameters
@@ -88,14 +88,17 @@ extension CoordinatorState {
     /// Whether a step from the current version would leave something behind that its evaluation needs.
     var waitsForEvaluation: Bool {
         guard isDue(version) else { return false }
-        return owesCheckpoint || waitsForEarlier
+        return lacksCheckpoint || waitsForEarlier
     }
 
-    /// The version at hand is due and not being saved. Where that is not possible now, its evaluation is left out.
-    var owesCheckpoint: Bool {
-        isDue(version) && !isMeasured(version) && lastCheckpoint != version && saving?.version != version
-            && unsavable == nil && nonFiniteSteps == 0
+    /// The version at hand is due and its checkpoint not complete: a coordinator that dies before it is could not have the
+    /// version saved again once the servers are past it. Where saving is not possible now, the evaluation is left out.
+    private var lacksCheckpoint: Bool {
+        isDue(version) && !isMeasured(version) && lastCheckpoint != version && unsavable == nil && nonFiniteSteps == 0
     }
+
+    /// It is not even under way.
+    var owesCheckpoint: Bool { lacksCheckpoint && saving?.version != version }
 
     /// The version that is being measured, or is next.
     private var pendingEvaluation: Version? { evaluating?.version ?? versionsToMeasure.first }

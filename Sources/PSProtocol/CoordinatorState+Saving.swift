@@ -78,10 +78,8 @@ extension CoordinatorState {
         if case .running = phase { checkpointWanted = true }
         var effects: [Effect] =
             isNews ? [.warn("\(problem); it is tried again for \(timing.unavailable / 1000) s")] : []
-        if case .snapshot? = order?.kind {
-            order = nil
-            effects += settledAfterSnapshot(at: now)
-        }
+        if case .snapshot? = order?.kind { order = nil }
+        effects += settledAfterSnapshot(at: now)
         return effects
     }
 
@@ -94,7 +92,13 @@ extension CoordinatorState {
         let kept = keptVersions
         checkpoints.removeAll { !kept.contains($0.version) }
         return [.journal(.checkpoint(reference, keeping: checkpoints.dropLast().map(\.version)), sync: true)]
-            + evaluateNext(at: now) + finishIfSaved(at: now)
+            + evaluateNext(at: now) + closeIfSaved(at: now) + finishIfSaved(at: now)
+    }
+
+    /// A step whose close waited for the checkpoint.
+    private mutating func closeIfSaved(at now: MonotonicTime) -> [Effect] {
+        if case .running = phase { return closeIfComplete(at: now) }
+        return []
     }
 
     /// The newest, those that are yet to be evaluated, the best one, and while gradients are not finite the newest whose

@@ -2,6 +2,7 @@
 
 import Foundation
 import PSConfiguration
+import PSModel
 import Testing
 
 @Suite struct JobFileTests {
@@ -24,6 +25,18 @@ import Testing
         #expect(job.learningRate == .init())
         #expect(job.train.imagesPerStep == 1600)
         #expect(job.train.epochs == 100)
+    }
+
+    @Test(arguments: ["photos", "cifar10"]) func theOthersFitTheirNetworks(name: String) throws {
+        var job = try job("\(name).yaml")
+        #expect(job.name == name && job.eval.everyEpochs == 1)
+        job.model.classes = 5
+        let layout = try ModelDescription(job.model).layout
+        let rates = try job.rates(of: layout)
+        func rate(_ tensor: String) throws -> Float { rates[try #require(layout.index(ofTensor: tensor))] }
+        #expect(try rate("Conv2d_2a_3x3.bn.weight") == (name == "photos" ? 0 : 1))
+        #expect(try rate("Mixed_7c.branch1x1.conv.weight") == 1)
+        #expect(try rate("fc.weight") == (name == "photos" ? 10 : 1))
     }
 
     @Test func readmeListsTheSettings() throws {
