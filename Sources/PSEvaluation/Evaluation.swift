@@ -35,6 +35,12 @@ package struct Evaluation: Encodable, Sendable {
         package let recall: Double?
         /// Share of the images that were named so which are its own; nil: none was.
         package let precision: Double?
+
+        // "images" in JSON are those of the whole evaluation.
+        enum CodingKeys: String, CodingKey {
+            case label, name, recall, precision
+            case images = "count"
+        }
     }
 
     /// Images of one class that were named as another, or as itself.
@@ -42,6 +48,11 @@ package struct Evaluation: Encodable, Sendable {
         package let label: Int
         package let predicted: Int
         package let images: Int
+
+        enum CodingKeys: String, CodingKey {
+            case label, predicted
+            case images = "count"
+        }
     }
 
     package struct Calibration: Encodable, Sendable, Hashable {
@@ -53,6 +64,11 @@ package struct Evaluation: Encodable, Sendable {
             /// Means over the bin; nil where it is empty.
             package let confidence: Double?
             package let accuracy: Double?
+
+            enum CodingKeys: String, CodingKey {
+                case from, to, confidence, accuracy
+                case images = "count"
+            }
         }
         /// Mean distance of confidence and accuracy, each bin by its images.
         package let expectedError: Double
