@@ -84,7 +84,8 @@ extension CoordinatorState {
     }
 
     mutating func completed(_ reference: CheckpointReference, at now: MonotonicTime) -> [Effect] {
-        guard saving?.version == reference.version else { return [] }
+        // One of a former generation, on a slow disk, is not the one that is being saved now.
+        guard saving?.version == reference.version, reference.generation == generation else { return [] }
         saving = nil
         unsavable = nil
         checkpoints.removeAll { $0.version >= reference.version }

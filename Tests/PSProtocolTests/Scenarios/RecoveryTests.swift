@@ -29,6 +29,25 @@ import Testing
             averageDecay: Arithmetic.rule.averageDecay(step), skip: false)
     }
 
+    /// On a slow disk the checkpoint of a former generation is completed while the same version is saved again.
+    @Test func aCheckpointOfAFormerGenerationIsNotTheOneBeingSaved() {
+        var bench = CoordinatorBench()
+        _ = bench.serverStarts(1, rank: 0)
+        _ = bench.durable()
+        _ = bench.says(.ready(version: 0), from: 1)
+        _ = bench.says(.snapshotting(version: 0), from: 1)
+        _ = bench.says(.saved(version: 0, files: []), from: 1)
+        _ = bench.serverStarts(2, rank: 0)
+        _ = bench.durable()
+        _ = bench.says(.ready(version: 0), from: 2)
+        #expect(bench.state.generation == 2)
+        _ = bench.says(.snapshotting(version: 0), from: 2)
+        #expect(bench.happens(.checkpointCompleted(CheckpointReference(version: 0, generation: 1))).isEmpty)
+        _ = bench.says(.saved(version: 0, files: []), from: 2)
+        let reference = CheckpointReference(version: 0, generation: 2)
+        #expect(bench.happens(.checkpointCompleted(reference)).records.contains(.checkpoint(reference, keeping: [])))
+    }
+
     @Test func aClosedStepIsPreparedAgain() {
         var later = successor(of: closedStepOne())
         _ = later.serverReturns(1, rank: 0, generation: 1, version: 1, lastCommit: commit(0))
