@@ -82,6 +82,14 @@ let package = Package(
                 "PSConfiguration", "PSDatasets", "PSImages", "PSKernels", "PSParameters", "PSSamples", "PSTransforms",
             ]),
 
+        // What a network says of images.
+        target(
+            "PSPrediction",
+            [
+                "PSCheckpoint", "PSConfiguration", "PSData", "PSDatasets", "PSFiles", "PSModel", "PSNetwork",
+                "PSParameters", "PSPlanning",
+            ]),
+
         // The service.
         target("PSOptimization", ["PSParameters", "CKernels"]),
         target("PSFiles", ["CCrypto"]),
@@ -99,13 +107,13 @@ let package = Package(
             "PSWorker",
             [
                 "PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSDatasets", "PSCheckpoint", "PSRun",
-                "PSConfiguration", "PSPlanning", "PSEvaluation",
+                "PSConfiguration", "PSPlanning", "PSPrediction",
             ]),
         target(
             "PSCoordinator",
             [
                 "PSNode", "PSProtocol", "PSOptimization", "PSDatasets", "PSCheckpoint", "PSRun", "PSFiles",
-                "PSConfiguration", "PSPlanning", "PSEvaluation",
+                "PSConfiguration", "PSPlanning", "PSPrediction",
             ]),
 
         // What a person asks for: reports, evaluation, jobs on this machine, benchmarks.
@@ -114,8 +122,7 @@ let package = Package(
             "PSEvaluation",
             [
                 "PSReport", "PSCheckpoint", "PSFiles", "PSConfiguration", "PSData", "PSDatasets", "PSDataTools",
-                "PSImages",
-                "PSModel", "PSNetwork", "PSParameters", "PSPlanning", "PSSamples",
+                "PSImages", "PSModel", "PSNetwork", "PSParameters", "PSPlanning", "PSPrediction", "PSSamples",
             ]),
         target(
             "PSDataTools",
@@ -127,8 +134,8 @@ let package = Package(
         target(
             "PSJob",
             [
-                "PSReport", "PSEvaluation", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSCoordinator",
-                "PSDatasets", "PSMessages", "PSModel", "PSNetwork", "PSNode", "PSParameters", "PSProtocol",
+                "PSReport", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSCoordinator", "PSDatasets",
+                "PSMessages", "PSModel", "PSNetwork", "PSNode", "PSParameters", "PSPrediction", "PSProtocol",
                 "PSTransport",
             ]),
         target(
@@ -150,7 +157,7 @@ let package = Package(
                 "PSJob", "PSBenchmarks", "PSDataTools", "PSDatasets", "PSEvaluation", "PSReport", "PSRun", "PSFiles",
                 "PSCheckpoint",
                 "PSConfiguration", "PSCoordinator", "PSMessages", "PSModel", "PSNode", "PSParameters", "PSPlanning",
-                "PSProtocol", "PSSamples", argumentParser,
+                "PSPrediction", "PSProtocol", "PSSamples", argumentParser,
             ]),
 
         // Tests.
@@ -189,13 +196,13 @@ let package = Package(
             "SimulationTests",
             [
                 "PSProtocol", "PSRun", "PSServer", "PSWorker", "PSCoordinator", "PSCheckpoint", "PSFiles",
-                "PSEvaluation",
-                "PSConfiguration", "PSOptimization", "PSMessages", "PSNode", "PSParameters", "PSTransport", logging,
+                "PSPrediction", "PSConfiguration", "PSOptimization", "PSMessages", "PSNode", "PSParameters",
+                "PSTransport", logging,
             ]),
         tests(
             "JobTests",
             [
-                "PSJob", "PSBenchmarks", "PSEvaluation", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
+                "PSJob", "PSBenchmarks", "PSEvaluation", "PSPrediction", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
                 "PSConfiguration", "PSCoordinator", "PSData", "PSDatasets", "PSImages", "PSSamples", "SyntheticData",
                 "TestSupport",
                 "PSModel", "PSNetwork", "PSOptimization", "PSParameters",

@@ -219,8 +219,8 @@ extension WeightFile {
                     OutgoingTensor(name: scale, shape: shape, values: [Float](repeating: 1, count: values.count)))
             }
         }
-        let metadata = file.metadata.filter { $0.key == "classes" }.merging(["format": "pt"]) { $1 }
-        try SafetensorsWriter.write(path: out, metadata: metadata, tensors: outgoing + scales)
+        try SafetensorsWriter.write(
+            path: out, metadata: metadata(classNames: file.classNames), tensors: outgoing + scales)
         return Imported(
             file: out, origin: names.origin, tensors: outgoing.count + scales.count, classes: classes,
             auxiliary: known.contains { $0.hasPrefix("AuxLogits.") }, scalesAreOne: !scales.isEmpty,

@@ -56,15 +56,18 @@ package enum SafetensorsWriter {
     }
 }
 
+extension [Float] {
+    /// Hands the elements on as bytes, little-endian.
+    package func withBytes<Failure>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Void
+    ) throws(Failure) {
+        try withUnsafeBufferPointer { (values) throws(Failure) in try body(UnsafeRawBufferPointer(values)) }
+    }
+}
+
 extension OutgoingTensor {
     /// A float32 tensor whose values are at hand.
     package init(name: String, shape: [Int], values: [Float]) {
-        self.init(name: name, shape: shape) { (emit) throws(StorageError) in
-            var failure: StorageError?
-            values.withUnsafeBytes { bytes in
-                do throws(StorageError) { try emit(bytes) } catch { failure = error }
-            }
-            if let failure { throw failure }
-        }
+        self.init(name: name, shape: shape) { (emit) throws(StorageError) in try values.withBytes(emit) }
     }
 }

@@ -61,10 +61,10 @@ package enum WeightFile {
     /// file that torchvision's `load_state_dict(strict=True)` takes: every batch norm gets its `num_batches_tracked`,
     /// an int64 scalar equal to the checkpoint's step.
     ///
-    /// - Parameter metadata: goes into the file's header.
+    /// - Parameter classNames: by label, for the file's header; nil: they are not known.
     @discardableResult
     package static func export(
-        _ checkpoint: CheckpointReader, value: StoredValue, layout: ParameterLayout, metadata: [String: String] = [:],
+        _ checkpoint: CheckpointReader, value: StoredValue, layout: ParameterLayout, classNames: [String]? = nil,
         to path: String
     ) throws(StorageError) -> WrittenFile {
         precondition(value.coversStatistics, "optimizer slots are not weights")
@@ -90,6 +90,23 @@ package enum WeightFile {
                 })
         }
         return try SafetensorsWriter.write(
-            path: path, metadata: metadata.merging(["format": "pt"]) { $1 }, tensors: tensors)
+            path: path, metadata: metadata(classNames: classNames), tensors: tensors)
+    }
+
+    fileprivate static let classNamesKey = "classes"
+
+    /// A weight file's header: what PyTorch's reader looks for, and the names of the classes as a JSON list.
+    static func metadata(classNames: [String]?) -> [String: String] {
+        var metadata = ["format": "pt"]
+        // Without the newline that ends a JSON file.
+        metadata[classNamesKey] = classNames.map { String(decoding: JSON.compact($0).dropLast(), as: UTF8.self) }
+        return metadata
+    }
+}
+
+extension SafetensorsFile {
+    /// The names of the classes, where the header has them as `WeightFile.export` writes them.
+    package var classNames: [String]? {
+        metadata[WeightFile.classNamesKey].flatMap { try? JSON.decode([String].self, from: $0.utf8) }
     }
 }

@@ -3,12 +3,12 @@
 
 import PSCheckpoint
 import PSConfiguration
-import PSEvaluation
 import PSFiles
 import PSMessages
 import PSModel
 import PSOptimization
 import PSParameters
+import PSPrediction
 import PSRun
 
 /// Values of every tensor, and where they are from.
@@ -31,7 +31,7 @@ package struct InitialWeights: Sendable {
         _ path: String, configuration: JobConfiguration, layout: ParameterLayout, classNames: [String]
     ) throws {
         let source = try InitialSource(path)
-        let isHead = { (name: String) in InitialWeights.lastLayers.contains(name) }
+        let isHead = ModelDescription.lastLayers.contains
         let classes = configuration.model.classes ?? 0
         var anew: [String] = []
         var reasons: [String] = []
@@ -43,10 +43,10 @@ package struct InitialWeights: Sendable {
             anew += differing.map(\.name)
             reasons.append("it has \(other) classes, the model \(classes)")
         } else if let names = source.classNames, !names.isEmpty, names != classNames {
-            anew += layout.tensors.map(\.name).filter { isHead($0) }
+            anew += layout.tensors.map(\.name).filter(isHead)
             reasons.append("its classes have other names (\(names[0]), ...; the data set's are \(classNames[0]), ...)")
         }
-        let auxiliary = "AuxLogits."
+        let auxiliary = ModelDescription.auxiliaryPrefix
         if layout.tensors.contains(where: { $0.name.hasPrefix(auxiliary) }),
             !source.shapes.keys.contains(where: { $0.hasPrefix(auxiliary) })
         {
@@ -77,11 +77,16 @@ package struct InitialWeights: Sendable {
             + (anew.isEmpty ? "" : "; \(reasons.joined(separator: ", and ")): begun anew are \(names)")
     }
 
-    /// Of both heads.
-    private static let lastLayers: Set<String> = ["fc.weight", "fc.bias", "AuxLogits.fc.weight", "AuxLogits.fc.bias"]
+    /// Values that are at hand: the flat vector of `layout`.
+    package init(_ values: [Float], layout: ParameterLayout, rule: OptimizerSettings.Rule) {
+        self.values = values
+        self.layout = layout
+        self.rule = rule
+        remark = ""
+    }
 
     /// Writes them as the run's checkpoint of step 0, with the slots that every job begins with.
-    func write(
+    package func write(
         to run: RunDirectory, manifest: (Version, UInt32) -> Manifest
     ) throws(StorageError) -> CheckpointReference {
         var manifest = manifest(0, 0)
@@ -98,12 +103,7 @@ package struct InitialWeights: Sendable {
                 case .meanSquare: Array(repeating: RMSProp.initialMeanSquare, count: range.count)
                 case .momentum: Array(repeating: 0, count: range.count)
                 }
-            let bytes = elements.withUnsafeBytes { Array($0) }
-            var failure: StorageError?
-            bytes.withUnsafeBytes { bytes in
-                do throws(StorageError) { try emit(bytes) } catch { failure = error }
-            }
-            if let failure { throw failure }
+            try elements.withBytes(emit)
         }
         manifest.serverCount = 1
         manifest.files = files
@@ -159,7 +159,7 @@ private enum InitialSource {
 
     var classNames: [String]? {
         switch self {
-        case .file(let file): file.metadata["classes"].flatMap { try? JSON.decode([String].self, from: $0.utf8) }
+        case .file(let file): file.classNames
         case .checkpoint(_, _, let names): names
         }
     }

@@ -5,12 +5,12 @@ import Glibc
 import PSCheckpoint
 import PSConfiguration
 import PSDatasets
-import PSEvaluation
 import PSFiles
 import PSMessages
 import PSModel
 import PSParameters
 import PSPlanning
+import PSPrediction
 import PSProtocol
 import PSRun
 
@@ -128,12 +128,12 @@ package struct JobOpening: Sendable {
             test = try Dataset.open(configuration.data.set, .test)
         } catch {
             switch error {
-            case .missing, .layout: throw JobOpeningError.noTestImages("\(error); \(advice)")
+            case .missing, .layout: throw EvaluationError.noImages("\(error); \(advice)")
             default: throw error
             }
         }
         if test.count == 0 {
-            throw JobOpeningError.noTestImages("\(configuration.data.set.path) has no test images; \(advice)")
+            throw EvaluationError.noImages("\(configuration.data.set.path) has no test images; \(advice)")
         }
         if let classes = configuration.model.classes, test.classNames.count > classes {
             throw EvaluationError.tooFewClasses(model: classes, data: test.classNames.count)
@@ -190,16 +190,5 @@ package struct JobOpening: Sendable {
                 ])
         }
         return CheckpointReference(version: version, generation: generation, foreign: directory)
-    }
-}
-
-/// What a job lacks before it begins.
-package enum JobOpeningError: Error, CustomStringConvertible {
-    case noTestImages(String)
-
-    package var description: String {
-        switch self {
-        case .noTestImages(let text): text
-        }
     }
 }

@@ -9,7 +9,7 @@ package struct PictureFiles: SampleSource {
     private static let mostBytes = 1 << 30
 
     package let paths: [String]
-    /// Folders that could not be listed to the end, or have no pictures: a text for each.
+    /// Folders, or what is in them, that could not be looked at, and folders without pictures: a text for each.
     package let problems: [String]
 
     /// - Parameter paths: files, whatever they are called, and folders, of which the files named as pictures are taken,
@@ -27,17 +27,17 @@ package struct PictureFiles: SampleSource {
             let folder = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
             let scan: FolderScan
             do throws(DatasetError) {
-                scan = try FolderScan(root: folder, className: ".", label: 0) { _ in true }
+                scan = try FolderScan(root: folder, className: "", label: 0, passesOver: true) { _ in true }
             } catch {
-                problems.append("\(error)".replacing("/./", with: "/") + "; nothing of \(path) is looked at")
+                problems.append("\(error)")
                 continue
             }
+            problems += scan.problems.map { "\($0)" }
             if scan.block.rows.isEmpty {
                 problems.append("\(path) has no pictures (\(PictureName.endings.joined(separator: ", ")))")
             }
-            // Behind "./".
             found += scan.block.rows.indices.map {
-                "\(folder)/\(String(decoding: scan.block.name($0).dropFirst(2), as: UTF8.self))"
+                "\(folder)/\(String(decoding: scan.block.name($0), as: UTF8.self))"
             }
         }
         self.paths = found

@@ -8,22 +8,8 @@ import PSDatasets
 import PSFiles
 import PSModel
 import PSParameters
+import PSPrediction
 import PSReport
-
-/// Which of a checkpoint's two sets of weights.
-package enum WeightChoice: String, Sendable, Hashable, CaseIterable, Encodable {
-    /// The running average: what the paper evaluates.
-    case average
-    /// The weights of the last commit.
-    case raw
-
-    package var storedValue: StoredValue {
-        switch self {
-        case .average: .average
-        case .raw: .current
-        }
-    }
-}
 
 /// The result of an evaluation.
 package struct Evaluation: Encodable, Sendable {
@@ -122,7 +108,7 @@ package struct Evaluation: Encodable, Sendable {
     ///   - progress: called now and then with the number of images done and of all.
     package init(
         _ values: [Float], of test: TestImages, classNames: [String], labels: [Int]? = nil, step: Int?, weights: String,
-        progress: (Int, Int) -> Void = { _, _ in }
+        progress: (_ done: Int, _ all: Int) -> Void = { _, _ in }
     ) throws {
         let source = test.data
         let start = ContinuousClock.now

@@ -4,6 +4,7 @@ import PSCheckpoint
 import PSConfiguration
 import PSFiles
 import PSModel
+import PSPrediction
 import PSReport
 
 /// The result of `psctl export`.
@@ -23,11 +24,7 @@ package struct Export: Encodable, Sendable {
     ) throws {
         let description = try ModelDescription(configuration.model)
         let written = try WeightFile.export(
-            checkpoint, value: weights.storedValue, layout: description.layout,
-            // Without the newline that ends a JSON file.
-            metadata: classNames.map { ["classes": String(decoding: JSON.compact($0).dropLast(), as: UTF8.self)] }
-                ?? [:],
-            to: path)
+            checkpoint, value: weights.storedValue, layout: description.layout, classNames: classNames, to: path)
         file = path
         bytes = written.byteCount
         sha256 = written.sha256

@@ -59,13 +59,3 @@ package struct GradientReport: Sendable {
         try SafetensorsWriter.write(path: path, metadata: [:], tensors: tensors)
     }
 }
-
-extension ParameterLayout {
-    /// Hands the flat vector `values` over slice by slice, as networks take it.
-    package func eachSlice(of values: [Float], _ load: (Range<Int>, UnsafePointer<Float>) -> Void) {
-        precondition(values.count == count)
-        values.withUnsafeBufferPointer { values in
-            for slice in slices { load(slice.range, values.baseAddress! + slice.range.lowerBound) }
-        }
-    }
-}

@@ -1,6 +1,7 @@
 // A batch of images in a safetensors file, as other frameworks write it.
 
 import PSCheckpoint
+import PSPrediction
 
 /// Images, and labels where the file has them.
 package struct ImageBatch: Sendable {

@@ -1,6 +1,7 @@
 // Which of a model's classes a data set's labels are.
 
 import PSDatasets
+import PSPrediction
 
 package struct LabelMap: Sendable {
     /// By label of the data set; nil: the same.
@@ -16,7 +17,8 @@ package struct LabelMap: Sendable {
     package init(
         of data: Dataset, path: String, onto names: [String]?, classes: Int
     ) throws(EvaluationError) {
-        let own = data.classNames
+        // As a run writes them down.
+        let own = data.classNames.map { $0.replacing("\n", with: " ") }
         // "0", "1", ... are no names.
         func areNumbers(_ names: [String]) -> Bool { names.enumerated().allSatisfy { "\($0)" == $1 } }
         guard let names, !areNumbers(names), !areNumbers(own), names != own else {

@@ -31,12 +31,11 @@ package struct ModelWithWeights: Sendable {
         if let head = file.tensor(named: "fc.weight"), let classes = head.shape.first, classes > 0 {
             job.model.classes = classes
         }
-        let auxiliaryPrefix = "AuxLogits."
+        let auxiliaryPrefix = ModelDescription.auxiliaryPrefix
         job.model.auxiliary = !withoutAuxiliary && file.tensors.contains { $0.name.hasPrefix(auxiliaryPrefix) }
         configuration = job
         description = try ModelDescription(job.model, image: image)
-        let names = file.metadata["classes"].flatMap { try? JSON.decode([String].self, from: $0.utf8) }
-        classNames = names?.count == description.classes ? names : nil
+        classNames = file.classNames?.count == description.classes ? file.classNames : nil
         values = try WeightFile.load(
             weights, layout: description.layout, ignoredPrefix: withoutAuxiliary ? auxiliaryPrefix : nil)
     }

@@ -5,6 +5,7 @@ import PSConfiguration
 import PSData
 import PSDatasets
 import PSModel
+import PSPrediction
 import PSSamples
 
 /// A network's most probable classes of one picture.

@@ -3,10 +3,10 @@
 import Foundation
 import PSConfiguration
 import PSDatasets
-import PSEvaluation
 import PSModel
 import PSNetwork
 import PSPlanning
+import PSPrediction
 import PSReport
 
 /// What an examination of this machine found.

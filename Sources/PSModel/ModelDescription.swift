@@ -15,6 +15,11 @@ package struct ModelDescription: Sendable {
         package let macs: Int
     }
 
+    /// What the names of the auxiliary head's tensors begin with.
+    package static let auxiliaryPrefix = "AuxLogits."
+    /// The tensors whose first extent is the number of classes, of both heads.
+    package static let lastLayers: Set<String> = ["fc.weight", "fc.bias", "AuxLogits.fc.weight", "AuxLogits.fc.bias"]
+
     /// Names `ModelSettings.name` may have.
     package static let knownModels = ["inception-v3"]
     /// Values `ModelSettings.stem` may have.
@@ -67,7 +72,7 @@ package struct ModelDescription: Sendable {
     /// what an evaluation costs. The auxiliary head's are in its rows only.
     package var macs: Int { mainNodes.reduce(0) { $0 + $1.macs } }
 
-    private var mainNodes: some Sequence<Node> { nodes.lazy.filter { !$0.name.hasPrefix("AuxLogits.") } }
+    private var mainNodes: some Sequence<Node> { nodes.lazy.filter { !$0.name.hasPrefix(Self.auxiliaryPrefix) } }
 
     /// - Returns: the number of classes.
     private static func check(_ settings: ModelSettings) throws(ModelError) -> Int {

@@ -170,3 +170,13 @@ private struct Cutter {
 
     private func range(_ index: Int) -> Range<Int> { offsets[index]..<offsets[index] + tensors[index].elementCount }
 }
+
+extension ParameterLayout {
+    /// Hands the flat vector `values` over slice by slice, as networks take it.
+    package func eachSlice(of values: [Float], _ load: (Range<Int>, UnsafePointer<Float>) -> Void) {
+        precondition(values.count == count)
+        values.withUnsafeBufferPointer { values in
+            for slice in slices { load(slice.range, values.baseAddress! + slice.range.lowerBound) }
+        }
+    }
+}

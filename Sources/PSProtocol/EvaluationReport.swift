@@ -36,7 +36,10 @@ package struct EvaluationSchedule: Sendable {
         if everySteps > 0 { return number.isMultiple(of: everySteps) }
         guard everyEpochs > 0 else { return false }
         // The first version at or behind each multiple.
-        func passed(_ number: UInt64) -> Double { (Double(number) / (everyEpochs * stepsPerEpoch)).rounded(.down) }
+        // Three times a tenth is a little more than three tenths.
+        func passed(_ number: UInt64) -> Double {
+            (Double(number) / (everyEpochs * stepsPerEpoch) + 1e-9).rounded(.down)
+        }
         return passed(number) > passed(number - 1)
     }
 }

@@ -1,9 +1,9 @@
 // Parts of an evaluation: the running average of a checkpoint on some test images. Lives on the compute thread.
 
 import PSCheckpoint
-import PSEvaluation
 import PSMessages
 import PSParameters
+import PSPrediction
 import PSRun
 
 final class PartMeasurer {

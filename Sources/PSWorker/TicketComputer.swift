@@ -3,13 +3,13 @@
 import PSConfiguration
 import PSData
 import PSDatasets
-import PSEvaluation
 import PSMessages
 import PSModel
 import PSNetwork
 import PSOptimization
 import PSParameters
 import PSPlanning
+import PSPrediction
 import PSRun
 import PSTransport
 
@@ -38,7 +38,7 @@ extension TicketWork {
     package func fixedGradients(of attempt: Attempt) -> SharedBuffer? { nil }
     package func prepare(_ attempt: Attempt) {}
     package func measure(_ attempt: EvaluationAttempt) throws -> Measurement {
-        preconditionFailure("a benchmark's job is never evaluated")
+        throw EvaluationError.notOfTheJob
     }
 }
 

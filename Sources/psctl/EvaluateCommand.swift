@@ -7,6 +7,7 @@ import PSDatasets
 import PSEvaluation
 import PSFiles
 import PSJob
+import PSPrediction
 import PSReport
 
 struct EvaluateCommand: ParsableCommand {
@@ -48,20 +49,25 @@ struct EvaluateCommand: ParsableCommand {
         var chosen = try network.read()
         transform.apply(to: &chosen.configuration.data)
         if let data {
-            chosen.configuration.data.set = DatasetSettings(path: data)
+            chosen.configuration.data.set.kind = .auto
+            chosen.configuration.data.set.path = data
             // Of a folder without a split of its own, all of it.
             chosen.configuration.data.set.validationShare = 1
         }
         let source = try Dataset.open(chosen.configuration.data.set, .test)
-        guard source.count > 0 else { throw EvaluationError.noImages(path: chosen.configuration.data.set.path) }
+        let path = chosen.configuration.data.set.path
+        guard source.count > 0 else { throw EvaluationError.noImages("\(path) has no images to measure") }
         let labels = try LabelMap(
-            of: source, path: chosen.configuration.data.set.path, onto: chosen.classNames,
+            of: source, path: path, onto: chosen.classNames,
             classes: chosen.description.classes)
         let images = try TestImages(
             source, configuration: chosen.configuration, description: chosen.description, threads: threads.count)
+        let progress = CountProgress()
         let evaluation = try Evaluation(
             chosen.values, of: images, classNames: chosen.classNames ?? source.classNames, labels: labels.classes,
-            step: chosen.step, weights: chosen.weights)
+            step: chosen.step, weights: chosen.weights
+        ) { progress.count("measured", done: $0, of: $1) }
+        progress.finish()
         if let html {
             let curve = try chosen.run?.evaluations() ?? []
             let page = try EvaluationPage(

@@ -3,6 +3,7 @@
 import ArgumentParser
 import PSEvaluation
 import PSJob
+import PSPrediction
 import PSReport
 
 extension WeightChoice: ExpressibleByArgument {}

@@ -8,6 +8,7 @@ import PSEvaluation
 import PSFiles
 import PSJob
 import PSModel
+import PSPrediction
 import PSRun
 import PSSamples
 

@@ -10,6 +10,7 @@ import PSFiles
 import PSJob
 import PSModel
 import PSNode
+import PSPrediction
 import PSReport
 import PSSamples
 

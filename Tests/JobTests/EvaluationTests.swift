@@ -8,6 +8,7 @@ import PSEvaluation
 import PSJob
 import PSModel
 import PSParameters
+import PSPrediction
 import PSRun
 import Testing
 

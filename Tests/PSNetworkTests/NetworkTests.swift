@@ -53,7 +53,7 @@ import Testing
         let network = try InferenceNetwork(
             description: run.network.description, batch: 6, threads: 2,
             plan: SmallPlan.direct.plan(run.network.description, batch: 6))
-        SmallRun.load(run.weights, layout, network.load)
+        layout.eachSlice(of: run.weights, network.load)
         var logits = [Float](repeating: .nan, count: 6 * 12)
         logits.withUnsafeMutableBufferPointer { network.logits(images: run.images, count: 6, into: $0.baseAddress!) }
         let size = run.network.logits.map(abs).max()!

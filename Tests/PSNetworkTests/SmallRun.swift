@@ -96,19 +96,13 @@ struct SmallRun {
         settings.batchNorm = .train
         let description = try ModelDescription(settings)
         let trained = try TrainingNetwork(description: description, batch: labels.count, threads: 1, plan: plan)
-        SmallRun.load(weights, description.layout, trained.load)
+        description.layout.eachSlice(of: weights, trained.load)
         _ = try trained.step(
             images: images, labels: labels, random: random, options: options, gradients: &gradients, ready: { _ in })
         weights.replaceSubrange(network.layout.weightCount..., with: gradients[network.layout.weightCount...])
     }
 
-    func load(_ values: [Float]) { SmallRun.load(values, network.layout, network.load) }
-
-    static func load(_ values: [Float], _ layout: ParameterLayout, _ load: (Range<Int>, UnsafePointer<Float>) -> Void) {
-        values.withUnsafeBufferPointer {
-            for slice in layout.slices { load(slice.range, $0.baseAddress! + slice.range.lowerBound) }
-        }
-    }
+    func load(_ values: [Float]) { network.layout.eachSlice(of: values, network.load) }
 
     /// The gradient's inner product with a seeded random direction among the tensors `included` names, and the loss's
     /// central difference along it.

@@ -43,6 +43,8 @@ struct Plan {
     var evaluateEverySteps = 0
     /// Evaluations without a new best one before the job ends; 0: it does not.
     var patience = 0
+    /// The job begins with weights from elsewhere, which are those it would have drawn.
+    var beginsWithWeights = false
     var personCheckpoints = 0
     var personStops = 0
     /// The run directory is moved before the job is resumed.
@@ -129,6 +131,7 @@ struct Plan {
         plan.computeMilliseconds = chance.pick([1...10, 20...120, 50...800])
         plan.updateMilliseconds = chance.pick([0...3, 0...3, 10...100])
         plan.evaluateEverySteps = chance.pick([0, 1, 2, 3, 100])
+        plan.beginsWithWeights = chance.happens(0.3)
         // What is left out, as its checkpoint cannot be read or written, may change when patience ends.
         if plan.damages + plan.unreadable == 0, !plan.movesAway, plan.diskStall.probability == 0,
             plan.midWriteDeaths == 0, plan.poisoned.isEmpty, plan.goesBack != .toAnotherRun
@@ -144,5 +147,6 @@ enum Rare: String, CaseIterable {
     case rollback, prepareAgain, commitAgain, resend, early, reissue, lowerTicketFirst, saidAgain, gone, refusal
     case olderCheckpoint, rot, unavailable, skip, workerLost, serverWakes, resumed, finishAgain, noSliceServer
     case evaluated, partAgain, measuredAgain, endsEarly, lastEvaluationLater, leftOut
+    case begunWithWeights, begunAgain
     case savedLater, diesWriting, tornTail, slowDisk, moved, movedAway, goesBack, foreignBase, adopted, stopPromised
 }

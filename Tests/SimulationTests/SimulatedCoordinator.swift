@@ -56,7 +56,8 @@ final class SimulatedCoordinator: SimulatedProcess {
         try start.check(hasJob ? try Journal.read(run) : Replay(), run: run)
         let journal = try Journal(run)
         if journal.cutByteCount > 0 { world.saw(.tornTail) }
-        var replay = try start.begin(journal, run: run, job: world.newJob, endpoint: "coordinator")
+        var replay = try start.begin(
+            journal, run: run, job: world.newJob, endpoint: "coordinator", initial: initial())
         world.opened(replay, run)
         replayedEnd = replay.version >= world.lastVersion
         if world.plan.plant == .voidCheckpointLoaded, let newest = try run.checkpoints.list().last,
@@ -70,7 +71,7 @@ final class SimulatedCoordinator: SimulatedProcess {
         let layout = world.plan.layout
         let report = metrics.takeUp(replay, stepsPerEpoch: settings.stepsPerEpoch)
         nonisolated(unsafe) let process = self
-        let (servers, job) = (world.servers, replay.job)
+        let manifest = manifest(job: replay.job)
         performer = CoordinatorPerformer(
             CoordinatorState(
                 settings: settings, identity: Hello(role: .coordinator, host: "simulated", pid: 1, rank: 0),
@@ -78,14 +79,33 @@ final class SimulatedCoordinator: SimulatedProcess {
             wire: SimulatedWire(.listener, world.network),
             files: CoordinatorPerformer.Files(
                 run: run, journal: journal, metrics: metrics, layout: layout, nonce: nonce,
-                manifest: { version, generation in
-                    Manifest(
-                        job: String(job, radix: 16), model: "simulated", settings: "{}",
-                        step: Int(version.number), generation: Int(generation), seed: 1, ticketsConsumed: 0,
-                        layoutDigest: layout.digest, serverCount: servers, files: [])
-                }),
+                manifest: manifest),
             journaling: journaling, disk: writing, logger: SimulatedProcess.logger, post: { process.post($0) })
         performer.watch = { [unowned self] in watch($0) }
+    }
+
+    private func manifest(job: UInt64) -> @Sendable (Version, UInt32) -> Manifest {
+        let (servers, digest) = (world.servers, world.plan.layout.digest)
+        return { version, generation in
+            Manifest(
+                job: String(job, radix: 16), model: "simulated", settings: "{}", step: Int(version.number),
+                generation: Int(generation), seed: 1, ticketsConsumed: 0, layoutDigest: digest, serverCount: servers,
+                files: [])
+        }
+    }
+
+    /// The checkpoint that the job begins with; nil: its weights are drawn.
+    private func initial() -> ((UInt64) throws(StorageError) -> CheckpointReference)? {
+        guard world.plan.beginsWithWeights else { return nil }
+        return { [unowned self] (job: UInt64) throws(StorageError) -> CheckpointReference in
+            if files.exists(run.checkpoints.path(step: 0)) { world.saw(.begunAgain) }
+            let weights = InitialWeights(
+                world.arithmetic.values(0), layout: world.plan.layout,
+                rule: world.arithmetic.configuration.optimizer.rule)
+            let reference = try weights.write(to: run, manifest: manifest(job: job))
+            world.saw(.begunWithWeights)
+            return reference
+        }
     }
 
     private func post(_ event: CoordinatorState.Event) {

@@ -1,10 +1,10 @@
 // A worker in the simulation: the performer that a process has, on a simulated network and thread.
 
 import PSCheckpoint
-import PSEvaluation
 import PSMessages
 import PSNode
 import PSParameters
+import PSPrediction
 import PSProtocol
 import PSRun
 import PSTransport

@@ -8,7 +8,7 @@ struct SyntheticImageNet {
     static func main() throws {
         let arguments = CommandLine.arguments.dropFirst()
         let numbers = arguments.dropFirst().map { Int($0) ?? 0 }
-        guard let out = arguments.first, numbers.count <= 3, numbers.allSatisfy({ $0 > 0 }) else {
+        guard let out = arguments.first, !out.hasPrefix("-"), numbers.count <= 3, numbers.allSatisfy({ $0 > 0 }) else {
             print("synthetic-imagenet OUT [CLASSES [TRAINING-PICTURES-A-CLASS [VALIDATION-PICTURES-A-CLASS]]]")
             exit(64)
         }

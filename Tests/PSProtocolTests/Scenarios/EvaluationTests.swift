@@ -18,6 +18,10 @@ import Testing
         schedule.everyEpochs = 1
         // 2.5, 5, 7.5, 10 steps: the first whole one at or behind each.
         #expect(due(schedule) == [3, 5, 8, 10])
+        schedule.stepsPerEpoch = 30
+        schedule.everyEpochs = 0.1
+        #expect(due(schedule) == [3, 6, 9, 12])
+        schedule.stepsPerEpoch = 2.5
         schedule.everyEpochs = 0.2
         #expect(due(schedule, until: 4) == [1, 2, 3, 4])
     }

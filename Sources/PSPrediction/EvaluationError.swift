@@ -6,7 +6,8 @@ package enum EvaluationError: Error, Sendable, Hashable, CustomStringConvertible
     case tooFewClasses(model: Int, data: Int)
     /// The data set has classes that the model does not know.
     case unknownClasses(path: String, classes: [String], known: [String])
-    case noImages(path: String)
+    /// The text says where, and what to do.
+    case noImages(String)
     /// No test image could be read.
     case nothingReadable(path: String)
     /// A worker is asked for what its configuration has switched off, or for a part that is not there.
@@ -21,7 +22,7 @@ package enum EvaluationError: Error, Sendable, Hashable, CustomStringConvertible
             "\(path) has \(classes.count == 1 ? "a class" : "\(classes.count) classes") that the model does not know: "
                 + classes.prefix(5).joined(separator: ", ") + (classes.count > 5 ? ", ..." : "") + "; it knows "
                 + known.prefix(5).joined(separator: ", ") + (known.count > 5 ? ", ..." : "")
-        case .noImages(let path): "\(path) has no images to measure"
+        case .noImages(let text): text
         case .notOfTheJob: "the coordinator asks for an evaluation that the job does not have; install the same release"
         case .nothingReadable(let path):
             "\(path): none of its test images can be read; psctl data inspect says why"
