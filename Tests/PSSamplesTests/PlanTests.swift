@@ -169,6 +169,17 @@ private func settings(_ augment: AugmentationSettings.Training, _ evaluate: Augm
         #expect(SamplePlan.evaluation(.pad, size: 32, rows: 33, columns: 9).resampling == .halfPixel)
     }
 
+    /// TensorFlow's central_crop; of 0.875 that is a sixteenth from each end, whatever the length.
+    @Test func theCentralFractionIsCut() {
+        func crop(_ rows: Int, _ fraction: Double) -> PixelRectangle {
+            SamplePlan.evaluation(.inception, size: 8, rows: rows, columns: 7, centralFraction: fraction).crop
+        }
+        for rows in 1...5000 { #expect(crop(rows, 0.875).row == rows / 16) }
+        #expect(crop(100, 1).row == 0 && crop(100, 1).rows == 100)
+        #expect(crop(100, 0.5).row == 25 && crop(100, 0.5).rows == 50)
+        #expect(crop(101, 0.5).row == 25 && crop(101, 0.5).rows == 51)
+    }
+
     @Test func erasedRectanglesAreTorchvisions() {
         var words = CounterWords(CounterRandom(key: 3))
         var erased = 0

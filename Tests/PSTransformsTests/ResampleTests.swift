@@ -112,6 +112,16 @@ func whole(_ picture: Picture) -> PixelRectangle {
         compare(fixture.torchvisionEvaluation, .torchvision)
     }
 
+    /// A picture that has the size already is not touched, and the share of it that is kept is the one asked for.
+    @Test(arguments: [AugmentationSettings.Evaluation.resize, .inception])
+    func atItsOwnSizeAPictureIsItself(evaluation: AugmentationSettings.Evaluation) {
+        let picture = formulaPicture("noise", columns: 37, rows: 37, seed: 2)
+        let plan = SamplePlan.evaluation(evaluation, size: 37, rows: 37, columns: 37, centralFraction: 1)
+        let bytes = image(picture, plan).map { (Double($0) / 2 + 0.5) * 255 }
+        #expect(zip(bytes, picture.pixels).allSatisfy { abs($0 - Double($1)) < 1e-4 })
+        #expect(bytes.count == picture.pixels.count)
+    }
+
     @Test func normalisationIsTorchvisions() throws {
         let test = fixture.erase[0]
         let picture = test.image.picture()
