@@ -1,11 +1,11 @@
 // im2col and its adjoint.
 #include "engine_internal.h"
 
-/// max(x * scale + shift, 0) of a run of channels; a NaN stays one.
-ENGINE_INLINE void norm_run(float *to, const float *from, const float *scale, const float *shift, size_t count) {
+/// max(x * scale + shift, floor) of a run of channels; a NaN stays one.
+ENGINE_INLINE void norm_run(float *to, const float *from, const float *scale, const float *shift, float floor, size_t count) {
     for (size_t i = 0; i < count; i++) {
         const float z = from[i] * scale[i] + shift[i];
-        to[i] = 0.0f > z ? 0.0f : z;
+        to[i] = floor > z ? floor : z;
     }
 }
 
@@ -26,8 +26,8 @@ ENGINE_INLINE void copy_run(float *to, const float *from, size_t count) {
 
 ENGINE_CLONES
 void engine_gather(const engine_window *window, int channels, const float *input, ptrdiff_t input_stride,
-                   const float *scale, const float *shift, size_t first_pixel, size_t pixels, size_t first_column,
-                   size_t columns, float *out) {
+                   const float *scale, const float *shift, float floor, size_t first_pixel, size_t pixels,
+                   size_t first_column, size_t columns, float *out) {
     const engine_window w = *window;
     const size_t depth = (size_t)channels;
     const size_t row_columns = (size_t)w.kernel_width * depth;
@@ -61,7 +61,8 @@ void engine_gather(const engine_window *window, int channels, const float *input
                     if (x < 0 || x >= w.input_width)
                         clear_run(to, run);
                     else if (scale)
-                        norm_run(to, row + x * input_stride + (ptrdiff_t)channel, scale + channel, shift + channel, run);
+                        norm_run(to, row + x * input_stride + (ptrdiff_t)channel, scale + channel, shift + channel,
+                                 floor, run);
                     else
                         copy_run(to, row + x * input_stride + (ptrdiff_t)channel, run);
                     to += run;

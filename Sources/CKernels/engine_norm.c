@@ -42,25 +42,25 @@ void engine_moments(const float *x, ptrdiff_t stride, size_t pixels, size_t chan
 }
 
 ENGINE_CLONES
-void engine_scale_relu(const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, size_t pixels,
-                       size_t channels, const float *scale, const float *shift) {
+void engine_normalise(const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, size_t pixels, size_t channels,
+                      const float *scale, const float *shift, float floor) {
     for (size_t p = 0; p < pixels; p++) {
         const float *from = x + (ptrdiff_t)p * x_stride;
         float *to = y + (ptrdiff_t)p * y_stride;
         for (size_t c = 0; c < channels; c++) {
             const float z = from[c] * scale[c] + shift[c];
-            to[c] = 0.0f > z ? 0.0f : z;
+            to[c] = floor > z ? floor : z;
         }
     }
 }
 
 ENGINE_CLONES
-void engine_bias_relu(float *y, ptrdiff_t stride, size_t pixels, size_t channels, const float *bias) {
+void engine_bias(float *y, ptrdiff_t stride, size_t pixels, size_t channels, const float *bias, float floor) {
     for (size_t p = 0; p < pixels; p++) {
         float *to = y + (ptrdiff_t)p * stride;
         for (size_t c = 0; c < channels; c++) {
             const float z = to[c] + bias[c];
-            to[c] = 0.0f > z ? 0.0f : z;
+            to[c] = floor > z ? floor : z;
         }
     }
 }
@@ -68,7 +68,7 @@ void engine_bias_relu(float *y, ptrdiff_t stride, size_t pixels, size_t channels
 /// engine_norm_sums for 16 * groups channels: several cache lines of each pixel at a time, which memory delivers faster
 /// than single ones.
 ENGINE_INLINE void group_norm_sums(const float *gradient, ptrdiff_t gradient_stride, const float *x, ptrdiff_t x_stride,
-                                   size_t pixels, int groups, const float *scale, const float *shift,
+                                   size_t pixels, int groups, const float *scale, const float *shift, float floor,
                                    const float *mean, float *sum, float *product) {
     lanes16 a[4], b[4], centre[4], total[4], weighted[4];
     for (int g = 0; g < groups; g++) {
@@ -81,7 +81,7 @@ ENGINE_INLINE void group_norm_sums(const float *gradient, ptrdiff_t gradient_str
         for (int g = 0; g < groups; g++) {
             const lanes16 v = *(const lanes16 *)(x + (ptrdiff_t)p * x_stride + 16 * g);
             const mask16 d = *(const mask16 *)(gradient + (ptrdiff_t)p * gradient_stride + 16 * g);
-            const lanes16 open = (lanes16)(d & (mask16)(v * a[g] + b[g] > 0.0f));
+            const lanes16 open = (lanes16)(d & (mask16)(v * a[g] + b[g] > floor));
             total[g] += open;
             weighted[g] += open * (v - centre[g]);
         }
@@ -93,17 +93,17 @@ ENGINE_INLINE void group_norm_sums(const float *gradient, ptrdiff_t gradient_str
 
 ENGINE_CLONES
 void engine_norm_sums(const float *gradient, ptrdiff_t gradient_stride, const float *x, ptrdiff_t x_stride,
-                      size_t pixels, size_t channels, const float *scale, const float *shift, const float *mean,
-                      float *sum, float *product) {
+                      size_t pixels, size_t channels, const float *scale, const float *shift, float floor,
+                      const float *mean, float *sum, float *product) {
     size_t c = 0;
     for (; c + 64 <= channels; c += 64)
-        group_norm_sums(gradient + c, gradient_stride, x + c, x_stride, pixels, 4, scale + c, shift + c, mean + c,
+        group_norm_sums(gradient + c, gradient_stride, x + c, x_stride, pixels, 4, scale + c, shift + c, floor, mean + c,
                         sum + c, product + c);
     for (; c + 32 <= channels; c += 32)
-        group_norm_sums(gradient + c, gradient_stride, x + c, x_stride, pixels, 2, scale + c, shift + c, mean + c,
+        group_norm_sums(gradient + c, gradient_stride, x + c, x_stride, pixels, 2, scale + c, shift + c, floor, mean + c,
                         sum + c, product + c);
     for (; c + 16 <= channels; c += 16)
-        group_norm_sums(gradient + c, gradient_stride, x + c, x_stride, pixels, 1, scale + c, shift + c, mean + c,
+        group_norm_sums(gradient + c, gradient_stride, x + c, x_stride, pixels, 1, scale + c, shift + c, floor, mean + c,
                         sum + c, product + c);
     const size_t rest = channels - c;
     float total[16] = {0}, weighted[16] = {0};
@@ -111,7 +111,7 @@ void engine_norm_sums(const float *gradient, ptrdiff_t gradient_stride, const fl
         const float *v = x + (ptrdiff_t)p * x_stride + c;
         const float *d = gradient + (ptrdiff_t)p * gradient_stride + c;
         for (size_t i = 0; i < rest; i++) {
-            const float open = v[i] * scale[c + i] + shift[c + i] > 0.0f ? d[i] : 0.0f;
+            const float open = v[i] * scale[c + i] + shift[c + i] > floor ? d[i] : 0.0f;
             total[i] += open;
             weighted[i] += open * (v[i] - mean[c + i]);
         }
@@ -125,7 +125,7 @@ void engine_norm_sums(const float *gradient, ptrdiff_t gradient_stride, const fl
 ENGINE_CLONES
 void engine_norm_gradient(const float *gradient, ptrdiff_t gradient_stride, const float *x, ptrdiff_t x_stride,
                           float *out, ptrdiff_t out_stride, size_t pixels, size_t channels, const float *scale,
-                          const float *shift, const float *mean, const float *slope, const float *offset) {
+                          const float *shift, float floor, const float *mean, const float *slope, const float *offset) {
     for (size_t p = 0; p < pixels; p++) {
         const float *v = x + (ptrdiff_t)p * x_stride;
         const float *d = gradient + (ptrdiff_t)p * gradient_stride;
@@ -135,12 +135,12 @@ void engine_norm_gradient(const float *gradient, ptrdiff_t gradient_stride, cons
         for (; c + 16 <= channels; c += 16) {
             const lanes16 a = *(const lanes16 *)(scale + c), value = *(const lanes16 *)(v + c);
             const mask16 passed = *(const mask16 *)(d + c);
-            const lanes16 open = (lanes16)(passed & (mask16)(value * a + *(const lanes16 *)(shift + c) > 0.0f));
+            const lanes16 open = (lanes16)(passed & (mask16)(value * a + *(const lanes16 *)(shift + c) > floor));
             *(lanes16 *)(to + c) = a * open + *(const lanes16 *)(slope + c) * (value - *(const lanes16 *)(mean + c)) +
                                    *(const lanes16 *)(offset + c);
         }
         for (; c < channels; c++) {
-            const float open = v[c] * scale[c] + shift[c] > 0.0f ? d[c] : 0.0f;
+            const float open = v[c] * scale[c] + shift[c] > floor ? d[c] : 0.0f;
             to[c] = scale[c] * open + slope[c] * (v[c] - mean[c]) + offset[c];
         }
     }

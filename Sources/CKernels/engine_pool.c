@@ -64,26 +64,27 @@ ENGINE_INLINE void windows_over_pixel(const engine_window *w, int count_border, 
         }
 }
 
-/// Sixteen channels through max(x * scale + shift, 0) if there is a scale; a NaN stays one.
-ENGINE_INLINE void normed16(const float *from, const float *scale, const float *shift, lanes16 *out) {
+/// Sixteen channels through max(x * scale + shift, floor) if there is a scale; a NaN stays one.
+ENGINE_INLINE void normed16(const float *from, const float *scale, const float *shift, float floor, lanes16 *out) {
     const lanes16 x = *(const lanes16 *)from;
     if (!scale) {
         *out = x;
         return;
     }
     const lanes16 z = x * *(const lanes16 *)scale + *(const lanes16 *)shift;
-    *out = (lanes16)((mask16)z & ~(0.0f > z));
+    const mask16 below = floor > z;
+    *out = (lanes16)(((mask16)z & ~below) | ((mask16)((lanes16){0} + floor) & below));
 }
 
-ENGINE_INLINE float normed(float x, const float *scale, const float *shift) {
+ENGINE_INLINE float normed(float x, const float *scale, const float *shift, float floor) {
     if (!scale) return x;
     const float z = x * *scale + *shift;
-    return 0.0f > z ? 0.0f : z;
+    return floor > z ? floor : z;
 }
 
 ENGINE_CLONES
 void engine_max_pool(const engine_window *window, const float *x, ptrdiff_t x_stride, const float *scale,
-                     const float *shift, float *y, ptrdiff_t y_stride, size_t first_pixel, size_t pixels,
+                     const float *shift, float floor, float *y, ptrdiff_t y_stride, size_t first_pixel, size_t pixels,
                      size_t channels, uint8_t *tap) {
     const engine_window w = *window;
     engine_taps taps;
@@ -96,10 +97,10 @@ void engine_max_pool(const engine_window *window, const float *x, ptrdiff_t x_st
         for (; c + 16 <= channels; c += 16) {
             const float *s = scale ? scale + c : NULL, *b = scale ? shift + c : NULL;
             lanes16 best, v;
-            normed16(x + taps.pixel[0] * x_stride + c, s, b, &best);
+            normed16(x + taps.pixel[0] * x_stride + c, s, b, floor, &best);
             mask16 choice = (mask16){0} + taps.tap[0];
             for (int t = 1; t < taps.count; t++) {
-                normed16(x + taps.pixel[t] * x_stride + c, s, b, &v);
+                normed16(x + taps.pixel[t] * x_stride + c, s, b, floor, &v);
                 const mask16 better = ~(mask16)(v <= best) & (mask16)(best == best);
                 best = (lanes16)((better & (mask16)v) | (~better & (mask16)best));
                 choice = (better & ((mask16){0} + taps.tap[t])) | (~better & choice);
@@ -109,10 +110,10 @@ void engine_max_pool(const engine_window *window, const float *x, ptrdiff_t x_st
         }
         for (; c < channels; c++) {
             const float *s = scale ? scale + c : NULL, *b = scale ? shift + c : NULL;
-            float best = normed(x[taps.pixel[0] * x_stride + (ptrdiff_t)c], s, b);
+            float best = normed(x[taps.pixel[0] * x_stride + (ptrdiff_t)c], s, b, floor);
             uint8_t choice = taps.tap[0];
             for (int t = 1; t < taps.count; t++) {
-                const float v = normed(x[taps.pixel[t] * x_stride + (ptrdiff_t)c], s, b);
+                const float v = normed(x[taps.pixel[t] * x_stride + (ptrdiff_t)c], s, b, floor);
                 if (!(v <= best) && best == best) {
                     best = v;
                     choice = taps.tap[t];
@@ -159,8 +160,8 @@ void engine_max_pool_gradient(const engine_window *window, const float *gradient
 
 ENGINE_CLONES
 void engine_average_pool(const engine_window *window, int count_border, const float *x, ptrdiff_t x_stride,
-                         const float *scale, const float *shift, float *y, ptrdiff_t y_stride, size_t first_pixel,
-                         size_t pixels, size_t channels) {
+                         const float *scale, const float *shift, float floor, float *y, ptrdiff_t y_stride,
+                         size_t first_pixel, size_t pixels, size_t channels) {
     const engine_window w = *window;
     engine_cursor at = engine_cursor_at(first_pixel, w.output_height, w.output_width);
     for (size_t p = first_pixel; p < first_pixel + pixels; p++) {
@@ -180,7 +181,7 @@ void engine_average_pool(const engine_window *window, int count_border, const fl
             lanes16 sum = {0}, v;
             for (int row = 0; row < rows; row++)
                 for (int column = 0; column < columns; column++) {
-                    normed16(corner + row * row_stride + column * x_stride + c, s, b, &v);
+                    normed16(corner + row * row_stride + column * x_stride + c, s, b, floor, &v);
                     sum += v;
                 }
             *(lanes16 *)(to + c) = sum * share;
@@ -190,7 +191,7 @@ void engine_average_pool(const engine_window *window, int count_border, const fl
             float sum = 0.0f;
             for (int row = 0; row < rows; row++)
                 for (int column = 0; column < columns; column++)
-                    sum += normed(corner[row * row_stride + column * x_stride + (ptrdiff_t)c], s, b);
+                    sum += normed(corner[row * row_stride + column * x_stride + (ptrdiff_t)c], s, b, floor);
             to[c] = sum * share;
         }
         engine_cursor_next(&at, w.output_height, w.output_width);

@@ -47,10 +47,11 @@ typedef struct {
     lanes16 scale, shift, floor;
 } winograd_norm;
 
-ENGINE_INLINE winograd_norm winograd_norm_at(const float *scale, const float *shift, int channel, int lanes) {
-    if (scale) return (winograd_norm){
-        winograd_load(scale + channel, lanes), winograd_load(shift + channel, lanes), (lanes16){0}};
+ENGINE_INLINE winograd_norm winograd_norm_at(const float *scale, const float *shift, float floor, int channel,
+                                             int lanes) {
     const lanes16 zero = {0};
+    if (scale) return (winograd_norm){
+        winograd_load(scale + channel, lanes), winograd_load(shift + channel, lanes), zero + floor};
     return (winograd_norm){zero + 1.0f, zero, zero - __builtin_inff()};
 }
 
@@ -61,16 +62,17 @@ ENGINE_INLINE lanes16 winograd_normalised(lanes16 value, winograd_norm norm) {
 /// A gradient's norm for some channels.
 typedef struct {
     lanes16 scale, shift, mean, slope, offset;
+    float floor;
 } winograd_slopes;
 
 ENGINE_INLINE winograd_slopes winograd_slopes_at(const winograd_gradient_norm *norm, int channel, int lanes) {
     return (winograd_slopes){
         winograd_load(norm->scale + channel, lanes), winograd_load(norm->shift + channel, lanes),
         winograd_load(norm->mean + channel, lanes), winograd_load(norm->slope + channel, lanes),
-        winograd_load(norm->offset + channel, lanes)};
+        winograd_load(norm->offset + channel, lanes), norm->floor};
 }
 
 ENGINE_INLINE lanes16 winograd_sloped(lanes16 gradient, lanes16 x, winograd_slopes s) {
-    const lanes16 open = (lanes16)((mask16)gradient & (mask16)(x * s.scale + s.shift > 0.0f));
+    const lanes16 open = (lanes16)((mask16)gradient & (mask16)(x * s.scale + s.shift > s.floor));
     return s.scale * open + s.slope * (x - s.mean) + s.offset;
 }

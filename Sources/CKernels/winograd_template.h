@@ -37,7 +37,7 @@ ENGINE_INLINE void NAME(input_tile)(const float *x, ptrdiff_t origin, ptrdiff_t 
 
 ENGINE_CLONES
 void NAME(input)(const winograd_map *map, const float *x, ptrdiff_t x_stride, int channels, const float *scale,
-                 const float *shift, size_t first_line, size_t lines, float *v, ptrdiff_t product_stride,
+                 const float *shift, float floor, size_t first_line, size_t lines, float *v, ptrdiff_t product_stride,
                  ptrdiff_t tile_stride) {
     const winograd_map m = *map;
     const ptrdiff_t row_stride = m.input_width * x_stride;
@@ -52,7 +52,7 @@ void NAME(input)(const winograd_map *map, const float *x, ptrdiff_t x_stride, in
             const ptrdiff_t origin = (image * m.input_height + y) * row_stride + x0 * x_stride;
             for (int c = 0; c < channels; c += 16) {
                 const int lanes = engine_min(16, channels - c);
-                const winograd_norm norm = winograd_norm_at(scale, shift, c, lanes);
+                const winograd_norm norm = winograd_norm_at(scale, shift, floor, c, lanes);
                 if (lanes < 16)
                     NAME(input_tile)(x, origin + c, x_stride, row_stride, 1, lanes, top, bottom, left, right, norm,
                                      v + c, product_stride);
@@ -69,7 +69,8 @@ void NAME(input)(const winograd_map *map, const float *x, ptrdiff_t x_stride, in
 
 /// Outputs of one tile, of which `rows` x `columns` lie inside the map.
 ENGINE_INLINE void NAME(output_tile)(float *y, ptrdiff_t y_stride, ptrdiff_t row_stride, int lanes, int rows,
-                                     int columns, const float *bias, const float *m, ptrdiff_t product_stride) {
+                                     int columns, const float *bias, float floor, const float *m,
+                                     ptrdiff_t product_stride) {
     lanes16 middle[V(products)][H(outputs)];
     for (int p = 0; p < V(products); p++) {
         lanes16 in[H(products)];
@@ -86,7 +87,7 @@ ENGINE_INLINE void NAME(output_tile)(float *y, ptrdiff_t y_stride, ptrdiff_t row
         EACH(int i = 0; i < V(outputs); i++) {
             if (i < rows) {
                 float *to = y + i * row_stride + j * y_stride;
-                if (bias) out[i] = winograd_at_least(out[i] + offset, (lanes16){0});
+                if (bias) out[i] = winograd_at_least(out[i] + offset, (lanes16){0} + floor);
                 winograd_store(to, out[i], lanes);
             }
         }
@@ -95,7 +96,8 @@ ENGINE_INLINE void NAME(output_tile)(float *y, ptrdiff_t y_stride, ptrdiff_t row
 
 ENGINE_CLONES
 void NAME(output)(const winograd_map *map, float *y, ptrdiff_t y_stride, int channels, const float *bias,
-                  size_t first_line, size_t lines, const float *m, ptrdiff_t product_stride, ptrdiff_t tile_stride) {
+                  float floor, size_t first_line, size_t lines, const float *m, ptrdiff_t product_stride,
+                  ptrdiff_t tile_stride) {
     const winograd_map s = *map;
     const ptrdiff_t row_stride = s.output_width * y_stride;
     for (size_t line = first_line; line < first_line + lines; line++) {
@@ -108,9 +110,10 @@ void NAME(output)(const winograd_map *map, float *y, ptrdiff_t y_stride, int cha
                 const int lanes = engine_min(16, channels - c);
                 const float *offset = bias ? bias + c : NULL;
                 if (lanes == 16)
-                    NAME(output_tile)(to + c, y_stride, row_stride, 16, rows, columns, offset, m + c, product_stride);
+                    NAME(output_tile)(to + c, y_stride, row_stride, 16, rows, columns, offset, floor, m + c,
+                                      product_stride);
                 else
-                    NAME(output_tile)(to + c, y_stride, row_stride, lanes, rows, columns, offset, m + c,
+                    NAME(output_tile)(to + c, y_stride, row_stride, lanes, rows, columns, offset, floor, m + c,
                                       product_stride);
             }
         }

@@ -14,11 +14,11 @@ package enum WeightFile {
     /// same way, such as a prefix, is said once.
     ///
     /// - Parameters:
-    ///   - ignoredPrefix: tensors of the file whose names begin so are passed over if the layout has none of them: the
-    ///     auxiliary head, say, where only the main one is computed.
+    ///   - ignoredPrefixes: tensors of the file whose names begin so are passed over if the layout has none of them: the
+    ///     auxiliary heads, say, where only the main one is computed.
     ///   - anew: tensors whose values are not wanted of the file; they stay 0.
     package static func load(
-        _ path: String, layout: ParameterLayout, ignoredPrefix: String? = nil, anew: Set<String> = []
+        _ path: String, layout: ParameterLayout, ignoredPrefixes: [String] = [], anew: Set<String> = []
     ) throws(StorageError) -> [Float] {
         let file = try SafetensorsFile(path)
         if let prefix = ForeignWeights.commonPrefix(of: file, layout: layout) {
@@ -44,7 +44,7 @@ package enum WeightFile {
         }
         for found in file.tensors
         where layout.index(ofTensor: found.name) == nil && !found.name.hasSuffix(batchCounter) {
-            if let ignoredPrefix, found.name.hasPrefix(ignoredPrefix) { continue }
+            if ignoredPrefixes.contains(where: found.name.hasPrefix) { continue }
             problems.append("\(found.name) (\(found.summary)) is no tensor of the model")
         }
         if !problems.isEmpty { throw .mismatch(path: path, problems: problems) }

@@ -22,16 +22,18 @@ package struct InitialWeights: Sendable {
 
     /// Reads `model.init`.
     ///
-    /// Tensors whose shape differs by the number of classes alone are drawn anew, as are all of an auxiliary head that
+    /// Tensors whose shape differs by the number of classes alone are drawn anew, as are all of auxiliary heads that
     /// the source does not have, and the last layers of a source whose classes have other names.
     ///
     /// - Parameter classNames: the data set's.
     /// - Throws: when the source cannot be read or is of another network.
     init(
-        _ path: String, configuration: JobConfiguration, layout: ParameterLayout, classNames: [String]
+        _ path: String, configuration: JobConfiguration, description: ModelDescription,
+        classNames: [String]
     ) throws {
+        let layout = description.layout
         let source = try InitialSource(path)
-        let isHead = ModelDescription.lastLayers.contains
+        let isHead = description.lastLayers.contains
         let classes = configuration.model.classes ?? 0
         var anew: [String] = []
         var reasons: [String] = []
@@ -46,15 +48,14 @@ package struct InitialWeights: Sendable {
             anew += layout.tensors.map(\.name).filter(isHead)
             reasons.append("its classes have other names (\(names[0]), ...; the data set's are \(classNames[0]), ...)")
         }
-        let auxiliary = ModelDescription.auxiliaryPrefix
-        if layout.tensors.contains(where: { $0.name.hasPrefix(auxiliary) }),
-            !source.shapes.keys.contains(where: { $0.hasPrefix(auxiliary) })
-        {
-            anew = anew.filter { !$0.hasPrefix(auxiliary) }
-            anew += layout.tensors.map(\.name).filter { $0.hasPrefix(auxiliary) }
+        let prefixes = description.network.auxiliaryPrefixes
+        func isAuxiliary(_ name: String) -> Bool { prefixes.contains(where: name.hasPrefix) }
+        if description.heads.count > 1, !source.shapes.keys.contains(where: isAuxiliary) {
+            anew = anew.filter { !isAuxiliary($0) }
+            anew += layout.tensors.map(\.name).filter(isAuxiliary)
             reasons.append("it has no auxiliary head")
         }
-        var values = try source.values(layout, ignoredPrefix: auxiliary, anew: Set(anew))
+        var values = try source.values(layout, ignoredPrefixes: prefixes, anew: Set(anew))
         values.withUnsafeMutableBufferPointer { values in
             for (index, tensor) in layout.tensors.enumerated() where anew.contains(tensor.name) {
                 tensor.initialize(
@@ -165,10 +166,10 @@ private enum InitialSource {
     }
 
     /// Everything but the tensors `anew`, in the order of `layout`.
-    func values(_ layout: ParameterLayout, ignoredPrefix: String, anew: Set<String>) throws -> [Float] {
+    func values(_ layout: ParameterLayout, ignoredPrefixes: [String], anew: Set<String>) throws -> [Float] {
         switch self {
         case .file(let file):
-            return try WeightFile.load(file.path, layout: layout, ignoredPrefix: ignoredPrefix, anew: anew)
+            return try WeightFile.load(file.path, layout: layout, ignoredPrefixes: ignoredPrefixes, anew: anew)
         case .checkpoint(let reader, let own, _):
             let all = try reader.values(WeightChoice.average.storedValue, layout: own)
             var values = [Float](repeating: 0, count: layout.count)

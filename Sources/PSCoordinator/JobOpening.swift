@@ -86,7 +86,7 @@ package struct JobOpening: Sendable {
             initial =
                 try former?.initial
                 ?? InitialWeights(
-                    path, configuration: configuration, layout: description.layout, classNames: data.classNames)
+                    path, configuration: configuration, description: description, classNames: data.classNames)
         } else {
             initial = nil
         }

@@ -5,14 +5,15 @@ import PSFiles
 import PSNetwork
 import PSParameters
 
-/// What `psctl gradients` computes: dropout off, label smoothing 0.1, auxiliary weight 0.4, batch statistics.
+/// What `psctl gradients` computes: dropout off, label smoothing 0.1, the network's own weight of its auxiliary
+/// heads, batch statistics.
 package struct GradientReport: Sendable {
     package let classes: Int
     package let loss: Double
     /// Batch x classes.
     package let logits: [Float]
-    /// Batch x classes; empty without an auxiliary head.
-    package let auxiliaryLogits: [Float]
+    /// Of each auxiliary head: its name and batch x classes.
+    package let auxiliaryLogits: [(head: String, logits: [Float])]
     /// The flat vector of `layout`.
     package let gradients: [Float]
     package let layout: ParameterLayout
@@ -28,18 +29,19 @@ package struct GradientReport: Sendable {
         layout.eachSlice(of: model.values, network.load)
         var options = StepOptions()
         options.dropout = false
+        options.auxiliaryWeight = model.description.network.auxiliaryWeight
         var gradients = [Float](repeating: 0, count: layout.count)
         let result = try network.step(
             images: batch.images, labels: labels, random: CounterRandom(key: 0), options: options,
             gradients: &gradients, ready: { _ in })
         loss = result.loss
         logits = network.logits
-        auxiliaryLogits = network.auxiliaryLogits
+        auxiliaryLogits = Array(zip(model.description.heads.dropFirst().map(\.name), network.auxiliaryLogits))
         self.gradients = gradients
     }
 
-    /// Writes `loss` (a scalar), `logits`, `aux_logits` where there is an auxiliary head, and `grad.NAME` for each
-    /// learned tensor, all float32 in torchvision's layout.
+    /// Writes `loss` (a scalar), `logits`, `aux_logits` where there is an auxiliary head (`aux1_logits` and so on where there
+    /// are several), and `grad.NAME` for each learned tensor, all float32 in torchvision's layout.
     package func write(to path: String) throws {
         let scalarLoss = Float(loss)
         let count = logits.count / classes
@@ -47,8 +49,9 @@ package struct GradientReport: Sendable {
             OutgoingTensor(name: "loss", shape: [], values: [scalarLoss]),
             OutgoingTensor(name: "logits", shape: [count, classes], values: logits),
         ]
-        if !auxiliaryLogits.isEmpty {
-            tensors.append(OutgoingTensor(name: "aux_logits", shape: [count, classes], values: auxiliaryLogits))
+        for (head, logits) in auxiliaryLogits {
+            let name = auxiliaryLogits.count == 1 ? "aux_logits" : "\(head)_logits"
+            tensors.append(OutgoingTensor(name: name, shape: [count, classes], values: logits))
         }
         for (index, tensor) in layout.tensors.enumerated() where tensor.kind == .weight {
             tensors.append(

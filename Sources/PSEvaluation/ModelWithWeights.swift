@@ -27,16 +27,19 @@ package struct ModelWithWeights: Sendable {
         try job.read(assignments: assignments)
         job.model.name = model
         let file = try SafetensorsFile(weights)
+        let network = try Network.named(model)
+        let prefixes = network.auxiliaryPrefixes
+        func isAuxiliary(_ name: String) -> Bool { prefixes.contains(where: name.hasPrefix) }
+        job.model.auxiliary = !withoutAuxiliary && file.tensors.contains { isAuxiliary($0.name) }
         // A file without the last layer is reported by `load`, together with all else it lacks.
-        if let head = file.tensor(named: "fc.weight"), let classes = head.shape.first, classes > 0 {
+        let last = try ModelDescription(job.model, image: image).lastLayers.filter { !isAuxiliary($0) }
+        if let classes = last.compactMap({ file.tensor(named: $0)?.shape.first }).first, classes > 0 {
             job.model.classes = classes
         }
-        let auxiliaryPrefix = ModelDescription.auxiliaryPrefix
-        job.model.auxiliary = !withoutAuxiliary && file.tensors.contains { $0.name.hasPrefix(auxiliaryPrefix) }
         configuration = job
         description = try ModelDescription(job.model, image: image)
         classNames = file.classNames?.count == description.classes ? file.classNames : nil
         values = try WeightFile.load(
-            weights, layout: description.layout, ignoredPrefix: withoutAuxiliary ? auxiliaryPrefix : nil)
+            weights, layout: description.layout, ignoredPrefixes: withoutAuxiliary ? prefixes : [])
     }
 }

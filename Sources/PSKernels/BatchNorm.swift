@@ -1,4 +1,5 @@
-// Batch norm and ReLU over the pixels of a batch: y = max((x - mean) / sqrt(variance + epsilon) * gamma + beta, 0).
+// Batch norm over the pixels of a batch: y = max((x - mean) / sqrt(variance + epsilon) * gamma + beta, floor), where a
+// ReLU follows with a floor of 0, else of minus infinity.
 //
 // Letters: n values per channel (all pixels of the batch), x what the convolution wrote, d the gradient that reaches
 // it through the ReLU (0 where that was closed), x' = (x - mean) / sqrt(variance + epsilon).
@@ -7,9 +8,11 @@ import CKernels
 
 /// Where one batch-norm layer's per-channel values are kept.
 package struct BatchNormState {
-    /// y = max(x * scale + shift, 0); readers of the map apply it.
+    /// y = max(x * scale + shift, floor); readers of the map apply it.
     package let scale: UnsafeMutablePointer<Float>
     package let shift: UnsafeMutablePointer<Float>
+    /// 0 where a ReLU follows, else minus infinity.
+    package let floor: Float
     /// Mean of the batch.
     package let mean: UnsafeMutablePointer<Float>
     /// 1 / sqrt(variance + epsilon), the variance biased.
@@ -22,9 +25,10 @@ package struct BatchNormState {
 
     /// - Parameter vectors: `BatchNormState.vectors` vectors of `channels` floats, for all but scale and shift.
     package init(
-        scale: UnsafeMutablePointer<Float>, shift: UnsafeMutablePointer<Float>, vectors: UnsafeMutablePointer<Float>,
-        channels: Int
+        scale: UnsafeMutablePointer<Float>, shift: UnsafeMutablePointer<Float>, floor: Float = 0,
+        vectors: UnsafeMutablePointer<Float>, channels: Int
     ) {
+        self.floor = floor
         self.scale = scale
         self.shift = shift
         mean = vectors
@@ -146,7 +150,7 @@ package enum BatchNorm {
             let sums = parts + item * 2 * channels
             engine_norm_sums(
                 gradient.pixel(pixels.lowerBound), gradient.pixelStride, x.pixel(pixels.lowerBound), x.pixelStride,
-                pixels.count, channels, state.scale, state.shift, state.mean, sums, sums + channels)
+                pixels.count, channels, state.scale, state.shift, state.floor, state.mean, sums, sums + channels)
         }
         withUnsafeTemporaryAllocation(of: Double.self, capacity: 2 * channels) { totals in
             totals.update(repeating: 0)

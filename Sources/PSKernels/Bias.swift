@@ -12,9 +12,9 @@ package enum Bias {
         }
     }
 
-    /// y = max(y + bias, 0) for some pixels, on the calling thread.
-    package static func addAndRectify(_ bias: UnsafePointer<Float>, to y: FeatureMap, pixels: Range<Int>) {
-        engine_bias_relu(y.pixel(pixels.lowerBound), y.pixelStride, pixels.count, y.channels, bias)
+    /// y = max(y + bias, floor) for some pixels, on the calling thread.
+    package static func add(_ bias: UnsafePointer<Float>, floor: Float, to y: FeatureMap, pixels: Range<Int>) {
+        engine_bias(y.pixel(pixels.lowerBound), y.pixelStride, pixels.count, y.channels, bias, floor)
     }
 
     /// The gradient of the bias: the sum over all pixels, in order.

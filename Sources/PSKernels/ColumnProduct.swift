@@ -63,6 +63,6 @@ extension ConvolutionShape {
         var raw = window.raw
         engine_gather(
             &raw, Int32(inputChannels), input.map.base, input.map.pixelStride, input.norm?.scale, input.norm?.shift,
-            pixels.lowerBound, pixels.count, columns.lowerBound, columns.count, scratch)
+            input.floor, pixels.lowerBound, pixels.count, columns.lowerBound, columns.count, scratch)
     }
 }

@@ -25,5 +25,12 @@ package struct FeatureMap {
     /// Pixels of the whole batch.
     package var pixels: Int { batch * height * width }
 
+    /// Some of the channels.
+    package func channels(_ range: Range<Int>) -> FeatureMap {
+        FeatureMap(
+            base: base + range.lowerBound, batch: batch, height: height, width: width, channels: range.count,
+            pixelStride: pixelStride)
+    }
+
     package func pixel(_ index: Int) -> UnsafeMutablePointer<Float> { base + index * pixelStride }
 }

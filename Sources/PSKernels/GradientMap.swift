@@ -41,7 +41,7 @@ package struct GradientMap {
         let state = norm.state
         engine_norm_gradient(
             map.pixel(first), map.pixelStride, norm.x.pixel(first), norm.x.pixelStride, target, stride, pixels.count,
-            map.channels, state.scale, state.shift, state.mean, state.slope, state.offset)
+            map.channels, state.scale, state.shift, state.floor, state.mean, state.slope, state.offset)
     }
 
     /// The convolution's own gradient, in place.

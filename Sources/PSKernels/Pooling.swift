@@ -37,7 +37,7 @@ package struct PoolShape: Sendable, Hashable {
         context.pool.run(cut.pieces) { item, _ in
             var raw = window.raw
             engine_max_pool(
-                &raw, x.map.base, x.map.pixelStride, x.norm?.scale, x.norm?.shift, y.base, y.pixelStride,
+                &raw, x.map.base, x.map.pixelStride, x.norm?.scale, x.norm?.shift, x.floor, y.base, y.pixelStride,
                 cut[item].lowerBound, cut[item].count, channels, taps)
         }
     }
@@ -74,7 +74,7 @@ package struct PoolShape: Sendable, Hashable {
         context.pool.run(cut.pieces) { item, _ in
             var raw = window.raw
             engine_average_pool(
-                &raw, countBorder ? 1 : 0, x.map.base, x.map.pixelStride, x.norm?.scale, x.norm?.shift, y.base,
+                &raw, countBorder ? 1 : 0, x.map.base, x.map.pixelStride, x.norm?.scale, x.norm?.shift, x.floor, y.base,
                 y.pixelStride, cut[item].lowerBound, cut[item].count, channels)
             finish(item, cut[item])
         }

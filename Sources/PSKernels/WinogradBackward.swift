@@ -90,7 +90,7 @@ private struct BackwardItem {
         transforms.input(
             &map, input.map.base + channels.lowerBound, input.map.pixelStride, Int32(channels.count),
             (input.norm?.scale).map { $0 + channels.lowerBound }, (input.norm?.shift).map { $0 + channels.lowerBound },
-            lines.lowerBound, lines.count, v, inputs.productStride, inputs.tileStride)
+            input.floor, lines.lowerBound, lines.count, v, inputs.productStride, inputs.tileStride)
         for (product, slot) in slots.enumerated() {
             addWeightGradient(
                 tiles: tiles, v + product * inputs.productStride, inputs.tileStride,
@@ -119,7 +119,7 @@ private struct BackwardItem {
         guard let norm = outputGradient.norm else { return body(nil) }
         var raw = winograd_gradient_norm(
             x: norm.x.base, x_stride: norm.x.pixelStride, scale: norm.state.scale, shift: norm.state.shift,
-            mean: norm.state.mean, slope: norm.state.slope, offset: norm.state.offset)
+            mean: norm.state.mean, slope: norm.state.slope, offset: norm.state.offset, floor: norm.state.floor)
         body(&raw)
     }
 

@@ -27,11 +27,11 @@ extension WinogradConvolution {
     ///
     /// - Parameters:
     ///   - weights: as prepared.
-    ///   - bias: per output channel; unless nil, the output becomes max(output + bias, 0).
+    ///   - bias: per output channel; unless nil, the output becomes max(output + bias, floor).
     ///   - finish: called for each work item when its part of `output` is final, on the thread that computed it.
     package func forward(
         input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, bias: UnsafePointer<Float>? = nil,
-        context: KernelContext,
+        floor: Float = 0, context: KernelContext,
         finish: (_ item: Int, _ pixels: Range<Int>, _ channels: Range<Int>) -> Void = { _, _, _ in }
     ) {
         precondition(input.map.pixels == shape.inputPixels && input.map.channels == shape.inputChannels)
@@ -50,7 +50,7 @@ extension WinogradConvolution {
             let m = v + inputs.floats
             transforms.input(
                 &map, input.map.base, input.map.pixelStride, Int32(shape.inputChannels), input.norm?.scale,
-                input.norm?.shift, block.lowerBound, block.count, v, inputs.productStride, inputs.tileStride)
+                input.norm?.shift, input.floor, block.lowerBound, block.count, v, inputs.productStride, inputs.tileStride)
             for product in 0..<scheme.products {
                 multiplyPanels(
                     panels, group, rows: tiles, v + product * inputs.productStride, inputs.tileStride,
@@ -59,7 +59,7 @@ extension WinogradConvolution {
             }
             transforms.output(
                 &map, output.base + channels.lowerBound, output.pixelStride, Int32(channels.count),
-                bias.map { $0 + channels.lowerBound }, block.lowerBound, block.count, m, outputs.productStride,
+                bias.map { $0 + channels.lowerBound }, floor, block.lowerBound, block.count, m, outputs.productStride,
                 outputs.tileStride)
             finish(item, pixels(ofItem: item), channels)
         }

@@ -15,25 +15,17 @@ package struct ModelDescription: Sendable {
         package let macs: Int
     }
 
-    /// What the names of the auxiliary head's tensors begin with.
-    package static let auxiliaryPrefix = "AuxLogits."
-    /// The tensors whose first extent is the number of classes, of both heads.
-    package static let lastLayers: Set<String> = ["fc.weight", "fc.bias", "AuxLogits.fc.weight", "AuxLogits.fc.bias"]
-
-    /// Names `ModelSettings.name` may have.
-    package static let knownModels = ["inception-v3"]
     /// Values `ModelSettings.stem` may have.
     package static let knownStems = [299, 151, 79]
 
     package let settings: ModelSettings
+    package let network: Network
     /// Length of a head's output.
     package let classes: Int
     /// In an order in which every input comes before its user.
     package let nodes: [Node]
-    /// The node whose output is the main head's logits.
-    package let logits: Int
-    /// The node whose output is the auxiliary head's logits, if there is one.
-    package let auxiliaryLogits: Int?
+    /// The main head, then the auxiliary ones that are trained.
+    package let heads: [Head]
     package let layout: ParameterLayout
     /// Smallest image this network can be built for, rows and columns.
     package let minimumImageSize: Int
@@ -42,43 +34,68 @@ package struct ModelDescription: Sendable {
     ///   `settings.imageSize`.
     /// - Throws: `ModelError` naming the setting that cannot be used.
     package init(_ settings: ModelSettings, image: Extent? = nil) throws(ModelError) {
+        network = try Network.named(settings.name)
         classes = try ModelDescription.check(settings)
         let image = image ?? Extent(settings.imageSize, settings.imageSize)
-        let minimum = ModelDescription.minimumImageSize(settings, classes: classes)
-        guard min(image.height, image.width) >= minimum,
-            let (graph, heads) = ModelDescription.build(settings, classes: classes, image: image)
-        else {
+        let empty = GraphBuilder(network, settings: settings, classes: classes)
+        let minimum = empty.minimumImageSize
+        guard min(image.height, image.width) >= minimum, let graph = empty.built(for: image) else {
             throw .imageTooSmall(size: min(image.height, image.width), stem: settings.stem, minimum: minimum)
         }
         self.settings = settings
         nodes = graph.nodes
-        (logits, auxiliaryLogits) = heads
+        heads = graph.heads
         layout = ParameterLayout(tensors: graph.tensors)
         minimumImageSize = minimum
     }
 
-    /// One row for each node after the input.
+    /// The node whose output is the main head's logits.
+    package var logits: Int { heads[0].logits }
+
+    /// The nodes whose output are the auxiliary heads' logits.
+    package var auxiliaryLogits: [Int] { heads.dropFirst().map(\.logits) }
+
+    /// The tensors whose first extent is the number of classes, of all heads.
+    package var lastLayers: Set<String> {
+        Set(heads.flatMap { head in
+            [nodes[head.logits].tensors.weight, nodes[head.logits].tensors.bias].compactMap { $0 }
+                .map { layout.tensors[$0].name }
+        })
+    }
+
+    /// One row for each row of the table after the input.
     package var rows: [Row] {
-        nodes.dropFirst().map { Row(name: $0.name, output: $0.shape, parameters: $0.parameters, macs: $0.macs) }
+        var rows: [Row] = []
+        var position: [Int: Int] = [:]
+        for node in nodes.dropFirst() {
+            let index = position[node.row] ?? rows.count
+            if index == rows.count {
+                position[node.row] = index
+                rows.append(Row(name: node.name, output: node.shape, parameters: 0, macs: 0))
+            }
+            rows[index] = Row(
+                name: rows[index].name, output: node.shape, parameters: rows[index].parameters + node.parameters,
+                macs: rows[index].macs + node.macs)
+        }
+        return rows
     }
 
     /// Learned elements.
     package var parameters: Int { nodes.reduce(0) { $0 + $1.parameters } }
 
-    /// Learned elements outside the auxiliary head.
+    /// Learned elements outside the auxiliary heads.
     package var parametersWithoutAuxiliary: Int { mainNodes.reduce(0) { $0 + $1.parameters } }
 
     /// Multiply-accumulates in convolutions and dense layers of one image's forward pass up to the main head's logits:
-    /// what an evaluation costs. The auxiliary head's are in its rows only.
+    /// what an evaluation costs. The auxiliary heads' are in their rows only.
     package var macs: Int { mainNodes.reduce(0) { $0 + $1.macs } }
 
-    private var mainNodes: some Sequence<Node> { nodes.lazy.filter { !$0.name.hasPrefix(Self.auxiliaryPrefix) } }
+    private var mainNodes: some Sequence<Node> {
+        nodes.lazy.filter { [network] node in !network.auxiliaryPrefixes.contains(where: node.name.hasPrefix) }
+    }
 
     /// - Returns: the number of classes.
     private static func check(_ settings: ModelSettings) throws(ModelError) -> Int {
-        guard knownModels.contains(settings.name) else {
-            throw .unknownModel(name: settings.name, known: knownModels)
-        }
         guard knownStems.contains(settings.stem) else {
             throw .invalidSetting(name: "model.stem", found: "\(settings.stem)", allowed: "299, 151 or 79")
         }
@@ -97,22 +114,23 @@ package struct ModelDescription: Sendable {
         }
         return classes
     }
+}
 
-    private static func build(
-        _ settings: ModelSettings, classes: Int, image: Extent
-    ) -> (GraphBuilder, (logits: Int, auxiliary: Int?))? {
-        var graph = GraphBuilder(settings: settings, classes: classes)
+extension GraphBuilder {
+    /// The whole graph; nil where a window does not fit the map before it.
+    fileprivate func built(for image: Extent) -> GraphBuilder? {
+        var graph = self
         do throws(EmptyMap) {
-            let heads = try graph.inceptionV3(image: image)
-            return (graph, heads)
+            try network.build(&graph, image)
+            return graph
         } catch {
             return nil
         }
     }
 
-    private static func minimumImageSize(_ settings: ModelSettings, classes: Int) -> Int {
+    fileprivate var minimumImageSize: Int {
         var size = 1
-        while build(settings, classes: classes, image: Extent(size, size)) == nil { size += 1 }
+        while built(for: Extent(size, size)) == nil { size += 1 }
         return size
     }
 }

@@ -1,92 +1,47 @@
-// The operations a network is made of, as hyperparameters only: no memory, no values.
-
-/// Extent of one image's feature map; the batch is not part of a model.
-package struct MapShape: Sendable, Hashable, Codable {
-    package let height: Int
-    package let width: Int
-    package let channels: Int
-
-    package init(height: Int, width: Int, channels: Int) {
-        self.height = height
-        self.width = width
-        self.channels = channels
-    }
-
-    package var pixels: Int { height * width }
-    package var elements: Int { height * width * channels }
-}
-
-/// Rows and columns of a kernel, a stride or a padding. An integer literal means a square one.
-package struct Extent: Sendable, Hashable, ExpressibleByIntegerLiteral {
-    package let height: Int
-    package let width: Int
-
-    package init(_ height: Int, _ width: Int) {
-        self.height = height
-        self.width = width
-    }
-
-    package init(integerLiteral value: Int) { self.init(value, value) }
-
-    package var area: Int { height * width }
-}
-
-/// How a sliding window moves over a map.
-package struct Window: Sendable, Hashable {
-    /// What becomes of a last window that would reach past the padded map.
-    package enum Rounding: Sendable, Hashable {
-        /// It is dropped.
-        case floor
-        /// It is kept, unless it would start outside the map and its leading padding (PyTorch's `ceil_mode`).
-        case ceil
-    }
-
-    package var kernel: Extent
-    package var stride: Extent
-    package var padding: Extent
-    package var rounding: Rounding
-
-    package init(kernel: Extent, stride: Extent = 1, padding: Extent = 0, rounding: Rounding = .floor) {
-        self.kernel = kernel
-        self.stride = stride
-        self.padding = padding
-        self.rounding = rounding
-    }
-
-    /// Windows that fit along a map of `input`, rows and columns; zero or less when none does.
-    package func outputExtent(height: Int, width: Int) -> Extent {
-        func count(_ input: Int, _ kernel: Int, _ stride: Int, _ padding: Int) -> Int {
-            let span = input + 2 * padding - kernel
-            guard span >= 0 else { return 0 }
-            switch rounding {
-            case .floor: return span / stride + 1
-            case .ceil:
-                let windows = (span + stride - 1) / stride + 1
-                return (windows - 1) * stride >= input + padding ? windows - 1 : windows
-            }
-        }
-        return Extent(
-            count(height, kernel.height, stride.height, padding.height),
-            count(width, kernel.width, stride.width, padding.width))
-    }
-}
+// The operations a network is made of, as hyperparameters only: no memory, no values. How the engine fuses them is its
+// own business.
 
 /// One node's work.
 package enum Operation: Sendable, Hashable {
     /// The images: NHWC, three channels.
     case input
-    /// Convolution without bias, batch norm (epsilon 1e-3), ReLU.
-    case convolution(Window)
+    /// With a bias where the node has one. Input and output channels fall into `groups` equal parts, of which each output
+    /// part sees its own input part; as many groups as channels is a depthwise convolution.
+    case convolution(Window, groups: Int)
+    /// Batch norm over the pixels of the batch: (x - mean) / sqrt(variance + epsilon) * scale + bias.
+    case norm(epsilon: Float)
+    /// max(x, 0)
+    case relu
+    /// first + scale * second: a residual block's sum.
+    case add(scale: Float)
     case maxPool(Window)
     case averagePool(Window, border: ModelSettings.PoolBorder)
-    /// The mean over all pixels of an image.
-    case globalAveragePool
+    /// Means of as many windows as the output has pixels: of row i of n over a map of height h,
+    /// rows floor(i h / n) ..< ceil((i + 1) h / n) (PyTorch's adaptive pool). One pixel is the global mean.
+    case adaptiveAveragePool
+    case localResponseNorm(LocalResponseNorm)
     /// The inputs' channels one behind the other.
     case concat
     /// Zeroes an element with this probability in training, scaling the others by 1 / (1 - probability).
     case dropout(probability: Double)
-    /// Inputs times weights plus bias.
+    /// All of an image's values times weights plus bias; the weights' order is channel, row, column, as PyTorch flattens.
     case dense
+}
+
+/// Local response normalisation across channels (Krizhevsky et al. 2012):
+/// y_c = x_c / (k + alpha / size * sum of x_j^2 over the `size` channels around c)^(3/4).
+package struct LocalResponseNorm: Sendable, Hashable {
+    /// Channels of the sum, an odd number.
+    package let size: Int
+    package let alpha: Float
+    package let k: Float
+
+    package init(size: Int, alpha: Float, k: Float) {
+        precondition(size > 0 && size % 2 == 1)
+        self.size = size
+        self.alpha = alpha
+        self.k = k
+    }
 }
 
 /// One node of a network's graph. Nodes are in an order in which every input comes before its user.
@@ -97,15 +52,28 @@ package struct Node: Sendable, Hashable {
         package var weight: Int?
         /// Batch norm's learned scale.
         package var scale: Int?
-        /// Batch norm's shift, or a dense layer's bias.
+        /// Batch norm's shift, or the bias of a convolution or a dense layer.
         package var bias: Int?
         package var runningMean: Int?
         package var runningVariance: Int?
+
+        package init(
+            weight: Int? = nil, scale: Int? = nil, bias: Int? = nil, runningMean: Int? = nil,
+            runningVariance: Int? = nil
+        ) {
+            self.weight = weight
+            self.scale = scale
+            self.bias = bias
+            self.runningMean = runningMean
+            self.runningVariance = runningVariance
+        }
     }
 
     package let index: Int
-    /// The torchvision module's name where there is one.
+    /// The reference implementation's module where there is one.
     package let name: String
+    /// The row of the network's table it belongs to; a convolution, its batch norm and its ReLU are one row.
+    package let row: Int
     package let operation: Operation
     /// Indices of the nodes it reads.
     package let inputs: [Int]
@@ -117,5 +85,15 @@ package struct Node: Sendable, Hashable {
     package let macs: Int
 }
 
-/// Batch norm's epsilon, in torchvision and in slim.
-package let batchNormEpsilon: Float = 1e-3
+/// A classifier on top of a network, or beside it.
+package struct Head: Sendable, Hashable {
+    /// "" for the main one; else what the names of its tensors begin with, without the dot.
+    package let name: String
+    /// The node whose output are its logits: a dense layer.
+    package let logits: Int
+
+    package init(name: String, logits: Int) {
+        self.name = name
+        self.logits = logits
+    }
+}

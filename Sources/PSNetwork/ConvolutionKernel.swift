@@ -7,8 +7,21 @@ import PSPlanning
 package enum ConvolutionKernel: Hashable {
     case direct(DirectConvolution)
     case winograd(WinogradConvolution)
+    case depthwise(DepthwiseConvolution)
+    case grouped(GroupedConvolution)
 
-    package init(_ shape: ConvolutionShape, _ algorithm: ConvolutionAlgorithm) {
+    /// - Parameters:
+    ///   - shape: its input channels are those of a group, its output channels all.
+    ///   - algorithm: of several groups it is always direct.
+    package init(_ shape: ConvolutionShape, groups: Int = 1, _ algorithm: ConvolutionAlgorithm) {
+        if groups > 1 {
+            let part = ConvolutionShape(
+                batch: shape.batch, window: shape.window, inputChannels: shape.inputChannels,
+                outputChannels: shape.outputChannels / groups)
+            let isDepthwise = part.inputChannels == 1 && part.outputChannels == 1
+            self = isDepthwise ? .depthwise(DepthwiseConvolution(shape)) : .grouped(GroupedConvolution(part, groups: groups))
+            return
+        }
         switch algorithm {
         case .direct: self = .direct(DirectConvolution(shape))
         case .winograd(let tile):
@@ -25,6 +38,8 @@ package enum ConvolutionKernel: Hashable {
         switch self {
         case .direct: "im2col"
         case .winograd(let kernel): kernel.scheme.name
+        case .depthwise: "depthwise"
+        case .grouped: "im2col by groups"
         }
     }
 
@@ -33,6 +48,8 @@ package enum ConvolutionKernel: Hashable {
         switch self {
         case .direct(let kernel): kernel.weightFloats
         case .winograd(let kernel): kernel.weightFloats
+        case .depthwise(let kernel): kernel.weightFloats
+        case .grouped(let kernel): kernel.weightFloats
         }
     }
 
@@ -41,6 +58,8 @@ package enum ConvolutionKernel: Hashable {
         switch self {
         case .direct(let kernel): kernel.gradientWeightFloats
         case .winograd(let kernel): kernel.gradientWeightFloats
+        case .depthwise(let kernel): kernel.gradientWeightFloats
+        case .grouped(let kernel): kernel.gradientWeightFloats
         }
     }
 
@@ -49,6 +68,8 @@ package enum ConvolutionKernel: Hashable {
         switch self {
         case .direct(let kernel): kernel.scratchFloats
         case .winograd(let kernel): kernel.scratchFloats
+        case .depthwise(let kernel): kernel.scratchFloats
+        case .grouped(let kernel): kernel.scratchFloats
         }
     }
 
@@ -57,6 +78,8 @@ package enum ConvolutionKernel: Hashable {
         switch self {
         case .direct(let kernel): kernel.partFloats
         case .winograd(let kernel): kernel.partFloats
+        case .depthwise(let kernel): kernel.partFloats
+        case .grouped(let kernel): kernel.partFloats
         }
     }
 
@@ -65,6 +88,8 @@ package enum ConvolutionKernel: Hashable {
         switch self {
         case .direct(let kernel): kernel.layout.prepareItems
         case .winograd(let kernel): kernel.prepareItems
+        case .depthwise: 1
+        case .grouped(let kernel): kernel.prepareItems
         }
     }
 
@@ -78,6 +103,10 @@ package enum ConvolutionKernel: Hashable {
             kernel.layout.prepare(item: item, canonical: canonical, forward: weights, backward: gradientWeights)
         case .winograd(let kernel):
             kernel.prepare(item: item, canonical: canonical, weights: weights, gradientWeights: gradientWeights)
+        case .depthwise(let kernel):
+            kernel.prepare(canonical: canonical, weights: weights, gradientWeights: gradientWeights)
+        case .grouped(let kernel):
+            kernel.prepare(item: item, canonical: canonical, weights: weights, gradientWeights: gradientWeights)
         }
     }
 
@@ -86,6 +115,8 @@ package enum ConvolutionKernel: Hashable {
         switch self {
         case .direct(let kernel): kernel.itemCount
         case .winograd(let kernel): kernel.itemCount
+        case .depthwise(let kernel): kernel.itemCount
+        case .grouped(let kernel): kernel.itemCount
         }
     }
 
@@ -94,24 +125,42 @@ package enum ConvolutionKernel: Hashable {
         switch self {
         case .direct(let kernel): (kernel.pixels(ofItem: item), 0..<kernel.shape.outputChannels)
         case .winograd(let kernel): (kernel.pixels(ofItem: item), kernel.channels(ofItem: item))
+        case .depthwise(let kernel): (kernel.pixels(ofItem: item), 0..<kernel.shape.outputChannels)
+        case .grouped(let kernel): (kernel.pixels(ofItem: item), kernel.channels(ofItem: item))
         }
     }
 
-    /// output = input * weights; with a bias max(that + bias, 0).
+    /// output = input * weights; with a bias max(that + bias, floor).
     package func forward(
         input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, bias: UnsafePointer<Float>?,
-        context: KernelContext, finish: (_ item: Int, _ pixels: Range<Int>, _ channels: Range<Int>) -> Void
+        floor: Float, context: KernelContext, finish: (_ item: Int, _ pixels: Range<Int>, _ channels: Range<Int>) -> Void
     ) {
         switch self {
         case .direct(let kernel):
             let channels = 0..<output.channels
             kernel.forward(input: input, weights: weights, output: output, context: context) { item, pixels in
-                if let bias { Bias.addAndRectify(bias, to: output, pixels: pixels) }
+                if let bias { Bias.add(bias, floor: floor, to: output, pixels: pixels) }
                 finish(item, pixels, channels)
             }
         case .winograd(let kernel):
             kernel.forward(
-                input: input, weights: weights, output: output, bias: bias, context: context, finish: finish)
+                input: input, weights: weights, output: output, bias: bias, floor: floor, context: context,
+                finish: finish)
+        case .depthwise(let kernel):
+            let channels = 0..<output.channels
+            kernel.forward(input: input, weights: weights, output: output, context: context) { item, pixels in
+                if let bias { Bias.add(bias, floor: floor, to: output, pixels: pixels) }
+                finish(item, pixels, channels)
+            }
+        case .grouped(let kernel):
+            kernel.forward(input: input, weights: weights, output: output, context: context) { item, pixels in
+                let channels = kernel.channels(ofItem: item)
+                if let bias {
+                    Bias.add(
+                        bias + channels.lowerBound, floor: floor, to: output.channels(channels), pixels: pixels)
+                }
+                finish(item, pixels, channels)
+            }
         }
     }
 
@@ -130,6 +179,16 @@ package enum ConvolutionKernel: Hashable {
                 inputGradient: inputGradient, accumulate: accumulate, parts: parts, canonical: canonical,
                 context: context)
         case .winograd(let kernel):
+            kernel.backward(
+                input: input, outputGradient: outputGradient, gradientWeights: gradientWeights,
+                inputGradient: inputGradient, accumulate: accumulate, parts: parts, canonical: canonical,
+                context: context)
+        case .depthwise(let kernel):
+            kernel.backward(
+                input: input, outputGradient: outputGradient, gradientWeights: gradientWeights,
+                inputGradient: inputGradient, accumulate: accumulate, parts: parts, canonical: canonical,
+                context: context)
+        case .grouped(let kernel):
             kernel.backward(
                 input: input, outputGradient: outputGradient, gradientWeights: gradientWeights,
                 inputGradient: inputGradient, accumulate: accumulate, parts: parts, canonical: canonical,

@@ -1,4 +1,4 @@
-// A convolution with batch norm and ReLU. Its map is stored as the convolution wrote it: readers normalise.
+// A convolution with what follows it. Its map is stored as the convolution wrote it: readers normalise.
 
 import PSKernels
 import PSModel
@@ -11,25 +11,30 @@ struct ConvolutionLayer: Layer {
     let parameters: LayerParameters
     let input: InputMap
     let output: FeatureMap
+    let outputGradient: FeatureMap?
     let inputGradient: FeatureMap?
     let accumulates: Bool
-    /// Nil in inference, where batch norm is folded into the weights.
-    let norm: NormUnit?
+    let epilogue: Epilogue
+    /// Where its weights' gradient lies in the flat vector.
+    let weightOffset: Int
+    /// Nil in inference, where batch norm is folded into the weights, and where readers have nothing to do.
+    let reader: ReaderUnit?
     let workspace: UnsafeMutablePointer<Float>
 
     func forward(_ step: StepEnvironment) {
-        guard let norm else { preconditionFailure("\(name): a network for inference has no training step") }
         let kernel = kernels.forward
         let moments = workspace
         step.clock.measure(name, .forward, kernel.name, flops: kernels.flops) {
             kernel.forward(
-                input: input, weights: parameters.weights, output: output, bias: nil, context: step.context
+                input: input, weights: parameters.weights, output: output, bias: nil, floor: 0,
+                context: step.context
             ) { item, pixels, channels in
+                guard let reader, reader.wantsMoments else { return }
                 // What the item wrote is still in this core's cache.
                 BatchNorm.partMoments(
                     output, pixels: pixels, channels: channels, moments: moments + item * 2 * output.channels)
             }
-            norm.finish(
+            reader?.finish(
                 moments, parts: kernel.itemCount,
                 part: {
                     let part = kernel.part(ofItem: $0)
@@ -39,23 +44,24 @@ struct ConvolutionLayer: Layer {
     }
 
     func backward(_ step: StepEnvironment) {
-        guard let norm else { preconditionFailure("\(name): a network for inference has no backward") }
-        let outputGradient = norm.backward(parts: workspace, step)
+        guard let outputGradient else { preconditionFailure("\(name): a network for inference has no backward") }
+        let gradient = reader?.backward(parts: workspace, step) ?? GradientMap(outputGradient)
         let kernel = kernels.backward
         step.clock.measureBackward(
             name, kernel.name, flops: kernels.flops, hasDataGradient: parameters.gradientWeights != nil
         ) {
             kernel.backward(
-                input: input, outputGradient: outputGradient, gradientWeights: parameters.gradientWeights,
+                input: input, outputGradient: gradient, gradientWeights: parameters.gradientWeights,
                 inputGradient: inputGradient, accumulate: accumulates,
-                parts: workspace, canonical: step.gradients + norm.layout.offsets[norm.tensors.weight!],
+                parts: workspace, canonical: step.gradients + weightOffset,
                 context: step.context)
         }
     }
 
     func infer(_ context: KernelContext) {
         kernels.forward.forward(
-            input: input, weights: parameters.weights, output: output, bias: parameters.foldedBias, context: context
+            input: input, weights: parameters.weights, output: output,
+            bias: epilogue.shift == .none ? nil : parameters.foldedBias, floor: epilogue.floor, context: context
         ) { _, _, _ in }
     }
 }

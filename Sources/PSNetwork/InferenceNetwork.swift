@@ -49,7 +49,7 @@ package final class InferenceNetwork {
         memory.prepareFoldedWeights()
         memory.takeImages(images, count: count)
         for layer in memory.layers { layer.work.infer(memory.context) }
-        let output = memory.map(description.logits)
+        let output = memory.map(memory.plan.heads[0])
         for image in 0..<count {
             (logits + image * output.channels).update(from: output.pixel(image), count: output.channels)
         }

@@ -17,7 +17,7 @@ struct LayerParameters {
     let gradientWeights: UnsafeMutablePointer<Float>?
     /// Batch norm's learned scale, used only where the model has one.
     let gamma: UnsafeMutablePointer<Float>
-    /// Batch norm's shift, or a dense layer's bias.
+    /// Batch norm's shift, or a bias.
     let bias: UnsafeMutablePointer<Float>
     let runningMean: UnsafeMutablePointer<Float>
     let runningVariance: UnsafeMutablePointer<Float>
@@ -46,10 +46,10 @@ struct LayerParameters {
     var foldedBias: UnsafeMutablePointer<Float> { norm + outputChannels }
 
     /// The weights times the scale of the running statistics, into `folded`; `foldedBias` becomes what goes with them.
-    func fold(hasGamma: Bool, into folded: UnsafeMutablePointer<Float>) {
+    func fold(hasGamma: Bool, epsilon: Float, into folded: UnsafeMutablePointer<Float>) {
         BatchNorm.runningScale(
             mean: runningMean, variance: runningVariance, channels: outputChannels, gamma: hasGamma ? gamma : nil,
-            beta: bias, epsilon: batchNormEpsilon, scale: norm, shift: foldedBias)
+            beta: bias, epsilon: epsilon, scale: norm, shift: foldedBias)
         for output in 0..<outputChannels {
             let scale = norm[output]
             let (from, to) = (canonical + output * perOutput, folded + output * perOutput)
@@ -58,9 +58,11 @@ struct LayerParameters {
     }
 }
 
-/// The batch norm of one convolution in training: statistics forward, their gradients' sums backward.
-struct NormUnit {
+/// What a convolution's readers do to its map, in training: a batch norm's statistics forward and their gradients' sums
+/// backward, or a bias and its gradient.
+struct ReaderUnit {
     let name: String
+    let epilogue: Epilogue
     let tensors: Node.Tensors
     let layout: ParameterLayout
     let parameters: LayerParameters
@@ -70,37 +72,65 @@ struct NormUnit {
     let gradient: FeatureMap?
     let state: BatchNormState
 
+    init(
+        name: String, epilogue: Epilogue, tensors: Node.Tensors, layout: ParameterLayout, parameters: LayerParameters,
+        map: FeatureMap, gradient: FeatureMap?, state: BatchNormState
+    ) {
+        self.name = name
+        self.epilogue = epilogue
+        self.tensors = tensors
+        self.layout = layout
+        self.parameters = parameters
+        self.map = map
+        self.gradient = gradient
+        self.state = state
+        guard case .bias = epilogue.shift else { return }
+        // A bias is a norm of mean 0 and deviation 1 that nothing is learned of.
+        state.scale.update(repeating: 1, count: map.channels)
+        state.inverseDeviation.update(repeating: 1, count: map.channels)
+        state.mean.update(repeating: 0, count: map.channels)
+    }
+
     private var gamma: UnsafeMutablePointer<Float>? { tensors.scale == nil ? nil : parameters.gamma }
 
-    /// Derives scale and shift from the parts' moments and hands out the batch's statistics.
+    /// Whether `finish` wants the moments of what the convolution wrote.
+    var wantsMoments: Bool { epilogue.shift != .bias }
+
+    /// Derives scale and shift from the parts' moments and hands out the batch's statistics; or takes the bias.
     func finish(
         _ moments: UnsafePointer<Float>, parts: Int, part: (Int) -> (pixels: Int, channels: Range<Int>),
         _ step: StepEnvironment
     ) {
+        guard case .norm(let epsilon) = epilogue.shift else {
+            return state.shift.update(from: parameters.bias, count: map.channels)
+        }
+        let batchMean = step.gradients + layout.offsets[tensors.runningMean!]
+        let batchVariance = step.gradients + layout.offsets[tensors.runningVariance!]
         if step.usesRunningStatistics {
             return BatchNorm.useRunning(
                 mean: parameters.runningMean, variance: parameters.runningVariance, channels: map.channels,
-                gamma: gamma, beta: parameters.bias, epsilon: batchNormEpsilon, state: state,
-                batchMean: step.gradients + layout.offsets[tensors.runningMean!],
-                batchVariance: step.gradients + layout.offsets[tensors.runningVariance!])
+                gamma: gamma, beta: parameters.bias, epsilon: epsilon, state: state, batchMean: batchMean,
+                batchVariance: batchVariance)
         }
         BatchNorm.finishMoments(
             moments, parts: parts, part: part, channels: map.channels, gamma: gamma, beta: parameters.bias,
-            epsilon: batchNormEpsilon, unbiased: step.unbiasedVariance, state: state,
-            batchMean: step.gradients + layout.offsets[tensors.runningMean!],
-            batchVariance: step.gradients + layout.offsets[tensors.runningVariance!])
+            epsilon: epsilon, unbiased: step.unbiasedVariance, state: state, batchMean: batchMean,
+            batchVariance: batchVariance)
     }
 
-    /// Writes the gradients of gamma and beta.
+    /// Writes the gradients of gamma and beta, or of the bias.
     ///
     /// - Returns: the gradient of what the convolution wrote.
     func backward(parts: UnsafeMutablePointer<Float>, _ step: StepEnvironment) -> GradientMap {
         guard let gradient else { preconditionFailure("\(name): a network for inference has no backward") }
-        return step.clock.measure(name, .norm, "batch norm") {
-            BatchNorm.backward(
-                gradient: gradient, x: map, state: state, parts: parts, isFrozen: step.usesRunningStatistics,
+        return step.clock.measure(name, .norm, wantsMoments ? "batch norm" : "bias") {
+            let read = BatchNorm.backward(
+                gradient: gradient, x: map, state: state, parts: parts,
+                isFrozen: step.usesRunningStatistics || !wantsMoments,
                 gammaGradient: tensors.scale.map { step.gradients + layout.offsets[$0] },
                 betaGradient: step.gradients + layout.offsets[tensors.bias!], context: step.context)
+            // Behind a bias without a ReLU both gradients are the same.
+            return epilogue == Epilogue(shift: .bias, rectifies: false) ? GradientMap(gradient) : read
         }
     }
 }

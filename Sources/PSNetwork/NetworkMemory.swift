@@ -12,10 +12,11 @@ struct PlacedLayer {
 }
 
 /// One layer's weights on their way from the canonical form into those its kernels multiply by.
-private struct Preparation {
+struct Preparation {
     let name: String
     let parameters: LayerParameters
-    let hasNorm: Bool
+    /// What follows the product; a head's bias is not among it.
+    let epilogue: Epilogue
     let hasGamma: Bool
     let items: Int
     let prepare: (_ item: Int, _ canonical: UnsafePointer<Float>) -> Void
@@ -28,10 +29,10 @@ final class NetworkMemory {
     let context: KernelContext
     /// In the order they run.
     private(set) var layers: [PlacedLayer] = []
-    /// Where each tensor of the layout goes; nil for those this network does not use: the auxiliary head's in inference,
+    /// Where each tensor of the layout goes; nil for those this network does not use: the auxiliary heads' in inference,
     /// running statistics in training, unless batch norm goes by them.
-    private var targets: [UnsafeMutablePointer<Float>?]
-    private var preparations: [Preparation] = []
+    var targets: [UnsafeMutablePointer<Float>?]
+    var preparations: [Preparation] = []
     /// Whether weights came since they were prepared last.
     private var isStale = true
 
@@ -46,23 +47,31 @@ final class NetworkMemory {
             throw .kernel(error)
         }
         targets = [UnsafeMutablePointer<Float>?](repeating: nil, count: plan.description.layout.tensors.count)
-        for node in plan.nodes where node.isUsed {
-            passThrough(node)
-            if let layer = makeLayer(node) { layers.append(layer) }
+        base(plan.identity).update(repeating: 1, count: plan.identityChannels)
+        for stage in plan.stages where stage.isUsed {
+            passThrough(stage)
+            if let layer = makeLayer(stage) { layers.append(layer) }
         }
     }
 
-    /// The output of a node.
-    func map(_ node: Int) -> FeatureMap { map(plan.nodes[node].output!, plan.nodes[node].node.shape) }
+    func base(_ region: Int) -> UnsafeMutablePointer<Float> { arena.base + plan.arena.offset(region) }
 
-    /// The gradient of a node's output.
-    func gradient(_ node: Int) -> FeatureMap? {
-        plan.nodes[node].outputGradient.map { map($0, plan.nodes[node].node.shape) }
+    /// The output of a stage.
+    func map(_ stage: Int) -> FeatureMap { map(plan.stages[stage].output!, plan.stages[stage].stage.shape) }
+
+    /// The gradient of a stage's output.
+    func gradient(_ stage: Int) -> FeatureMap? {
+        plan.stages[stage].outputGradient.map { map($0, plan.stages[stage].stage.shape) }
+    }
+
+    private func map(_ place: Placement, _ shape: MapShape) -> FeatureMap {
+        FeatureMap(
+            base: base(place.region) + place.channelOffset, batch: plan.batch, height: shape.height,
+            width: shape.width, channels: shape.channels, pixelStride: place.pixelStride)
     }
 
     // MARK: what comes in
 
-    /// Takes the images of a batch; missing ones are zeros, for the plan is made for full batches.
     /// What torchvision's `transform_input` does: ImageNet's mean and deviation of each channel out, 0.5 and 0.5 in.
     private static func transform(_ values: UnsafeMutablePointer<Float>, count: Int) {
         let channels: [(scale: Float, shift: Float)] = [
@@ -74,6 +83,7 @@ final class NetworkMemory {
         }
     }
 
+    /// Takes the images of a batch; missing ones are zeros, for the plan is made for full batches.
     func takeImages(_ images: UnsafePointer<Float>, count: Int) {
         let input = map(0)
         let perImage = input.height * input.width * input.channels
@@ -131,194 +141,16 @@ final class NetworkMemory {
         isStale = false
         let folded = base(plan.workspace)
         for layer in preparations {
-            if layer.hasNorm { layer.parameters.fold(hasGamma: layer.hasGamma, into: folded) }
-            let source = layer.hasNorm ? folded : layer.parameters.canonical
-            context.pool.run(layer.items) { item, _ in layer.prepare(item, source) }
+            let parameters = layer.parameters
+            var source = parameters.canonical
+            switch layer.epilogue.shift {
+            case .none: break
+            case .bias: parameters.foldedBias.update(from: parameters.bias, count: parameters.outputChannels)
+            case .norm(let epsilon):
+                parameters.fold(hasGamma: layer.hasGamma, epsilon: epsilon, into: folded)
+                source = folded
+            }
+            context.pool.run(layer.items) { [source] item, _ in layer.prepare(item, source) }
         }
-    }
-
-    // MARK: layers
-
-    private func base(_ region: Int) -> UnsafeMutablePointer<Float> { arena.base + plan.arena.offset(region) }
-
-    private func map(_ place: Placement, _ shape: MapShape) -> FeatureMap {
-        FeatureMap(
-            base: base(place.region) + place.channelOffset, batch: plan.batch, height: shape.height,
-            width: shape.width, channels: shape.channels, pixelStride: place.pixelStride)
-    }
-
-    /// A map of its own, without neighbours.
-    private func map(region: Int, _ shape: MapShape) -> FeatureMap {
-        FeatureMap(
-            base: base(region), batch: plan.batch, height: shape.height, width: shape.width, channels: shape.channels)
-    }
-
-    private func scale(_ place: Placement) -> UnsafeMutablePointer<Float>? {
-        place.norm.map { base($0) + place.channelOffset }
-    }
-
-    private func shift(_ place: Placement) -> UnsafeMutablePointer<Float>? {
-        place.norm.map { base($0) + place.normChannels + place.channelOffset }
-    }
-
-    /// A node's map as its readers see it.
-    private func read(_ node: Int) -> InputMap {
-        let place = plan.nodes[node].output!
-        guard let scale = scale(place), let shift = shift(place) else { return InputMap(map(node)) }
-        return InputMap(map(node), norm: InputMap.Norm(scale: scale, shift: shift))
-    }
-
-    /// Readers of a concat normalise all of its channels; those of a pool beside convolutions stay what they are.
-    private func passThrough(_ nodePlan: NodePlan) {
-        if case .convolution = nodePlan.node.operation { return }
-        guard nodePlan.node.operation != .concat, let place = nodePlan.output, let scale = scale(place),
-            let shift = shift(place)
-        else { return }
-        scale.update(repeating: 1, count: nodePlan.node.shape.channels)
-        shift.update(repeating: 0, count: nodePlan.node.shape.channels)
-    }
-
-    private func makeLayer(_ nodePlan: NodePlan) -> PlacedLayer? {
-        let node = nodePlan.node
-        guard let source = nodePlan.source else { return nil }
-        let layer: any Layer
-        switch nodePlan.kernel {
-        case .none: return nil
-        case .convolution(let kernels): layer = makeConvolution(nodePlan, kernels, source)
-        case .pointwise(let kernels): return makePointwise(nodePlan, kernels, source)
-        case .dense(let kernels):
-            let parameters = makeParameters(
-                node, kernels.members[0].parameters, gradientWeights: kernels.gradientWeights)
-            prepare(node, parameters, kernels, member: 0)
-            layer = DenseLayer(
-                name: node.name, kernels: kernels, tensors: node.tensors, layout: plan.description.layout,
-                parameters: parameters, input: read(source), output: map(node.index),
-                outputGradient: gradient(node.index), inputGradient: gradient(source),
-                accumulates: nodePlan.accumulates, workspace: base(plan.workspace))
-        case .maxPool(let shape, let taps):
-            let bytes = taps.map { UnsafeMutableRawPointer(base($0)).assumingMemoryBound(to: UInt8.self) }
-            layer = makePool(nodePlan, shape, .max(taps: bytes))
-        case .averagePool(let shape, let countBorder):
-            layer = makePool(nodePlan, shape, .average(countBorder: countBorder))
-        case .dropout(let probability):
-            precondition(plan.nodes[source].output!.norm == nil, "\(node.name): dropout reads maps as they are")
-            layer = DropoutLayer(
-                name: node.name, node: node.index, probability: Float(probability), input: map(source),
-                output: map(node.index),
-                outputGradient: gradient(node.index), inputGradient: gradient(source),
-                accumulates: nodePlan.accumulates)
-        }
-        return PlacedLayer(work: layer, tensors: [node.tensors])
-    }
-
-    private func makeConvolution(
-        _ nodePlan: NodePlan, _ kernels: ConvolutionKernels, _ source: Int
-    ) -> ConvolutionLayer {
-        let node = nodePlan.node
-        let parameters = makeParameters(node, kernels.parameters)
-        let (forward, backward) = (kernels.forward, kernels.backward)
-        // One algorithm for both directions prepares both forms of the weights together.
-        let isShared = forward == backward
-        preparations.append(
-            Preparation(
-                name: node.name, parameters: parameters, hasNorm: true, hasGamma: node.tensors.scale != nil,
-                items: forward.prepareItems
-                    + (isShared || parameters.gradientWeights == nil ? 0 : backward.prepareItems)
-            ) { item, canonical in
-                if item < forward.prepareItems {
-                    forward.prepare(
-                        item: item, canonical: canonical, weights: parameters.weights,
-                        gradientWeights: isShared ? parameters.gradientWeights : nil)
-                } else {
-                    backward.prepare(
-                        item: item - forward.prepareItems, canonical: canonical, weights: nil,
-                        gradientWeights: parameters.gradientWeights)
-                }
-            })
-        return ConvolutionLayer(
-            name: node.name, kernels: kernels, parameters: parameters, input: read(source), output: map(node.index),
-            inputGradient: gradient(source), accumulates: nodePlan.accumulates, norm: makeNorm(node, parameters),
-            workspace: base(plan.workspace))
-    }
-
-    private func makePointwise(_ nodePlan: NodePlan, _ kernels: PointwiseKernels, _ source: Int) -> PlacedLayer {
-        var members: [PointwiseMember] = []
-        for (position, member) in kernels.members.enumerated() {
-            let node = plan.nodes[member.node].node
-            let parameters = makeParameters(node, member.parameters, gradientWeights: kernels.gradientWeights)
-            prepare(node, parameters, kernels, member: position)
-            let output = map(node.index)
-            members.append(
-                PointwiseMember(
-                    parameters: parameters,
-                    product: member.pool.map { map(region: $0.product, node.shape) } ?? output,
-                    productGradient: member.pool?.gradient.map { map(region: $0, node.shape) },
-                    pool: member.pool.map { ($0.shape, $0.countBorder) }, output: output,
-                    norm: makeNorm(node, parameters)))
-        }
-        let names = kernels.members.map { plan.nodes[$0.node].node.name }
-        let layer = PointwiseLayer(
-            name: groupName(names), kernels: kernels, members: members, input: read(source),
-            gradientWeights: kernels.gradientWeights.map(base), inputGradient: gradient(source),
-            accumulates: nodePlan.accumulates, workspace: base(plan.workspace))
-        return PlacedLayer(work: layer, tensors: kernels.members.map { plan.nodes[$0.node].node.tensors })
-    }
-
-    /// "Mixed_5b.branch1x1 + branch5x5_1": the first in full, the others without the block's name.
-    private func groupName(_ names: [String]) -> String {
-        let block = names[0].split(separator: ".").dropLast().joined(separator: ".")
-        return
-            ([names[0]]
-            + names.dropFirst().map { $0.hasPrefix(block + ".") ? String($0.dropFirst(block.count + 1)) : $0 })
-            .joined(separator: " + ")
-    }
-
-    private func makeNorm(_ node: Node, _ parameters: LayerParameters) -> NormUnit? {
-        let place = plan.nodes[node.index].output!
-        guard let scale = scale(place), let shift = shift(place) else { return nil }
-        return NormUnit(
-            name: node.name, tensors: node.tensors, layout: plan.description.layout, parameters: parameters,
-            map: map(node.index), gradient: gradient(node.index),
-            state: BatchNormState(
-                scale: scale, shift: shift, vectors: parameters.norm, channels: node.shape.channels))
-    }
-
-    private func makePool(_ nodePlan: NodePlan, _ shape: PoolShape, _ kind: PoolLayer.Kind) -> PoolLayer {
-        let source = nodePlan.source!
-        return PoolLayer(
-            name: nodePlan.node.name, shape: shape, kind: kind, input: read(source), output: map(nodePlan.node.index),
-            outputGradient: gradient(nodePlan.node.index), inputGradient: gradient(source),
-            accumulates: nodePlan.accumulates)
-    }
-
-    private func makeParameters(
-        _ node: Node, _ regions: ParameterRegions, gradientWeights: Int? = nil
-    ) -> LayerParameters {
-        let parameters = LayerParameters(regions, gradientWeights: gradientWeights, base: base)
-        var tensors = [
-            (node.tensors.weight, parameters.canonical), (node.tensors.scale, parameters.gamma),
-            (node.tensors.bias, parameters.bias),
-        ]
-        if plan.mode == .inference || plan.description.settings.batchNorm == .frozen {
-            tensors.append((node.tensors.runningMean, parameters.runningMean))
-            tensors.append((node.tensors.runningVariance, parameters.runningVariance))
-        }
-        for (tensor, target) in tensors {
-            if let tensor { targets[tensor] = target }
-        }
-        return parameters
-    }
-
-    private func prepare(_ node: Node, _ parameters: LayerParameters, _ kernels: PointwiseKernels, member: Int) {
-        let group = kernels.group
-        preparations.append(
-            Preparation(
-                name: node.name, parameters: parameters, hasNorm: node.operation != .dense,
-                hasGamma: node.tensors.scale != nil, items: group.prepareItems(member: member)
-            ) { item, canonical in
-                group.prepare(
-                    member: member, item: item, canonical: canonical, weights: parameters.weights,
-                    gradientWeights: parameters.gradientWeights)
-            })
     }
 }

@@ -5,38 +5,45 @@ import PSKernels
 import PSModel
 import PSPlanning
 
-/// Where a node's map lies: a region, or a slice of the region of the concat it feeds.
+/// Where a stage's map lies: a region, or a slice of the region of the concat it feeds.
 struct Placement {
+    /// What readers of the whole map apply to it.
+    struct Norm {
+        /// All scales and then all shifts; nil for 1 and 0.
+        let region: Int?
+        let floor: Float
+    }
+
     let region: Int
     let channelOffset: Int
     let pixelStride: Int
-    /// The region of what readers of the whole map apply to it, all scales and then all shifts; nil if they read it as
-    /// it is.
-    let norm: Int?
+    /// Nil if they read it as it is.
+    let norm: Norm?
     /// Channels of the whole map.
     let normChannels: Int
 }
 
-/// One node's places and kernels.
-struct NodePlan {
-    let node: Node
-    /// False for nodes that the wanted outputs do not depend on.
+/// One stage's places and kernels.
+struct StagePlan {
+    let stage: Stage
+    /// False for stages that the wanted outputs do not depend on.
     var isUsed = true
-    /// The node whose layer computes this one: itself, or the first of the 1x1 convolutions of the same map.
+    /// The stage whose layer computes this one: itself, or the first of the 1x1 convolutions of the same map.
     var leader: Int
-    /// The node whose map it reads; for a 1x1 convolution behind an average pool, what the pool reads.
-    var source: Int?
+    /// The stages whose maps it reads; for a 1x1 convolution behind an average pool, what the pool reads.
+    var sources: [Int]
     /// An average pool that the layer of the 1x1 convolution behind it takes over: it has no map and no layer.
     var isTakenOver = false
     var output: Placement?
     var outputGradient: Placement?
-    /// Whether another node has written the gradient of the source before this one's turn.
-    var accumulates = false
-    var kernel = NodeKernel.none
+    /// Of each source: whether another stage has written its gradient before this one's turn.
+    var accumulates: [Bool] = []
+    var kernel = StageKernel.none
 }
 
 /// The kernels of one layer with the regions they own.
-enum NodeKernel {
+enum StageKernel {
+    /// The images, a concat, or what another layer computes.
     case none
     case convolution(ConvolutionKernels)
     case pointwise(PointwiseKernels)
@@ -44,7 +51,11 @@ enum NodeKernel {
     /// `taps` remembers in bytes which tap won.
     case maxPool(PoolShape, taps: Int?)
     case averagePool(PoolShape, countBorder: Bool)
-    case dropout(probability: Double)
+    case adaptivePool(AdaptivePool)
+    case add(scale: Float, rectifies: Bool)
+    case relu
+    case localResponseNorm(LocalResponseNorm)
+    case dropout(probability: Double, stream: Int)
 }
 
 /// The regions of a convolution's or dense layer's parameters.
@@ -70,9 +81,9 @@ struct ConvolutionKernels {
 
 struct PointwiseKernels {
     struct Member {
-        let node: Int
+        let stage: Int
         let parameters: ParameterRegions
-        /// Where the node has an average pool before it that is taken after it: the pool, and memory for the products.
+        /// Where there is an average pool before it that is taken after it: the pool, and memory for the products.
         let pool: (shape: PoolShape, countBorder: Bool, product: Int, gradient: Int?)?
     }
 
@@ -90,15 +101,19 @@ struct NetworkPlan {
     let description: ModelDescription
     let batch: Int
     let mode: Mode
-    private(set) var nodes: [NodePlan]
-    private(set) var arena = ArenaPlan()
-    /// Memory one kernel after the other works in.
+    let engine: EnginePlan
+    let lowering: Lowering
+    var stages: [StagePlan]
+    var arena = ArenaPlan()
+    /// Floats of memory one kernel after the other works in, and their region.
+    var workspaceFloats = 64
     private(set) var workspace = 0
-    /// Floats of `KernelContext`'s scratch, one thread.
-    private(set) var scratchFloats = 64
-    /// Region of the threads' scratch memory.
+    /// Floats of `KernelContext`'s scratch, one thread; and the threads' region.
+    var scratchFloats = 64
     private(set) var scratch = 0
-    private let engine: EnginePlan
+    /// As many ones as a map that a ReLU reads has channels, and as many zeros.
+    private(set) var identity = 0
+    let identityChannels: Int
 
     init(
         description: ModelDescription, batch: Int, threads: Int, mode: Mode, engine: EnginePlan
@@ -108,33 +123,39 @@ struct NetworkPlan {
         self.batch = batch
         self.mode = mode
         self.engine = engine
-        nodes = description.nodes.map { NodePlan(node: $0, leader: $0.index, source: $0.inputs.first) }
+        lowering = Lowering(description)
+        stages = lowering.stages.map { StagePlan(stage: $0, leader: $0.index, sources: $0.inputs) }
+        identityChannels = lowering.stages.map { $0.work == .relu ? $0.shape.channels : 1 }.max()!
         markUsed()
         if mode == .training { try checkBatchNorms() }
         takeOverPools()
         groupPointwise()
         placeMaps()
-        var workspaceFloats = 64
-        for index in nodes.indices where nodes[index].isUsed { planKernels(index, &workspaceFloats) }
+        for index in stages.indices where stages[index].isUsed { planKernels(index) }
         workspace = arena.reserve(floats: workspaceFloats, lifetime: wholeStep)
         scratch = arena.reserve(floats: threads * scratchFloats, lifetime: wholeStep)
+        identity = arena.reserve(floats: 2 * identityChannels, lifetime: wholeStep)
         arena.place()
     }
+
+    /// The stages of the heads' logits, the main one first.
+    var heads: [Int] { description.heads.map { lowering.stage(of: $0.logits) } }
 
     // MARK: the graph
 
     private mutating func markUsed() {
         guard mode == .inference else { return }
-        for index in nodes.indices.reversed() {
-            nodes[index].isUsed =
-                index == description.logits || nodes.contains { $0.isUsed && $0.node.inputs.contains(index) }
+        let main = heads[0]
+        for index in stages.indices.reversed() {
+            stages[index].isUsed =
+                index == main || stages.contains { $0.isUsed && $0.index > index && $0.stage.inputs.contains(index) }
         }
     }
 
     private func checkBatchNorms() throws(NetworkError) {
-        for plan in nodes {
-            if case .convolution = plan.node.operation, batch * plan.node.shape.pixels == 1 {
-                throw .singleValueBatchNorm(layer: plan.node.name, batch: batch)
+        for plan in stages {
+            if case .norm? = plan.stage.epilogue?.shift, batch * plan.stage.shape.pixels == 1 {
+                throw .singleValueBatchNorm(layer: plan.stage.name, batch: batch)
             }
         }
     }
@@ -142,274 +163,51 @@ struct NetworkPlan {
     /// An average pool that keeps the map's size and whose one reader is a 1x1 convolution with fewer outputs than
     /// inputs is cheaper behind it.
     private mutating func takeOverPools() {
-        for index in nodes.indices where nodes[index].isUsed && isPointwise(index) {
-            let pool = nodes[index].node.inputs[0]
-            guard case .averagePool(let window, _) = nodes[pool].node.operation, window.stride.area == 1,
-                let source = nodes[pool].source, consumers(pool) == [index]
+        for index in stages.indices where stages[index].isUsed && isPointwise(index) {
+            let pool = stages[index].stage.inputs[0]
+            guard case .averagePool(let window, _) = stages[pool].stage.work, window.stride.area == 1,
+                let source = stages[pool].sources.first, readers(pool) == [index]
             else { continue }
-            let (before, after) = (nodes[source].node.shape, nodes[pool].node.shape)
-            guard before == after, nodes[index].node.shape.channels < before.channels else { continue }
-            nodes[pool].isTakenOver = true
-            nodes[index].source = source
+            let (before, after) = (stages[source].stage.shape, stages[pool].stage.shape)
+            guard before == after, stages[index].stage.shape.channels < before.channels else { continue }
+            stages[pool].isTakenOver = true
+            stages[index].sources = [source]
         }
     }
 
     private mutating func groupPointwise() {
-        for index in nodes.indices where nodes[index].isUsed && isPointwise(index) {
-            let first = nodes.indices.first {
-                nodes[$0].isUsed && isPointwise($0) && nodes[$0].source == nodes[index].source
+        for index in stages.indices where stages[index].isUsed && isPointwise(index) {
+            let first = stages.indices.first {
+                stages[$0].isUsed && isPointwise($0) && stages[$0].sources == stages[index].sources
             }
-            nodes[index].leader = first!
+            stages[index].leader = first!
         }
     }
 
-    private func isPointwise(_ index: Int) -> Bool {
-        guard case .convolution(let window) = nodes[index].node.operation else { return false }
-        return slidingWindow(nodes[index].node, window).isPointwise
+    func isPointwise(_ index: Int) -> Bool {
+        guard case .convolution(let window, groups: 1, _) = stages[index].stage.work else { return false }
+        return slidingWindow(stages[index].stage, window).isPointwise
     }
 
-    /// Readers of a node's map, in the order of the graph.
-    private func consumers(_ node: Int) -> [Int] {
-        nodes.indices.filter {
-            nodes[$0].isUsed && !nodes[$0].isTakenOver
-                && (nodes[$0].source == node
-                    || nodes[$0].node.operation == .concat && nodes[$0].node.inputs.contains(node))
+    /// Stages that read a stage's map, in the order of the graph.
+    func readers(_ index: Int) -> [Int] {
+        stages.indices.filter {
+            stages[$0].isUsed && !stages[$0].isTakenOver && stages[$0].sources.contains(index)
         }
+    }
+
+    func slidingWindow(_ stage: Stage, _ window: Window) -> SlidingWindow {
+        SlidingWindow(window, input: stages[stage.inputs[0]].stage.shape, output: stage.shape)
     }
 
     // MARK: time
 
-    /// The layer of node i runs forward at i and backward at 2n - i, the losses are taken at n.
-    private var wholeStep: ClosedRange<Int> { 0...2 * nodes.count }
-    private func forwardTime(_ node: Int) -> Int { nodes[node].leader }
-    private func backwardTime(_ node: Int) -> Int { 2 * nodes.count - nodes[node].leader }
+    /// The layer of stage i runs forward at i and backward at 2n - i, the losses are taken at n.
+    var wholeStep: ClosedRange<Int> { 0...2 * stages.count }
+    func forwardTime(_ stage: Int) -> Int { stages[stage].leader }
+    func backwardTime(_ stage: Int) -> Int { 2 * stages.count - stages[stage].leader }
+}
 
-    // MARK: maps
-
-    /// Gives every node its output and, in training, its gradient; a concat's branches get slices of it.
-    private mutating func placeMaps() {
-        for index in nodes.indices.reversed()
-        where nodes[index].isUsed && !nodes[index].isTakenOver && nodes[index].output == nil {
-            let node = nodes[index].node
-            let members = node.operation == .concat ? node.inputs : [index]
-            let channels = node.shape.channels
-            let stride = paddedStride(channels)
-            let floats = batch * node.shape.pixels * stride
-            let isNormed = mode == .training && members.contains { isConvolution($0) }
-            let norm = isNormed ? arena.reserve(floats: 2 * channels, lifetime: wholeStep) : nil
-            let output = arena.reserve(floats: floats, lifetime: outputLifetime(index, members))
-            let gradient = gradientLifetime(index, members).map { arena.reserve(floats: floats, lifetime: $0) }
-            func place(_ target: Int, _ offset: Int) {
-                nodes[target].output = Placement(
-                    region: output, channelOffset: offset, pixelStride: stride, norm: norm, normChannels: channels)
-                nodes[target].outputGradient = gradient.map {
-                    Placement(
-                        region: $0, channelOffset: offset, pixelStride: stride, norm: nil, normChannels: channels)
-                }
-            }
-            place(index, 0)
-            guard node.operation == .concat else { continue }
-            var offset = 0
-            for branch in members {
-                precondition(
-                    nodes[branch].output == nil && nodes[branch].node.operation != .concat
-                        && consumers(branch) == [index],
-                    "\(nodes[branch].node.name): a branch of a concat feeds nothing else")
-                precondition(
-                    !isNormed || isConvolution(branch) || isNormalisedPool(branch),
-                    "\(nodes[branch].node.name): readers of the concat would clip its values at 0")
-                place(branch, offset)
-                offset += nodes[branch].node.shape.channels
-            }
-        }
-        for index in nodes.indices where nodes[index].isUsed {
-            guard let source = nodes[index].source else { continue }
-            // Backward meets a map's last layer first.
-            let last = consumers(source).map { nodes[$0].leader }.max()
-            nodes[index].accumulates = last != nodes[index].leader
-        }
-    }
-
-    private func isConvolution(_ node: Int) -> Bool {
-        if case .convolution = nodes[node].node.operation { true } else { false }
-    }
-
-    /// Pools of what ReLUs let through: no value is below 0, so that a reader's ReLU changes nothing.
-    private func isNormalisedPool(_ node: Int) -> Bool {
-        switch nodes[node].node.operation {
-        case .maxPool, .averagePool, .globalAveragePool:
-            let source = nodes[node].source!
-            return isConvolution(source) || isNormalisedPool(source)
-                || nodes[source].node.operation == .concat
-                    && nodes[source].node.inputs.allSatisfy { isConvolution($0) || isNormalisedPool($0) }
-        default: return false
-        }
-    }
-
-    /// Pixels 8 KB apart would all fall into the same few cache sets.
-    private func paddedStride(_ channels: Int) -> Int { channels % 2048 == 0 ? channels + 16 : channels }
-
-    private func outputLifetime(_ index: Int, _ members: [Int]) -> ClosedRange<Int> {
-        let first = members.map(forwardTime).min()!
-        var last = index
-        for consumer in consumers(index) {
-            let readsInBackward =
-                switch nodes[consumer].node.operation {
-                case .convolution, .dense: mode == .training
-                default: false
-                }
-            last = max(last, readsInBackward ? backwardTime(consumer) : forwardTime(consumer))
-        }
-        // Batch norm's backward reads what its convolution wrote.
-        if mode == .training {
-            for member in members where isConvolution(member) { last = max(last, backwardTime(member)) }
-        }
-        // Logits are read after the step.
-        if index == description.logits || index == description.auxiliaryLogits { last = 2 * nodes.count }
-        return first...last
-    }
-
-    private func gradientLifetime(_ index: Int, _ members: [Int]) -> ClosedRange<Int>? {
-        guard mode == .training, nodes[index].node.operation != .input else { return nil }
-        // The gradient of logits is there as soon as the loss is.
-        let first = consumers(index).map(backwardTime).min() ?? nodes.count
-        return first...members.map(backwardTime).max()!
-    }
-
-    // MARK: kernels
-
-    private mutating func planKernels(_ index: Int, _ workspaceFloats: inout Int) {
-        let node = nodes[index].node
-        switch node.operation {
-        case .input, .concat: break
-        case .convolution(let window):
-            if isPointwise(index) {
-                if nodes[index].leader == index {
-                    nodes[index].kernel = .pointwise(planPointwise(index, &workspaceFloats))
-                }
-            } else {
-                nodes[index].kernel = .convolution(planConvolution(index, window, &workspaceFloats))
-            }
-        case .dense:
-            precondition(nodes[node.inputs[0]].node.shape.pixels == 1, "\(node.name): a dense layer reads one pixel")
-            nodes[index].kernel = .dense(planPointwise(index, &workspaceFloats))
-        case .maxPool(let window):
-            let shape = poolShape(node, window)
-            let taps =
-                mode == .inference
-                ? nil
-                : arena.reserve(
-                    floats: (batch * node.shape.elements + 3) / 4, lifetime: index...backwardTime(index))
-            nodes[index].kernel = .maxPool(shape, taps: taps)
-        case .averagePool(let window, let border):
-            if !nodes[index].isTakenOver {
-                nodes[index].kernel = .averagePool(poolShape(node, window), countBorder: border == .counted)
-            }
-        case .globalAveragePool:
-            let map = nodes[node.inputs[0]].node.shape
-            let shape = PoolShape.global(
-                batch: batch, map: Extent(map.height, map.width), channels: map.channels)
-            nodes[index].kernel = .averagePool(shape, countBorder: false)
-        case .dropout(let probability):
-            nodes[index].kernel = .dropout(probability: probability)
-        }
-    }
-
-    private func needsDataGradient(_ index: Int) -> Bool {
-        mode == .training && nodes[nodes[index].source!].node.operation != .input
-    }
-
-    private mutating func reserveParameters(
-        outputChannels: Int, perOutput: Int, weightFloats: Int, gradientWeightFloats: Int?
-    ) -> ParameterRegions {
-        ParameterRegions(
-            outputChannels: outputChannels, perOutput: perOutput,
-            canonical: arena.reserve(floats: outputChannels * perOutput, lifetime: wholeStep),
-            weights: arena.reserve(floats: weightFloats, lifetime: wholeStep),
-            gradientWeights: gradientWeightFloats.map { arena.reserve(floats: $0, lifetime: wholeStep) },
-            vectors: arena.reserve(floats: LayerParameters.vectorCount * outputChannels, lifetime: wholeStep))
-    }
-
-    private mutating func planConvolution(
-        _ index: Int, _ window: Window, _ workspaceFloats: inout Int
-    ) -> ConvolutionKernels {
-        let node = nodes[index].node
-        let shape = ConvolutionShape(
-            batch: batch, window: slidingWindow(node, window),
-            inputChannels: nodes[node.inputs[0]].node.shape.channels, outputChannels: node.shape.channels)
-        let choice = engine[node.name]
-        let forward = ConvolutionKernel(shape, choice.forward)
-        let backward = ConvolutionKernel(shape, choice.backward)
-        let kernels = ConvolutionKernels(
-            forward: forward, backward: backward,
-            parameters: reserveParameters(
-                outputChannels: shape.outputChannels, perOutput: shape.depth, weightFloats: forward.weightFloats,
-                gradientWeightFloats: needsDataGradient(index) ? backward.gradientWeightFloats : nil),
-            flops: 2 * Double(batch) * Double(node.macs))
-        scratchFloats = max(scratchFloats, forward.scratchFloats)
-        switch mode {
-        case .training:
-            scratchFloats = max(scratchFloats, backward.scratchFloats)
-            workspaceFloats = max(
-                workspaceFloats, backward.partFloats, forward.itemCount * 2 * node.shape.channels,
-                BatchNorm.partFloats(pixels: batch * node.shape.pixels, channels: node.shape.channels))
-        case .inference:
-            workspaceFloats = max(workspaceFloats, shape.outputChannels * shape.depth)
-        }
-        return kernels
-    }
-
-    private mutating func planPointwise(_ leader: Int, _ workspaceFloats: inout Int) -> PointwiseKernels {
-        let members = nodes.indices.filter { nodes[$0].isUsed && nodes[$0].leader == leader }
-        let pixels = batch * nodes[leader].node.shape.pixels
-        let inputChannels = nodes[nodes[leader].source!].node.shape.channels
-        let group = PointwiseGroup(
-            pixels: pixels, inputChannels: inputChannels, outputChannels: members.map { nodes[$0].node.shape.channels })
-        var planned: [PointwiseKernels.Member] = []
-        for (position, member) in members.enumerated() {
-            let node = nodes[member].node
-            let parameters = reserveParameters(
-                outputChannels: node.shape.channels, perOutput: inputChannels,
-                weightFloats: group.weightFloats(member: position), gradientWeightFloats: nil)
-            var pool: (shape: PoolShape, countBorder: Bool, product: Int, gradient: Int?)?
-            if nodes[member].source != node.inputs[0],
-                case .averagePool(let window, let border) = nodes[node.inputs[0]].node.operation
-            {
-                let floats = pixels * node.shape.channels
-                let poolWindow = slidingWindow(nodes[node.inputs[0]].node, window)
-                let shape = PoolShape(batch: batch, channels: node.shape.channels, window: poolWindow)
-                let backward = backwardTime(leader)
-                pool = (
-                    shape, border == .counted, arena.reserve(floats: floats, lifetime: leader...leader),
-                    mode == .training ? arena.reserve(floats: floats, lifetime: backward...backward) : nil
-                )
-                workspaceFloats = max(workspaceFloats, shape.averageCut.pieces * 2 * node.shape.channels)
-            }
-            planned.append(PointwiseKernels.Member(node: member, parameters: parameters, pool: pool))
-            switch mode {
-            case .training:
-                workspaceFloats = max(
-                    workspaceFloats, BatchNorm.partFloats(pixels: pixels, channels: node.shape.channels))
-            case .inference: workspaceFloats = max(workspaceFloats, node.shape.channels * inputChannels)
-            }
-        }
-        scratchFloats = max(scratchFloats, group.scratchFloats)
-        if mode == .training {
-            let channels = group.outputChannels.reduce(0, +)
-            workspaceFloats = max(workspaceFloats, group.partFloats, group.chunks.pieces * 2 * channels)
-        }
-        return PointwiseKernels(
-            group: group, members: planned,
-            gradientWeights: needsDataGradient(leader)
-                ? arena.reserve(floats: group.gradientWeightFloats, lifetime: wholeStep) : nil,
-            flops: 2 * Double(batch) * Double(members.reduce(0) { $0 + nodes[$1].node.macs }))
-    }
-
-    private func poolShape(_ node: Node, _ window: Window) -> PoolShape {
-        PoolShape(batch: batch, channels: node.shape.channels, window: slidingWindow(node, window))
-    }
-
-    private func slidingWindow(_ node: Node, _ window: Window) -> SlidingWindow {
-        SlidingWindow(window, input: nodes[node.inputs[0]].node.shape, output: node.shape)
-    }
+extension StagePlan {
+    var index: Int { stage.index }
 }

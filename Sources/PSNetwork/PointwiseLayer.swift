@@ -1,4 +1,4 @@
-// The 1x1 convolutions that read one map, computed together, each with its batch norm; and the dense layer.
+// The 1x1 convolutions that read one map, computed together, each with what follows it; and the dense layer of a head.
 
 import PSKernels
 import PSModel
@@ -8,6 +8,7 @@ import PSPlanning
 /// One of them. Where the model has an average pool before the convolution, the layer pools the products instead, which
 /// are fewer: both are linear, so the result is the same.
 struct PointwiseMember {
+    let name: String
     let parameters: LayerParameters
     /// Where the products go: the output, or before a pool memory of their own.
     let product: FeatureMap
@@ -15,8 +16,20 @@ struct PointwiseMember {
     let productGradient: FeatureMap?
     let pool: (shape: PoolShape, countBorder: Bool)?
     let output: FeatureMap
-    /// Nil in inference, where batch norm is folded into the weights.
-    let norm: NormUnit?
+    let outputGradient: FeatureMap?
+    let epilogue: Epilogue
+    /// Where its weights' gradient lies in the flat vector.
+    let weightOffset: Int
+    /// Nil in inference, where batch norm is folded into the weights, and where readers have nothing to do.
+    let reader: ReaderUnit?
+}
+
+extension PointwiseMember {
+    /// In inference, what follows the product.
+    fileprivate func addFoldedBias(_ pixels: Range<Int>) {
+        if epilogue.shift == .none { return }
+        Bias.add(parameters.foldedBias, floor: epilogue.floor, to: output, pixels: pixels)
+    }
 }
 
 struct PointwiseLayer: Layer {
@@ -43,7 +56,8 @@ struct PointwiseLayer: Layer {
                 input: input, weights: members.map { UnsafePointer($0.parameters.weights) },
                 outputs: members.map(\.product), context: step.context
             ) { chunk, pixels in
-                for (member, moments) in zip(members, moments) where member.pool == nil {
+                for (member, moments) in zip(members, moments)
+                where member.pool == nil && member.reader?.wantsMoments == true {
                     let channels = member.output.channels
                     BatchNorm.partMoments(
                         member.output, pixels: pixels, channels: 0..<channels, moments: moments + chunk * 2 * channels)
@@ -51,7 +65,7 @@ struct PointwiseLayer: Layer {
             }
             for (member, moments) in zip(members, moments) where member.pool == nil {
                 let channels = 0..<member.output.channels
-                member.norm!.finish(
+                member.reader?.finish(
                     moments, parts: group.chunks.pieces, part: { (group.chunks[$0].count, channels) }, step)
             }
         }
@@ -59,18 +73,19 @@ struct PointwiseLayer: Layer {
     }
 
     private func poolForward(_ member: PointwiseMember, _ step: StepEnvironment) {
-        guard let pool = member.pool, let norm = member.norm else { return }
-        step.clock.measure(norm.name, .forward, "average pool") {
+        guard let pool = member.pool else { return }
+        step.clock.measure(member.name, .forward, "average pool") {
             let moments = workspace
             let channels = 0..<member.output.channels
             pool.shape.averageForward(
                 InputMap(member.product), to: member.output, countBorder: pool.countBorder, context: step.context
             ) { piece, pixels in
+                guard member.reader?.wantsMoments == true else { return }
                 BatchNorm.partMoments(
                     member.output, pixels: pixels, channels: channels, moments: moments + piece * 2 * channels.count)
             }
             let cut = pool.shape.averageCut
-            norm.finish(moments, parts: cut.pieces, part: { (cut[$0].count, channels) }, step)
+            member.reader?.finish(moments, parts: cut.pieces, part: { (cut[$0].count, channels) }, step)
         }
     }
 
@@ -81,19 +96,19 @@ struct PointwiseLayer: Layer {
                 input: input, outputGradients: gradients, gradientWeights: gradientWeights,
                 inputGradient: inputGradient, accumulate: accumulates,
                 parts: workspace,
-                canonical: members.map { step.gradients + $0.norm!.layout.offsets[$0.norm!.tensors.weight!] },
+                canonical: members.map { step.gradients + $0.weightOffset },
                 context: step.context)
         }
     }
 
     /// The gradient of a member's products.
     private func outputGradient(_ member: PointwiseMember, _ step: StepEnvironment) -> GradientMap {
-        guard let norm = member.norm else {
+        guard let outputGradient = member.outputGradient else {
             preconditionFailure("\(name): a network for inference has no backward")
         }
-        let gradient = norm.backward(parts: workspace, step)
+        let gradient = member.reader?.backward(parts: workspace, step) ?? GradientMap(outputGradient)
         guard let pool = member.pool, let productGradient = member.productGradient else { return gradient }
-        step.clock.measure(norm.name, .dataGradient, "average pool") {
+        step.clock.measure(member.name, .dataGradient, "average pool") {
             pool.shape.averageBackward(
                 outputGradient: gradient.materialised(step.context).map, inputGradient: productGradient,
                 countBorder: pool.countBorder, accumulate: false, context: step.context)
@@ -107,14 +122,14 @@ struct PointwiseLayer: Layer {
             outputs: members.map(\.product), context: context
         ) { _, pixels in
             for member in members where member.pool == nil {
-                Bias.addAndRectify(member.parameters.foldedBias, to: member.output, pixels: pixels)
+                member.addFoldedBias(pixels)
             }
         }
         for member in members {
             guard let pool = member.pool else { continue }
             pool.shape.averageForward(
                 InputMap(member.product), to: member.output, countBorder: pool.countBorder, context: context
-            ) { _, pixels in Bias.addAndRectify(member.parameters.foldedBias, to: member.output, pixels: pixels) }
+            ) { _, pixels in member.addFoldedBias(pixels) }
         }
     }
 }

@@ -9,7 +9,7 @@ import PSPlanning
 package struct StepOptions: Sendable, Hashable {
     /// Share of a label's probability that is spread over all classes.
     package var labelSmoothing = 0.1
-    /// Weight of the auxiliary head's loss beside the main one's 1.
+    /// Weight of each auxiliary head's loss beside the main one's 1.
     package var auxiliaryWeight = 0.4
     package var dropout = true
     /// Of images that are mixed of two.
@@ -20,11 +20,11 @@ package struct StepOptions: Sendable, Hashable {
 
 /// What a step found.
 package struct StepResult: Sendable, Hashable {
-    /// mainLoss + auxiliaryWeight * auxiliaryLoss, nats, mean over the batch.
+    /// mainLoss + auxiliaryWeight * (the sum of auxiliaryLosses), nats, mean over the batch.
     package let loss: Double
     package let mainLoss: Double
-    /// 0 without an auxiliary head.
-    package let auxiliaryLoss: Double
+    /// One of each auxiliary head.
+    package let auxiliaryLosses: [Double]
     /// Images whose largest main logit was their label's.
     package let correct: Int
 }
@@ -115,10 +115,10 @@ package final class TrainingNetwork {
                 for tensor in [tensors.runningMean, tensors.runningVariance].compactMap({ $0 }) { ready(tensor) }
             }
         }
-        let main = loss(head: description.logits, weight: 1, labels: labels, options: options)
-        let auxiliary = description.auxiliaryLogits.map {
-            loss(head: $0, weight: options.auxiliaryWeight, labels: labels, options: options)
+        let losses = memory.plan.heads.enumerated().map { index, head in
+            loss(head: head, weight: index == 0 ? 1 : options.auxiliaryWeight, labels: labels, options: options)
         }
+        let auxiliary = losses.dropFirst().map(\.loss)
         for layer in memory.layers.reversed() {
             layer.work.backward(step)
             for tensors in layer.tensors {
@@ -126,15 +126,15 @@ package final class TrainingNetwork {
             }
         }
         return StepResult(
-            loss: main.loss + options.auxiliaryWeight * (auxiliary?.loss ?? 0), mainLoss: main.loss,
-            auxiliaryLoss: auxiliary?.loss ?? 0, correct: main.correct)
+            loss: losses[0].loss + options.auxiliaryWeight * auxiliary.reduce(0, +), mainLoss: losses[0].loss,
+            auxiliaryLosses: auxiliary, correct: losses[0].correct)
     }
 
     /// The main head's output of the last step, batch x classes.
-    package var logits: [Float] { values(description.logits) }
+    package var logits: [Float] { values(memory.plan.heads[0]) }
 
-    /// The auxiliary head's output of the last step, batch x classes; empty without one.
-    package var auxiliaryLogits: [Float] { description.auxiliaryLogits.map(values) ?? [] }
+    /// Each auxiliary head's output of the last step, batch x classes.
+    package var auxiliaryLogits: [[Float]] { memory.plan.heads.dropFirst().map(values) }
 
     private func values(_ head: Int) -> [Float] {
         let map = memory.map(head)
@@ -151,7 +151,7 @@ package final class TrainingNetwork {
     private func loss(
         head: Int, weight: Double, labels: UnsafePointer<Int32>, options: StepOptions
     ) -> (loss: Double, correct: Int) {
-        clock.measure(description.nodes[head].name + " loss", .forward, "softmax") {
+        clock.measure(memory.plan.stages[head].stage.name + " loss", .forward, "softmax") {
             SoftmaxCrossEntropy.compute(
                 logits: memory.map(head), labels: labels, second: options.second, smoothing: options.labelSmoothing,
                 weight: weight, gradient: memory.gradient(head))

@@ -12,10 +12,10 @@ package struct PlannedConvolution: Sendable, Hashable {
 }
 
 extension ModelDescription {
-    /// The convolutions a plan has choices for, in the order in which they run.
+    /// The convolutions a plan has choices for, in the order in which they run; of several groups, there is one way.
     package func plannedConvolutions(batch: Int) -> [PlannedConvolution] {
         nodes.compactMap { node in
-            guard case .convolution(let window) = node.operation else { return nil }
+            guard case .convolution(let window, groups: 1) = node.operation else { return nil }
             let source = nodes[node.inputs[0]]
             let input = source.shape
             let sliding = SlidingWindow(window, input: input, output: node.shape)

@@ -10,13 +10,13 @@ struct GradientsCommand: ParsableCommand {
         commandName: "gradients",
         abstract: "Writes loss, logits and all gradients of one batch.",
         discussion: """
-            Dropout off, label smoothing 0.1, auxiliary weight 0.4, batch statistics. The number of classes and the \
-            auxiliary head are the weight file's.
+            Dropout off, label smoothing 0.1, auxiliary heads weighted as the network's reference does (0.4, two heads \
+            0.3 each), batch statistics. The number of classes and the auxiliary heads are the weight file's.
             """)
 
     @OptionGroup var input: WeightedInput
 
-    @Option(help: "Safetensors file to write: loss, logits, aux_logits, grad.NAME.")
+    @Option(help: "Safetensors file to write: loss, logits, aux_logits (aux1_logits, ...), grad.NAME.")
     var out: String
 
     @OptionGroup var threads: ThreadsOption
@@ -32,7 +32,7 @@ struct WeightedInput: ParsableArguments {
     @Option(help: "The network.")
     var model = "inception-v3"
 
-    @Option(help: "Safetensors file of weights in torchvision's names.")
+    @Option(help: "Safetensors file of weights in the names of the network's reference implementation.")
     var weights: String
 
     @Option(help: "Safetensors file with 'images' (N, 3, H, W; F32) and, where needed, 'labels' (N; I64).")

@@ -205,7 +205,7 @@ private final class EngineBatchNorm {
         #expect(normalised([3, -1, 5, 2], scale + shift, channels: 2) == [2.5, 0, 4.5, 0.25])
         let y = OwnedMap(batch: 1, height: 1, width: 2, channels: 2)
         y.values = [3, -1, .nan, 2]
-        Bias.addAndRectify([-4, 1.5], to: y.map, pixels: 0..<2)
+        Bias.add([-4, 1.5], floor: 0, to: y.map, pixels: 0..<2)
         #expect(y.values[0] == 0 && y.values[1] == 0.5 && y.values[2].isNaN && y.values[3] == 3.5)
     }
 }

@@ -56,7 +56,7 @@ private struct TransformCase {
 
     func input(_ x: [Float]) -> [Float] {
         var map = map
-        return filled(products) { transforms.input(&map, x, 16, 16, nil, nil, 0, lines, $0, tiles * 16, 16) }
+        return filled(products) { transforms.input(&map, x, 16, 16, nil, nil, 0, 0, lines, $0, tiles * 16, 16) }
     }
 
     func inputGradient(_ v: [Float]) -> [Float] {
@@ -66,7 +66,7 @@ private struct TransformCase {
 
     func output(_ m: [Float]) -> [Float] {
         var map = map
-        return filled(outputCount) { transforms.output(&map, $0, 16, 16, nil, 0, lines, m, tiles * 16, 16) }
+        return filled(outputCount) { transforms.output(&map, $0, 16, 16, nil, 0, 0, lines, m, tiles * 16, 16) }
     }
 
     func outputGradient(_ y: [Float]) -> [Float] {

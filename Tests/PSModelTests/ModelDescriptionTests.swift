@@ -60,7 +60,7 @@ private func output(_ model: ModelDescription, _ name: String) throws -> MapShap
         #expect(main.parameters == 23_834_568)
         #expect(main.parametersWithoutAuxiliary == 23_834_568)
         #expect(main.layout.tensors.filter { $0.kind == .weight }.count == 284)
-        #expect(main.auxiliaryLogits == nil)
+        #expect(main.auxiliaryLogits == [])
     }
 
     @Test func shapesAfterEachBlock() throws {
@@ -166,7 +166,7 @@ private func output(_ model: ModelDescription, _ name: String) throws -> MapShap
     @Test func batchNormWithoutScale() throws {
         let model = try ModelDescription(settings { $0.batchNormScale = false })
         #expect(!model.layout.tensors.contains { $0.name.hasSuffix("bn.weight") })
-        let node = try #require(model.nodes.first { $0.name == "Conv2d_1a_3x3" })
+        let node = try #require(model.nodes.first { $0.name == "Conv2d_1a_3x3.bn" })
         #expect(node.tensors.scale == nil)
         #expect(model.layout.tensors[try #require(node.tensors.bias)].name == "Conv2d_1a_3x3.bn.bias")
         #expect(model.layout.tensors[try #require(node.tensors.runningMean)].name == "Conv2d_1a_3x3.bn.running_mean")

@@ -17,12 +17,14 @@ typedef struct {
     int lines, columns;
 } winograd_map;
 
-/// Batch norm's backward, done where a gradient is read: with d the gradient where x * scale + shift > 0 and else 0,
+/// Batch norm's backward, done where a gradient is read: with d the gradient where x * scale + shift > floor and else
+/// 0,
 /// the value is scale * d + slope * (x - mean) + offset. x is a map of the same pixels; the others are per channel.
 typedef struct {
     const float *x;
     ptrdiff_t x_stride;
     const float *scale, *shift, *mean, *slope, *offset;
+    float floor;
 } winograd_gradient_norm;
 
 /// One axis of a scheme; see winograd_transforms.h.
@@ -36,15 +38,15 @@ typedef struct {
 typedef struct {
     winograd_axis vertical, horizontal;
 
-    /// Products of the tiles of `lines` lines from `first_line`: of the map's values max(x * scale + shift, 0) per
+    /// Products of the tiles of `lines` lines from `first_line`: of the map's values max(x * scale + shift, floor) per
     /// channel, or of the values as they are if `scale` is NULL; of zeros outside the map.
     void (*input)(const winograd_map *map, const float *x, ptrdiff_t x_stride, int channels, const float *scale,
-                  const float *shift, size_t first_line, size_t lines, float *v, ptrdiff_t product_stride,
+                  const float *shift, float floor, size_t first_line, size_t lines, float *v, ptrdiff_t product_stride,
                   ptrdiff_t tile_stride);
 
-    /// The outputs of those tiles from the weighted products; unless `bias` is NULL, max(y + bias, 0) of them.
+    /// The outputs of those tiles from the weighted products; unless `bias` is NULL, max(y + bias, floor) of them.
     void (*output)(const winograd_map *map, float *y, ptrdiff_t y_stride, int channels, const float *bias,
-                   size_t first_line, size_t lines, const float *m, ptrdiff_t product_stride, ptrdiff_t tile_stride);
+                   float floor, size_t first_line, size_t lines, const float *m, ptrdiff_t product_stride, ptrdiff_t tile_stride);
 
     /// Adjoint of `output`: the gradient of the weighted products from that of the outputs, which is read through
     /// `norm` unless that is NULL.
