@@ -1,7 +1,7 @@
 // Depthwise convolution: each channel with a kernel of its own. Windows of 3x3 at stride 1 walk along the lines with the
 // nine values under them in registers; all others go window by window.
 //
-// Like Winograd's files this one may contract a * b + c.
+// Like Winograd's files this one may contract a * b + c, but not where it reads: other readers see the same values.
 #pragma clang fp contract(fast)
 #include "engine_internal.h"
 
@@ -35,6 +35,7 @@ ENGINE_INLINE reader16 reader_at(const float *scale, const float *shift, float f
 
 /// `is_read` is a constant where it is inlined.
 ENGINE_INLINE void read16(const float *from, const reader16 *reader, int is_read, int lanes, lanes16 *out) {
+#pragma clang fp contract(off)
     const lanes16 x = load16(from, lanes);
     if (!is_read) {
         *out = x;

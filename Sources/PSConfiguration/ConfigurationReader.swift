@@ -4,6 +4,7 @@ import Foundation
 import PSDatasets
 import PSOptimization
 import PSSamples
+import func PSModel.spellingDistance
 import Yams
 
 extension JobConfiguration {

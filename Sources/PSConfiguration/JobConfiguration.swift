@@ -28,7 +28,6 @@ package struct JobConfiguration: Sendable, Hashable {
         model = ModelSettings()
         model.width = 0.25
         model.classes = nil
-        model.stem = 79
         model.imageSize = 32
         model.auxiliary = false
         // One epoch ends long before it overfits (top-1 84.7% at 0.5, 85.7% at 0.2, one seed).
@@ -50,8 +49,8 @@ package struct TrainSettings: Sendable, Hashable, Codable {
     /// Images of one ticket.
     package var batch = 32
     package var labelSmoothing = 0.1
-    /// Weight of the auxiliary head's loss beside the main one's.
-    package var auxiliaryWeight = 0.4
+    /// Weight of each auxiliary head's loss beside the main one's; nil: the network's own.
+    package var auxiliaryWeight: Double?
     /// Tensors whose names begin with one of these keep their values.
     package var freeze: [String] = []
     /// Evaluations in a row without a new best one before training ends; 0: it goes on.

@@ -20,8 +20,10 @@ package struct Setting: Sendable {
         case optionalInteger(ClosedRange<Int>)
         case number(ClosedRange<Double>)
         case choice([String])
-        /// A whole number out of a few.
-        case integerChoice([Int])
+        /// A number, or `null` for none.
+        case optionalNumber(ClosedRange<Double>)
+        /// A whole number out of a few, or `null` for none.
+        case optionalIntegerChoice([Int])
         case text
         /// A text, or `null` for none.
         case optionalText
@@ -82,8 +84,9 @@ extension Setting.Kind {
     package var expectation: String {
         switch self {
         case .boolean: "true or false"
-        case .integer, .integerChoice: "a whole number"
-        case .optionalInteger: "a whole number or null"
+        case .integer: "a whole number"
+        case .optionalInteger, .optionalIntegerChoice: "a whole number or null"
+        case .optionalNumber: "a number or null"
         case .number: "a number"
         case .choice(let names): names.count == 1 ? names[0] : "one of " + names.joined(separator: ", ")
         case .text: "a text"
@@ -99,7 +102,9 @@ extension Setting.Kind {
         case .integer(let range): describe(range)
         case .optionalInteger(let range): describe(range) + ", or null"
         case .number(let range): describe(range)
-        case .integerChoice(let numbers): "one of " + numbers.map(String.init).joined(separator: ", ")
+        case .optionalNumber(let range): describe(range) + ", or null"
+        case .optionalIntegerChoice(let numbers):
+            "one of " + numbers.map(String.init).joined(separator: ", ") + ", or null"
         case .boolean, .choice, .text, .optionalText, .list, .identifier: expectation
         }
     }
@@ -130,15 +135,17 @@ extension Setting.Kind {
             guard let plain, let value = Bool(plain) else { throw .wrongKind }
             return .boolean(value)
         case .optionalInteger where plain == "null" || plain == "~" || plain == "",
+            .optionalIntegerChoice where plain == "null" || plain == "~" || plain == "",
+            .optionalNumber where plain == "null" || plain == "~" || plain == "",
             .optionalText where plain == "null" || plain == "~" || plain == "":
             return .none
-        case .integer, .optionalInteger, .integerChoice:
+        case .integer, .optionalInteger, .optionalIntegerChoice:
             guard let plain else { throw .wrongKind }
             if let value = Int(plain) { return .integer(value) }
             // A whole number too large for any range is out of range, not of the wrong kind.
             let digits = plain.drop { $0 == "-" || $0 == "+" }
             throw !digits.isEmpty && digits.allSatisfy { $0.isASCII && $0.isNumber } ? .outOfRange : .wrongKind
-        case .number:
+        case .number, .optionalNumber:
             guard let plain, let value = Double(plain) else { throw .wrongKind }
             return .number(value)
         case .list:
@@ -158,13 +165,14 @@ extension Setting.Kind {
         switch (self, value) {
         case (.list, .list(let elements)): elements.contains("") ? .outOfRange : nil
         case (.boolean, .boolean), (.text, .text), (.optionalText, .text), (.optionalText, .none),
-            (.optionalInteger, .none):
+            (.optionalInteger, .none), (.optionalIntegerChoice, .none), (.optionalNumber, .none):
             nil
         case (.integer(let range), .integer(let value)), (.optionalInteger(let range), .integer(let value)):
             range.contains(value) ? nil : .outOfRange
-        case (.integerChoice(let numbers), .integer(let value)): numbers.contains(value) ? nil : .outOfRange
+        case (.optionalIntegerChoice(let numbers), .integer(let value)): numbers.contains(value) ? nil : .outOfRange
         // Also refuses NaN, which no range contains.
-        case (.number(let range), .number(let value)): range.contains(value) ? nil : .outOfRange
+        case (.number(let range), .number(let value)), (.optionalNumber(let range), .number(let value)):
+            range.contains(value) ? nil : .outOfRange
         case (.choice(let names), .text(let value)): names.contains(value) ? nil : .outOfRange
         case (.identifier, .text(let value)):
             value.isEmpty || value.first == "." || value.contains { !isIdentifierCharacter($0) } ? .outOfRange : nil

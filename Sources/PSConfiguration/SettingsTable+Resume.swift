@@ -6,6 +6,8 @@ extension SettingsTable {
     static let fixedKeys: Set<String> = [
         "seed",
         "model.name", "model.width", "model.classes", "model.stem", "model.imageSize", "model.auxiliary",
+        "model.auxiliaryNorm", "model.factorizeStem", "model.factorize5x5", "model.factorize7x7", "model.reduction",
+        "model.groups",
         "model.initialValues", "model.poolBorder", "model.batchNormScale", "model.unbiasedVariance",
         "model.transformInput",
         "optimizer.rule", "optimizer.clipScope", "optimizer.reduction",
@@ -35,7 +37,10 @@ extension Setting {
 extension JobConfiguration {
     /// The values of the fixed settings by key, as YAML writes them: what the journal's header knows.
     package var recipe: [String: String] {
-        Dictionary(
-            uniqueKeysWithValues: SettingsTable.all.filter(\.isFixed).map { ($0.key, $0.yamlValue(in: self)) })
+        var settled = self
+        // What is left open means what the network makes of it.
+        settled.model = model.settled
+        return Dictionary(
+            uniqueKeysWithValues: SettingsTable.all.filter(\.isFixed).map { ($0.key, $0.yamlValue(in: settled)) })
     }
 }

@@ -27,15 +27,21 @@ package enum SettingsTable {
     ]
 
     private static let model: [Setting] = [
-        .text("model.name", \.model.name, .identifier, "the network"),
+        .text("model.name", \.model.name, .identifier, "the network; psctl model list names them"),
         .number("model.width", \.model.width, 0.01...16, "multiplies the channels of every convolution (at least 16)"),
         .optionalInteger(
             "model.classes", \.model.classes, 2...1_000_000, "classes told apart; null: as many as the data set has"),
         Setting(
-            "model.stem", \.model.stem, .integerChoice([299, 151, 79]),
-            "the first layers, by the input size they are made for",
-            wrap: { .integer($0) },
-            unwrap: { if case .integer(let value) = $0 { value } else { nil } }),
+            "model.stem", \.model.stem, .optionalIntegerChoice([299, 151, 79]),
+            "the first layers, by the input size of Inception-v3 they are made for; null: by model.imageSize",
+            wrap: { $0.map { .integer($0) } ?? .none },
+            unwrap: {
+                switch $0 {
+                case .integer(let value): .some(value)
+                case .none: .some(nil)
+                default: nil
+                }
+            }),
         .integer("model.imageSize", \.model.imageSize, 1...8192, "rows and columns of an input image"),
         .optionalText(
             "model.init", \.initialWeights,
@@ -47,13 +53,26 @@ package enum SettingsTable {
         .boolean(
             "model.transformInput", \.model.transformInput,
             "take images normalised for ImageNet to the range of Inception's weights (torchvision's transform_input)"),
-        .boolean("model.auxiliary", \.model.auxiliary, "train the auxiliary head"),
+        .boolean("model.auxiliary", \.model.auxiliary, "train the auxiliary heads"),
+        .boolean(
+            "model.auxiliaryNorm", \.model.auxiliaryNorm,
+            "Inception-v2 and v3: batch norm in the auxiliary head's last hidden layer"),
         .number("model.dropout", \.model.dropout, belowOne, "share of elements dropped before the last layer"),
         .choice("model.initialValues", \.model.initialValues, "whose distribution of initial weights"),
         .choice("model.poolBorder", \.model.poolBorder, "whether average pools count their padding"),
         .boolean("model.batchNormScale", \.model.batchNormScale, "learn a scale in each batch norm"),
         .boolean(
             "model.unbiasedVariance", \.model.unbiasedVariance, "fold the unbiased variance into running statistics"),
+        .boolean(
+            "model.factorizeStem", \.model.factorizeStem, "Inception-v2: the first 7x7 convolution as three of 3x3"),
+        .choice(
+            "model.factorize5x5", \.model.factorize5x5,
+            "Inception-v2: a 5x5 as two 3x3 with a ReLU between, with none, or as it is"),
+        .boolean("model.factorize7x7", \.model.factorize7x7, "Inception-v2: a 7x7 as a 1x7 and a 7x1"),
+        .choice(
+            "model.reduction", \.model.reduction,
+            "Inception-v2: grids made smaller by a pool beside a block of stride 2, behind a block, or before it"),
+        .integer("model.groups", \.model.groups, 1...2, "AlexNet: groups of channels; the paper had 2"),
     ]
 
     private static let optimizer: [Setting] = [
@@ -98,7 +117,17 @@ package enum SettingsTable {
         .integer("train.ticketsPerStep", \.train.ticketsPerStep, 1...100_000, "tickets of one step"),
         .integer("train.batch", \.train.batch, 1...65_536, "images of one ticket"),
         .number("train.labelSmoothing", \.train.labelSmoothing, 0...1, "share of the target spread over all classes"),
-        .number("train.auxiliaryWeight", \.train.auxiliaryWeight, 0...1e6, "weight of the auxiliary loss"),
+        Setting(
+            "train.auxiliaryWeight", \.train.auxiliaryWeight, .optionalNumber(0...1e6),
+            "weight of each auxiliary loss; null: the network's own, 0.4, with two heads 0.3",
+            wrap: { $0.map { .number($0) } ?? .none },
+            unwrap: {
+                switch $0 {
+                case .number(let value): .some(value)
+                case .none: .some(nil)
+                default: nil
+                }
+            }),
         .list(
             "train.freeze", \.train.freeze, of: "beginnings of tensor names",
             "tensors that keep their values, as [Conv2d_, Mixed_5]"),

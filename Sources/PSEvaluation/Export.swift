@@ -35,8 +35,14 @@ package struct Export: Encodable, Sendable {
 
     /// What keeps torchvision's network from having this one's tensors or from computing the same.
     package static func difference(from settings: ModelSettings) -> String? {
+        if settings.name != Network.inceptionV3.name { return "it is \(settings.name)" }
         if settings.width != 1 { return "model.width is \(settings.width), torchvision's network has width 1" }
-        if settings.stem != 299 { return "model.stem is \(settings.stem), torchvision's network has stem 299" }
+        if let stem = settings.settled.stem, stem != 299 {
+            return "model.stem is \(stem), torchvision's network has stem 299"
+        }
+        if settings.auxiliary, !settings.auxiliaryNorm {
+            return "model.auxiliaryNorm is off, torchvision's auxiliary head has a batch norm there"
+        }
         if !settings.batchNormScale { return "model.batchNormScale is off, torchvision's batch norms have a scale" }
         if settings.auxiliary, settings.imageSize < 299 {
             return """

@@ -29,7 +29,6 @@ package struct GradientReport: Sendable {
         layout.eachSlice(of: model.values, network.load)
         var options = StepOptions()
         options.dropout = false
-        options.auxiliaryWeight = model.description.network.auxiliaryWeight
         var gradients = [Float](repeating: 0, count: layout.count)
         let result = try network.step(
             images: batch.images, labels: labels, random: CounterRandom(key: 0), options: options,

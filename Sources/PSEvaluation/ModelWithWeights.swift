@@ -22,12 +22,12 @@ package struct ModelWithWeights: Sendable {
     package init(
         model: String, weights: String, assignments: [String], image: Extent? = nil, withoutAuxiliary: Bool = false
     ) throws {
+        let network = try Network.named(model)
         var job = JobConfiguration()
-        job.model = ModelSettings()
+        job.model = ModelSettings(network)
         try job.read(assignments: assignments)
         job.model.name = model
         let file = try SafetensorsFile(weights)
-        let network = try Network.named(model)
         let prefixes = network.auxiliaryPrefixes
         func isAuxiliary(_ name: String) -> Bool { prefixes.contains(where: name.hasPrefix) }
         job.model.auxiliary = !withoutAuxiliary && file.tensors.contains { isAuxiliary($0.name) }

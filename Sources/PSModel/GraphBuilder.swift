@@ -9,6 +9,7 @@ struct EmptyMap: Error {
 
 /// Collects nodes and tensors; `x` below is always a node index.
 struct GraphBuilder {
+    /// Settled.
     let settings: ModelSettings
     let network: Network
     let classes: Int
@@ -20,7 +21,7 @@ struct GraphBuilder {
 
     init(_ network: Network, settings: ModelSettings, classes: Int) {
         self.network = network
-        self.settings = settings
+        self.settings = settings.settled
         self.classes = classes
     }
 
@@ -173,9 +174,16 @@ struct GraphBuilder {
                 bias: true))
     }
 
-    /// slim's `depth`: at least 16 channels, and the paper's own number when the multiplier is 1.
+    // Section 8's stems of arXiv 1512.00567: at 151 the first stride goes, at 79 the first pool goes as well.
+    var firstStride: Extent { settings.stem == 299 ? 2 : 1 }
+    var hasFirstPool: Bool { settings.stem != 79 }
+
+    /// slim's `depth`: at least 16 channels, and the paper's own number when the multiplier is 1; always so many that they
+    /// fall into equal groups.
     func scaled(_ channels: Int) -> Int {
-        settings.width == 1 ? channels : max(Int(Double(channels) * settings.width), 16)
+        if settings.width == 1 { return channels }
+        let groups = settings.groups
+        return (max(Int(Double(channels) * settings.width), 16) + groups - 1) / groups * groups
     }
 
     // MARK: parts

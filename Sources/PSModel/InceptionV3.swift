@@ -4,12 +4,10 @@ extension GraphBuilder {
     /// Adds all rows; shapes in the comments are height x width x channels for a 299 x 299 image at width 1.
     mutating func inceptionV3(image: Extent) throws(EmptyMap) {
         var x = input(image)  //                                                                        299 x 299 x 3
-        // Section 8's stems: at 151 the first stride goes, at 79 the first pool goes as well.
-        let firstStride: Extent = settings.stem == 299 ? 2 : 1
         x = try convNormRelu("Conv2d_1a_3x3", x, 32, 3, stride: firstStride)  //                    149 x 149 x 32
         x = try convNormRelu("Conv2d_2a_3x3", x, 32, 3)  //                                         147 x 147 x 32
         x = try convNormRelu("Conv2d_2b_3x3", x, 64, 3, padding: 1)  //                             147 x 147 x 64
-        if settings.stem != 79 { x = try maxPool("maxpool1", x, 3, stride: 2) }  //                 73 x 73 x 64
+        if hasFirstPool { x = try maxPool("maxpool1", x, 3, stride: 2) }  //                 73 x 73 x 64
         x = try convNormRelu("Conv2d_3b_1x1", x, 80, 1)  //                                          73 x 73 x 80
         x = try convNormRelu("Conv2d_4a_3x3", x, 192, 3)  //                                         71 x 71 x 192
         x = try maxPool("maxpool2", x, 3, stride: 2)  //                                            35 x 35 x 192
@@ -21,7 +19,7 @@ extension GraphBuilder {
         x = try figure6("Mixed_6c", x, channels: 160)  //                                           17 x 17 x 768
         x = try figure6("Mixed_6d", x, channels: 160)  //                                           17 x 17 x 768
         x = try figure6("Mixed_6e", x, channels: 192)  //                                           17 x 17 x 768
-        if settings.auxiliary { try auxiliaryHead("AuxLogits", x) }
+        if settings.auxiliary { try inceptionHead("AuxLogits", x) }
         x = try secondReduction("Mixed_7a", x)  //                                                  8 x 8 x 1280
         x = try figure7("Mixed_7b", x)  //                                                          8 x 8 x 2048
         x = try figure7("Mixed_7c", x)  //                                                          8 x 8 x 2048
@@ -74,14 +72,20 @@ extension GraphBuilder {
     }
 
     /// The auxiliary classifier on the last 17 x 17 map. Like slim, it shrinks its windows where the map is smaller.
-    private mutating func auxiliaryHead(_ name: String, _ x: Int) throws(EmptyMap) {
+    mutating func inceptionHead(_ name: String, _ x: Int) throws(EmptyMap) {
         let map = shape(x)
         let pool = Extent(min(5, map.height), min(5, map.width))
         var head = try averagePool("\(name).pool", x, pool, stride: 3)  //                           5 x 5 x 768
         head = try convNormRelu("\(name).conv0", head, 128, 1)  //                                    5 x 5 x 128
         let kernel = Extent(min(5, shape(head).height), min(5, shape(head).width))
         // slim's deviation, and the one torchvision names, though its loop over modules misses it and starts with 0.1.
-        head = try convNormRelu("\(name).conv1", head, 768, kernel, draw: .truncatedNormal(0.01))  //              1 x 1 x 768
+        head =
+            settings.auxiliaryNorm
+            ? try convNormRelu("\(name).conv1", head, 768, kernel, draw: .truncatedNormal(0.01))
+            : relu(
+                try convolution(
+                    "\(name).conv1", head, channels: scaled(768), kernel, bias: true, tensors: "\(name).conv1.conv",
+                    draw: .truncatedNormal(0.01)))  //                                                  1 x 1 x 768
         head = globalAveragePool("\(name).avgpool", head)
         logits("\(name).fc", head, head: name, draw: .truncatedNormal(0.001))
     }
@@ -99,7 +103,7 @@ extension GraphBuilder {
     }
 
     /// Figure 7: the 8 x 8 block, whose 3x3 ends fan out into a 1x3 and a 3x1.
-    private mutating func figure7(_ name: String, _ x: Int) throws(EmptyMap) -> Int {
+    mutating func figure7(_ name: String, _ x: Int) throws(EmptyMap) -> Int {
         let row = Extent(1, 3)
         let column = Extent(3, 1)
         let rowPadding = Extent(0, 1)

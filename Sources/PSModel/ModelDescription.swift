@@ -35,12 +35,14 @@ package struct ModelDescription: Sendable {
     /// - Throws: `ModelError` naming the setting that cannot be used.
     package init(_ settings: ModelSettings, image: Extent? = nil) throws(ModelError) {
         network = try Network.named(settings.name)
-        classes = try ModelDescription.check(settings)
+        classes = try ModelDescription.check(settings, network)
         let image = image ?? Extent(settings.imageSize, settings.imageSize)
         let empty = GraphBuilder(network, settings: settings, classes: classes)
         let minimum = empty.minimumImageSize
         guard min(image.height, image.width) >= minimum, let graph = empty.built(for: image) else {
-            throw .imageTooSmall(size: min(image.height, image.width), stem: settings.stem, minimum: minimum)
+            let stem = network.features.contains(.stems) ? network.stem(settings) : nil
+            throw .imageTooSmall(
+                size: min(image.height, image.width), network: network.name, stem: stem, minimum: minimum)
         }
         self.settings = settings
         nodes = graph.nodes
@@ -95,9 +97,9 @@ package struct ModelDescription: Sendable {
     }
 
     /// - Returns: the number of classes.
-    private static func check(_ settings: ModelSettings) throws(ModelError) -> Int {
-        guard knownStems.contains(settings.stem) else {
-            throw .invalidSetting(name: "model.stem", found: "\(settings.stem)", allowed: "299, 151 or 79")
+    private static func check(_ settings: ModelSettings, _ network: Network) throws(ModelError) -> Int {
+        guard settings.stem == nil || knownStems.contains(settings.stem!) else {
+            throw .invalidSetting(name: "model.stem", found: "\(settings.stem!)", allowed: "299, 151, 79 or null")
         }
         guard settings.width > 0 && settings.width <= 16 else {
             throw .invalidSetting(name: "model.width", found: "\(settings.width)", allowed: "more than 0, at most 16")
@@ -112,7 +114,51 @@ package struct ModelDescription: Sendable {
         guard settings.dropout >= 0 && settings.dropout < 1 else {
             throw .invalidSetting(name: "model.dropout", found: "\(settings.dropout)", allowed: "0 or more, below 1")
         }
+        guard [1, 2].contains(settings.groups) else {
+            throw .invalidSetting(name: "model.groups", found: "\(settings.groups)", allowed: "1 or 2")
+        }
+        try checkFeatures(settings, network)
         return classes
+    }
+
+    /// A setting that the network does not have stays at its default.
+    private static func checkFeatures(_ settings: ModelSettings, _ network: Network) throws(ModelError) {
+        let defaults = ModelSettings()
+        func check<Value: Equatable>(
+            _ name: String, _ path: KeyPath<ModelSettings, Value>, has isThere: Bool, _ instead: String
+        ) throws(ModelError) {
+            if isThere || settings[keyPath: path] == defaults[keyPath: path] { return }
+            throw .noSuchSetting(name: name, network: network.name, instead: instead)
+        }
+        let features = network.features
+        if !features.contains(.stems), let stem = settings.stem, stem != 299 {
+            throw .noSuchSetting(
+                name: "model.stem", network: network.name,
+                instead: "its first layers are the published ones only: leave it out, or set 299")
+        }
+        if settings.auxiliary && network.auxiliaryHeads.isEmpty {
+            throw .noSuchSetting(
+                name: "model.auxiliary", network: network.name, instead: "it has no auxiliary head: set false")
+        }
+        let norms = "it has no batch norm"
+        try check("model.batchNorm", \.batchNorm, has: features.contains(.batchNorm), norms)
+        try check("model.batchNormScale", \.batchNormScale, has: features.contains(.batchNorm), norms)
+        try check("model.unbiasedVariance", \.unbiasedVariance, has: features.contains(.batchNorm), norms)
+        try check(
+            "model.poolBorder", \.poolBorder, has: features.contains(.poolBorder),
+            "it has no average pool with a border")
+        try check(
+            "model.initialValues", \.initialValues, has: features.contains(.slimValues),
+            "its weights begin as its reference implementation's")
+        let only = "inception-v2 has it"
+        try check("model.factorize5x5", \.factorize5x5, has: features.contains(.factorisations), only)
+        try check("model.factorize7x7", \.factorize7x7, has: features.contains(.factorisations), only)
+        try check("model.factorizeStem", \.factorizeStem, has: features.contains(.factorisations), only)
+        try check("model.reduction", \.reduction, has: features.contains(.factorisations), only)
+        try check(
+            "model.auxiliaryNorm", \.auxiliaryNorm, has: features.contains(.auxiliaryNorm),
+            "inception-v2 and inception-v3 have it")
+        try check("model.groups", \.groups, has: features.contains(.groups), "alexnet has it")
     }
 }
 

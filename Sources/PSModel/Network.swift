@@ -1,29 +1,52 @@
-// The catalogue of networks: what is known of each besides its table.
+// What is known of a network besides its table.
 
-/// A network by its name: its table, and what its publication and its reference implementation say of it.
+/// A network by its name.
 package struct Network: Sendable {
+    /// Settings that only some networks have.
+    package enum Feature: Sendable, Hashable {
+        /// The low-resolution stems of section 8.
+        case stems
+        case batchNorm
+        /// An average pool with a border.
+        case poolBorder
+        /// Initial values of slim's family.
+        case slimValues
+        /// Inception-v2's factorisations and grid reductions.
+        case factorisations
+        case auxiliaryNorm
+        case groups
+    }
+
+    /// An error on the validation images of ILSVRC 2012, one network, one crop unless the source says otherwise, percent.
+    package struct Published: Sendable, Hashable {
+        package let top1Error: Double
+        /// Nil where the source has none.
+        package let top5Error: Double?
+        package let source: String
+    }
+
     /// As `model.name` has it.
     package let name: String
     /// With the publication.
     package let title: String
+    /// Whose names its tensors have, and whose first values.
+    package let reference: String
     /// Rows and columns of the images it was published for.
     package let imageSize: Int
-    /// What the names of its auxiliary heads' tensors begin with, without the dot.
-    package let auxiliaryHeads: [String]
+    /// The auxiliary heads: what the names of their tensors begin with, without the dot.
+    package var auxiliaryHeads: [String] = []
     /// Weight of each auxiliary head's loss beside the main one's 1.
-    package let auxiliaryWeight: Double
+    package var auxiliaryWeight = 0.4
     /// Probability that dropout before the last dense layer zeroes an element.
     package let dropout: Double
+    package let features: Set<Feature>
+    package let published: Published
     /// Batch norm's.
-    let epsilon: Float
+    var epsilon: Float = 1e-3
+    /// How average pools with a border count it.
+    var poolBorder = ModelSettings.PoolBorder.counted
     let initialValues: InitialRules
     let build: @Sendable (inout GraphBuilder, Extent) throws(EmptyMap) -> Void
-
-    /// All networks, in the order in which they were published.
-    package static let all: [Network] = [inceptionV3]
-
-    /// What the names of its auxiliary heads' tensors begin with.
-    package var auxiliaryPrefixes: [String] { auxiliaryHeads.map { "\($0)." } }
 
     package static func named(_ name: String) throws(ModelError) -> Network {
         guard let network = all.first(where: { $0.name == name }) else {
@@ -32,10 +55,26 @@ package struct Network: Sendable {
         return network
     }
 
-    static let inceptionV3 = Network(
-        name: "inception-v3", title: "Inception-v3 (Szegedy et al. 2015, arXiv 1512.00567)", imageSize: 299,
-        auxiliaryHeads: ["AuxLogits"], auxiliaryWeight: 0.4, dropout: 0.5, epsilon: 1e-3,
-        initialValues: InitialRules(
-            convolutions: .truncatedNormal(0.1), dense: .truncatedNormal(0.1), biases: .byInputs)
-    ) { (graph, image) throws(EmptyMap) in try graph.inceptionV3(image: image) }
+    /// What the names of its auxiliary heads' tensors begin with.
+    package var auxiliaryPrefixes: [String] { auxiliaryHeads.map { "\($0)." } }
+
+    /// The first layers of a network with these settings: 299, 151 or 79.
+    func stem(_ settings: ModelSettings) -> Int {
+        guard features.contains(.stems) else { return 299 }
+        if let stem = settings.stem { return stem }
+        // The published size, half and a quarter of it; between two the nearer one.
+        if 4 * settings.imageSize >= 3 * imageSize { return 299 }
+        return 8 * settings.imageSize >= 3 * imageSize ? 151 : 79
+    }
+}
+
+extension InitialRules {
+    /// Everything normal of this deviation, cut.
+    static func truncatedNormal(_ deviation: Float) -> InitialRules {
+        InitialRules(
+            convolutions: .truncatedNormal(deviation), dense: .truncatedNormal(deviation), biases: .byInputs)
+    }
+
+    /// What PyTorch's layers begin with.
+    static let pytorch = InitialRules(convolutions: .uniformByInputs, dense: .uniformByInputs, biases: .byInputs)
 }

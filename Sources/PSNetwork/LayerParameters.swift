@@ -19,13 +19,15 @@ struct LayerParameters {
     let gamma: UnsafeMutablePointer<Float>
     /// Batch norm's shift, or a bias.
     let bias: UnsafeMutablePointer<Float>
+    /// The bias of a convolution before a batch norm; zeros where there is none.
+    let innerBias: UnsafeMutablePointer<Float>
     let runningMean: UnsafeMutablePointer<Float>
     let runningVariance: UnsafeMutablePointer<Float>
     /// Batch norm's own vectors: in training those of `BatchNormState`, in inference the scale and the shift that follow
     /// from the running statistics.
     let norm: UnsafeMutablePointer<Float>
 
-    static let vectorCount = 4 + BatchNormState.vectors
+    static let vectorCount = 5 + BatchNormState.vectors
 
     /// - Parameter gradientWeights: region of those shared with other layers.
     init(_ regions: ParameterRegions, gradientWeights: Int?, base: (Int) -> UnsafeMutablePointer<Float>) {
@@ -40,16 +42,27 @@ struct LayerParameters {
         runningMean = vectors + 2 * outputChannels
         runningVariance = vectors + 3 * outputChannels
         norm = vectors + 4 * outputChannels
+        innerBias = vectors + (4 + BatchNormState.vectors) * outputChannels
     }
 
     /// In inference, what `fold` leaves to be added to each output.
     var foldedBias: UnsafeMutablePointer<Float> { norm + outputChannels }
 
+    /// The running mean of what the convolution writes, which leaves its own bias out.
+    func withSeenMean(_ body: (UnsafePointer<Float>) -> Void) {
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: outputChannels) { mean in
+            for channel in 0..<outputChannels { mean[channel] = runningMean[channel] - innerBias[channel] }
+            body(UnsafePointer(mean.baseAddress!))
+        }
+    }
+
     /// The weights times the scale of the running statistics, into `folded`; `foldedBias` becomes what goes with them.
     func fold(hasGamma: Bool, epsilon: Float, into folded: UnsafeMutablePointer<Float>) {
-        BatchNorm.runningScale(
-            mean: runningMean, variance: runningVariance, channels: outputChannels, gamma: hasGamma ? gamma : nil,
-            beta: bias, epsilon: epsilon, scale: norm, shift: foldedBias)
+        withSeenMean { mean in
+            BatchNorm.runningScale(
+                mean: mean, variance: runningVariance, channels: outputChannels, gamma: hasGamma ? gamma : nil,
+                beta: bias, epsilon: epsilon, scale: norm, shift: foldedBias)
+        }
         for output in 0..<outputChannels {
             let scale = norm[output]
             let (from, to) = (canonical + output * perOutput, folded + output * perOutput)
@@ -64,6 +77,7 @@ struct ReaderUnit {
     let name: String
     let epilogue: Epilogue
     let tensors: Node.Tensors
+    let innerBias: Int?
     let layout: ParameterLayout
     let parameters: LayerParameters
     /// What the convolution wrote.
@@ -73,12 +87,13 @@ struct ReaderUnit {
     let state: BatchNormState
 
     init(
-        name: String, epilogue: Epilogue, tensors: Node.Tensors, layout: ParameterLayout, parameters: LayerParameters,
+        name: String, epilogue: Epilogue, tensors: Node.Tensors, innerBias: Int?, layout: ParameterLayout, parameters: LayerParameters,
         map: FeatureMap, gradient: FeatureMap?, state: BatchNormState
     ) {
         self.name = name
         self.epilogue = epilogue
         self.tensors = tensors
+        self.innerBias = innerBias
         self.layout = layout
         self.parameters = parameters
         self.map = map
@@ -107,15 +122,20 @@ struct ReaderUnit {
         let batchMean = step.gradients + layout.offsets[tensors.runningMean!]
         let batchVariance = step.gradients + layout.offsets[tensors.runningVariance!]
         if step.usesRunningStatistics {
-            return BatchNorm.useRunning(
-                mean: parameters.runningMean, variance: parameters.runningVariance, channels: map.channels,
-                gamma: gamma, beta: parameters.bias, epsilon: epsilon, state: state, batchMean: batchMean,
-                batchVariance: batchVariance)
+            parameters.withSeenMean { mean in
+                BatchNorm.useRunning(
+                    mean: mean, variance: parameters.runningVariance, channels: map.channels, gamma: gamma,
+                    beta: parameters.bias, epsilon: epsilon, state: state, batchMean: batchMean,
+                    batchVariance: batchVariance)
+            }
+            return batchMean.update(from: parameters.runningMean, count: map.channels)
         }
         BatchNorm.finishMoments(
             moments, parts: parts, part: part, channels: map.channels, gamma: gamma, beta: parameters.bias,
             epsilon: epsilon, unbiased: step.unbiasedVariance, state: state, batchMean: batchMean,
             batchVariance: batchVariance)
+        if innerBias == nil { return }
+        for channel in 0..<map.channels { batchMean[channel] += parameters.innerBias[channel] }
     }
 
     /// Writes the gradients of gamma and beta, or of the bias.
@@ -129,8 +149,19 @@ struct ReaderUnit {
                 isFrozen: step.usesRunningStatistics || !wantsMoments,
                 gammaGradient: tensors.scale.map { step.gradients + layout.offsets[$0] },
                 betaGradient: step.gradients + layout.offsets[tensors.bias!], context: step.context)
+            writeInnerGradient(step)
             // Behind a bias without a ReLU both gradients are the same.
             return epilogue == Epilogue(shift: .bias, rectifies: false) ? GradientMap(gradient) : read
+        }
+    }
+
+    /// A bias before a batch norm: the batch's mean takes it away, running statistics do not.
+    private func writeInnerGradient(_ step: StepEnvironment) {
+        guard let innerBias else { return }
+        let gradient = step.gradients + layout.offsets[innerBias]
+        let sums = step.gradients + layout.offsets[tensors.bias!]
+        for channel in 0..<map.channels {
+            gradient[channel] = step.usesRunningStatistics ? state.scale[channel] * sums[channel] : 0
         }
     }
 }

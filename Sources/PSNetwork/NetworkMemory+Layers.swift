@@ -68,7 +68,7 @@ extension NetworkMemory {
                 output: map(index), outputGradient: gradient(index), inputGradient: gradient(plan.sources[0]),
                 accumulates: plan.accumulates[0])
         }
-        return PlacedLayer(work: layer, tensors: [stage.tensors])
+        return PlacedLayer(work: layer, stages: [stage])
     }
 
     private func makeConvolution(_ stage: StagePlan, _ kernels: ConvolutionKernels) -> ConvolutionLayer {
@@ -124,7 +124,7 @@ extension NetworkMemory {
             name: groupName(stages.map(\.name)), kernels: kernels, members: members, input: read(source),
             gradientWeights: kernels.gradientWeights.map(base), inputGradient: gradient(source),
             accumulates: leader.accumulates[0], workspace: base(plan.workspace))
-        return PlacedLayer(work: layer, tensors: stages.map(\.tensors))
+        return PlacedLayer(work: layer, stages: stages)
     }
 
     /// A map of its own, without neighbours.
@@ -157,7 +157,7 @@ extension NetworkMemory {
         let place = plan.stages[stage.index].output!
         guard let epilogue = stage.epilogue, let scale = scale(place), let shift = shift(place) else { return nil }
         return ReaderUnit(
-            name: stage.name, epilogue: epilogue, tensors: stage.tensors, layout: plan.description.layout,
+            name: stage.name, epilogue: epilogue, tensors: stage.tensors, innerBias: stage.innerBias, layout: plan.description.layout,
             parameters: parameters, map: map(stage.index), gradient: gradient(stage.index),
             state: BatchNormState(
                 scale: scale, shift: shift, floor: epilogue.floor, vectors: parameters.norm,
@@ -179,7 +179,7 @@ extension NetworkMemory {
         let parameters = LayerParameters(regions, gradientWeights: gradientWeights, base: base)
         var tensors = [
             (stage.tensors.weight, parameters.canonical), (stage.tensors.scale, parameters.gamma),
-            (stage.tensors.bias, parameters.bias),
+            (stage.tensors.bias, parameters.bias), (stage.innerBias, parameters.innerBias),
         ]
         if plan.mode == .inference || plan.description.settings.batchNorm == .frozen {
             tensors.append((stage.tensors.runningMean, parameters.runningMean))

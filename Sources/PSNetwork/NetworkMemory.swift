@@ -5,10 +5,10 @@ import PSKernels
 import PSModel
 import PSParameters
 
-/// One layer and the tensors it owns, node after node.
+/// One layer and the stages it computes.
 struct PlacedLayer {
     let work: any Layer
-    let tensors: [Node.Tensors]
+    let stages: [Stage]
 }
 
 /// One layer's weights on their way from the canonical form into those its kernels multiply by.

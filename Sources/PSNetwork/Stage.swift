@@ -46,10 +46,17 @@ struct Stage {
     /// Indices of the stages it reads.
     let inputs: [Int]
     let shape: MapShape
-    /// Those of all its nodes.
+    /// Those of all its nodes; `bias` is a batch norm's, where there is one.
     let tensors: Node.Tensors
+    /// The bias of a convolution before a batch norm, which takes it away again in training.
+    let innerBias: Int?
     /// Multiply-accumulates of one image's forward pass.
     let macs: Int
+
+    /// Its tensors that have gradients, in the order backward makes them.
+    var learned: [Int] { [tensors.bias, tensors.scale, innerBias, tensors.weight].compactMap { $0 } }
+    /// Those the forward pass makes.
+    var statistics: [Int] { [tensors.runningMean, tensors.runningVariance].compactMap { $0 } }
 
     /// What its readers do, where it is a convolution.
     var epilogue: Epilogue? {
@@ -111,7 +118,6 @@ struct Lowering {
         if node.tensors.bias != nil { epilogue.shift = .bias }
         let norm = follower(node.index) { if case .norm = $0 { true } else { false } }
         if let norm, case .norm(let epsilon) = description.nodes[norm].operation {
-            precondition(node.tensors.bias == nil, "\(node.name): a bias before a batch norm does nothing")
             epilogue.shift = .norm(epsilon: epsilon)
             taken.append(norm)
         }
@@ -132,17 +138,16 @@ struct Lowering {
 
     private mutating func append(_ node: Node, _ work: Stage.Work, with taken: [Int] = []) {
         var tensors = node.tensors
-        for index in [node.index] + taken {
-            let owned = description.nodes[index].tensors
-            tensors.scale = owned.scale ?? tensors.scale
-            tensors.bias = owned.bias ?? tensors.bias
-            tensors.runningMean = owned.runningMean ?? tensors.runningMean
-            tensors.runningVariance = owned.runningVariance ?? tensors.runningVariance
-            stageOfNode[index] = stages.count
+        var innerBias: Int?
+        for owned in taken.map({ description.nodes[$0].tensors }) where owned.runningMean != nil {
+            innerBias = node.tensors.bias
+            tensors = owned
+            tensors.weight = node.tensors.weight
         }
+        for index in [node.index] + taken { stageOfNode[index] = stages.count }
         stages.append(
             Stage(
                 index: stages.count, name: node.name, work: work, inputs: node.inputs.map { stageOfNode[$0] },
-                shape: node.shape, tensors: tensors, macs: node.macs))
+                shape: node.shape, tensors: tensors, innerBias: innerBias, macs: node.macs))
     }
 }

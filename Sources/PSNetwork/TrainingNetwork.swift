@@ -9,8 +9,8 @@ import PSPlanning
 package struct StepOptions: Sendable, Hashable {
     /// Share of a label's probability that is spread over all classes.
     package var labelSmoothing = 0.1
-    /// Weight of each auxiliary head's loss beside the main one's 1.
-    package var auxiliaryWeight = 0.4
+    /// Weight of each auxiliary head's loss beside the main one's 1; nil: the network's own.
+    package var auxiliaryWeight: Double?
     package var dropout = true
     /// Of images that are mixed of two.
     package var second: SecondLabels?
@@ -111,22 +111,19 @@ package final class TrainingNetwork {
         clock.measure("images", .forward, "copy") { memory.takeImages(images, count: batch) }
         for layer in memory.layers {
             layer.work.forward(step)
-            for tensors in layer.tensors {
-                for tensor in [tensors.runningMean, tensors.runningVariance].compactMap({ $0 }) { ready(tensor) }
-            }
+            for tensor in layer.stages.flatMap(\.statistics) { ready(tensor) }
         }
+        let auxiliaryWeight = options.auxiliaryWeight ?? description.network.auxiliaryWeight
         let losses = memory.plan.heads.enumerated().map { index, head in
-            loss(head: head, weight: index == 0 ? 1 : options.auxiliaryWeight, labels: labels, options: options)
+            loss(head: head, weight: index == 0 ? 1 : auxiliaryWeight, labels: labels, options: options)
         }
         let auxiliary = losses.dropFirst().map(\.loss)
         for layer in memory.layers.reversed() {
             layer.work.backward(step)
-            for tensors in layer.tensors {
-                for tensor in [tensors.bias, tensors.scale, tensors.weight].compactMap({ $0 }) { ready(tensor) }
-            }
+            for tensor in layer.stages.flatMap(\.learned) { ready(tensor) }
         }
         return StepResult(
-            loss: losses[0].loss + options.auxiliaryWeight * auxiliary.reduce(0, +), mainLoss: losses[0].loss,
+            loss: losses[0].loss + auxiliaryWeight * auxiliary.reduce(0, +), mainLoss: losses[0].loss,
             auxiliaryLosses: auxiliary, correct: losses[0].correct)
     }
 

@@ -10,29 +10,29 @@ import PSModel
 import PSPlanning
 import PSReport
 
-/// The network of a benchmark; torchvision's unless told otherwise.
+/// The network of a benchmark, as published unless told otherwise.
 struct BenchNetworkOptions: ParsableArguments {
-    @Option(name: .customLong("model"), help: "The network.")
+    @Option(name: .customLong("model"), help: "The network; 'psctl model list' names them.")
     var name = "inception-v3"
-    @Option(help: "Rows and columns of an image.")
-    var imageSize = 299
+    @Option(help: "Rows and columns of an image (default: the published size).")
+    var imageSize: Int?
     @Option(help: "Multiplier of the channels.")
     var width = 1.0
-    @Option(help: "The first layers, by the input size they are made for: 299, 151 or 79.")
-    var stem = 299
+    @Option(
+        help: "The first layers, by the input size of Inception-v3 they are made for: 299, 151 or 79 (default: by the size).")
+    var stem: Int?
     @Option(help: "Classes.")
     var classes = 1000
-    @Flag(inversion: .prefixedNo, help: "The auxiliary head.")
-    var auxiliary = true
+    @Flag(inversion: .prefixedNo, help: "The auxiliary heads (default: as published).")
+    var auxiliary: Bool?
 
     func description() throws(ModelError) -> ModelDescription {
-        var settings = ModelSettings()
-        settings.name = name
-        settings.imageSize = imageSize
+        var settings = ModelSettings(try Network.named(name))
+        settings.imageSize = imageSize ?? settings.imageSize
         settings.width = width
         settings.stem = stem
         settings.classes = classes
-        settings.auxiliary = auxiliary
+        settings.auxiliary = auxiliary ?? settings.auxiliary
         return try ModelDescription(settings)
     }
 }

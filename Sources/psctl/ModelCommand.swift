@@ -14,7 +14,7 @@ struct ModelCommand: ParsableCommand {
     struct Summary: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Prints each row's output shape, parameters and multiply-accumulates, and the totals.",
-            discussion: "The model is torchvision's (width 1, stem 299, 1000 classes) unless --set changes it.")
+            discussion: "The network is as published (width 1, 1000 classes) unless --set changes it.")
 
         @Argument(help: "The network, for example inception-v3.")
         var name: String
@@ -27,7 +27,7 @@ struct ModelCommand: ParsableCommand {
         func run() throws {
             // The defaults here are the network's own, not those of the default job.
             var job = JobConfiguration()
-            job.model = ModelSettings()
+            job.model = ModelSettings(try Network.named(name))
             try job.read(assignments: assignments)
             job.model.name = name
             let summary = ModelSummary(try ModelDescription(job.model))

@@ -60,8 +60,9 @@ import Testing
         case .integer(let range): [.integer(range.lowerBound), .integer(range.upperBound)]
         case .optionalInteger(let range): [.integer(range.lowerBound), .none]
         case .number(let range): [.number(range.upperBound), .number(min(range.lowerBound + 1 / 3, range.upperBound))]
+        case .optionalNumber(let range): [.number(range.upperBound), .none]
         case .choice(let names): names.map { .text($0) }
-        case .integerChoice(let numbers): numbers.map { .integer($0) }
+        case .optionalIntegerChoice(let numbers): numbers.map { .integer($0) } + [.none]
         case .text: [.text("/some where/ü")]
         case .optionalText: [.text("/some where/ü"), .text("null"), .none]
         case .list: [.list(["fc.:10", "Mixed_5", "a b"]), .list([])]

@@ -112,24 +112,24 @@ private func output(_ model: ModelDescription, _ name: String) throws -> MapShap
             let smallest = try ModelDescription(settings { ($0.stem, $0.imageSize) = (stem, minimum) })
             #expect(smallest.minimumImageSize == minimum)
             #expect(try output(smallest, "Mixed_7c").height == 1)
-            #expect(throws: ModelError.imageTooSmall(size: minimum - 1, stem: stem, minimum: minimum)) {
+            #expect(throws: ModelError.imageTooSmall(size: minimum - 1, network: "inception-v3", stem: stem, minimum: minimum)) {
                 try ModelDescription(settings { ($0.stem, $0.imageSize) = (stem, minimum - 1) })
             }
         }
-        #expect("\(ModelError.imageTooSmall(size: 74, stem: 299, minimum: 75))".contains("minimum is 75"))
+        #expect("\(ModelError.imageTooSmall(size: 74, network: "inception-v3", stem: 299, minimum: 75))".contains("minimum is 75"))
     }
 
     @Test func oblongImages() throws {
         let model = try ModelDescription(ModelSettings(), image: Extent(203, 331))
         #expect(try output(model, "Mixed_5d") == MapShape(height: 23, width: 39, channels: 288))
         #expect(try output(model, "AuxLogits.fc") == MapShape(height: 1, width: 1, channels: 1000))
-        #expect(throws: ModelError.imageTooSmall(size: 74, stem: 299, minimum: 75)) {
+        #expect(throws: ModelError.imageTooSmall(size: 74, network: "inception-v3", stem: 299, minimum: 75)) {
             try ModelDescription(ModelSettings(), image: Extent(331, 74))
         }
     }
 
     @Test func settingsThatNameNoNetwork() {
-        #expect(throws: ModelError.unknownModel(name: "inception-v9", known: ["inception-v3"])) {
+        #expect(throws: ModelError.unknownModel(name: "inception-v9", known: Network.all.map(\.name))) {
             try ModelDescription(settings { $0.name = "inception-v9" })
         }
         let changes: [(inout ModelSettings) -> Void] = [

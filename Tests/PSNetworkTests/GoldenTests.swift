@@ -57,7 +57,7 @@ private struct GoldenRun {
         var options = StepOptions()
         options.dropout = false
         return try network.step(
-            images: golden.images(), labels: golden.labels, random: CounterRandom(key: 0), options: options,
+            images: golden.formula.images(batch: golden.batch, size: golden.size), labels: golden.labels, random: CounterRandom(key: 0), options: options,
             gradients: &gradients, ready: { _ in })
     }
 
@@ -67,7 +67,7 @@ private struct GoldenRun {
         return try layout.tensors.indices.filter { layout.tensors[$0].kind == .weight }.map { index in
             let name = layout.tensors[index].name
             let digest = try #require(golden.gradients[name])
-            let error = golden.error(
+            let error = golden.formula.error(
                 gradients[layout.range(ofTensor: index)], "grad:\(name)", digest, floor: 1e-3 * golden.steps[0].norm)
             return (error, name)
         }.sorted { $0.error < $1.error }
@@ -110,8 +110,8 @@ struct GoldenBounds: Sendable, CustomTestStringConvertible {
         let gradients = try run.gradientErrors()
         #expect(gradients.count == 292)
         let found = [
-            run.golden.error(run.network.logits, "logits", run.golden.logits),
-            run.golden.error(run.network.auxiliaryLogits[0], "aux", run.golden.aux),
+            run.golden.formula.error(run.network.logits, "logits", run.golden.logits),
+            run.golden.formula.error(run.network.auxiliaryLogits[0], "aux", run.golden.aux),
             gradients[146].error, gradients[291].error,
         ]
         print("golden: logits, auxiliary, gradients' median and largest", found, gradients[291].name)

@@ -9,7 +9,7 @@ import Testing
 /// What the fixture says of one tensor.
 struct TensorDigest: Decodable {
     let l2: Double
-    /// Eight sums of all elements with pseudo-random signs.
+    /// Sums of all elements with pseudo-random signs.
     let projections: [Double]
 }
 
@@ -34,15 +34,11 @@ struct GoldenFile: Decodable {
         return try JSONDecoder().decode(GoldenFile.self, from: Data(contentsOf: url))
     }
 
-    /// golden.py's `values`: uniform in [-1, 1).
-    func values(_ name: String, count: Int) -> [Float] {
-        let random = CounterRandom(key: fnv1a("\(seed):\(name)"))
-        return (0..<count).map { 2 * random.uniform(UInt64($0)) - 1 }
-    }
+    var formula: GoldenFormula { GoldenFormula(seed: seed) }
 
     /// golden.py's `initial`, for tensors of kind weight.
     func initialValues(_ tensor: TensorSpecification) -> [Float] {
-        let v = values(tensor.name, count: tensor.elementCount)
+        let v = formula.values(tensor.name, count: tensor.elementCount)
         let inputs = Double(tensor.elementCount / tensor.shape[0])
         if tensor.name.hasSuffix("bn.weight") { return v.map { 1 + 0.25 * $0 } }
         if tensor.name.hasSuffix("bn.bias") { return v.map { bias + 0.25 * $0 } }
@@ -51,8 +47,21 @@ struct GoldenFile: Decodable {
         return v.map { scale * $0 }
     }
 
-    /// NHWC, from golden.py's NCHW formula.
-    func images() -> [Float] {
+    var labels: [Int32] { (0..<batch).map { Int32((7 * $0 + 3) % 1000) } }
+}
+
+/// The formulas that golden.py and networks.py share.
+struct GoldenFormula {
+    let seed: UInt64
+
+    /// Uniform in [-1, 1).
+    func values(_ name: String, count: Int) -> [Float] {
+        let random = CounterRandom(key: fnv1a("\(seed):\(name)"))
+        return (0..<count).map { 2 * random.uniform(UInt64($0)) - 1 }
+    }
+
+    /// NHWC, from the scripts' NCHW formula.
+    func images(batch: Int, size: Int) -> [Float] {
         let nchw = values("images", count: batch * 3 * size * size)
         var images = [Float](repeating: 0, count: nchw.count)
         let plane = size * size
@@ -66,21 +75,19 @@ struct GoldenFile: Decodable {
         return images
     }
 
-    var labels: [Int32] { (0..<batch).map { Int32((7 * $0 + 3) % 1000) } }
-
     /// The estimated error of a tensor: the RMS difference of the projections over max(its l2, floor).
     func error(_ values: some RandomAccessCollection<Float>, _ name: String, _ digest: TensorDigest, floor: Double = 0)
         -> Double
     {
-        let squares = (0..<8).map { projection in
+        let squares = digest.projections.enumerated().map { projection, expected in
             let random = CounterRandom(key: fnv1a("\(seed):proj\(projection):\(name)"))
             var sum = 0.0
             for (index, value) in values.enumerated() {
                 // values >= 0 where the top bit of its 24 is set.
                 sum += random.bits(UInt64(index)) >> 63 == 1 ? Double(value) : -Double(value)
             }
-            return (sum - digest.projections[projection]) * (sum - digest.projections[projection])
+            return (sum - expected) * (sum - expected)
         }
-        return (squares.reduce(0, +) / 8).squareRoot() / max(digest.l2, floor)
+        return (squares.reduce(0, +) / Double(squares.count)).squareRoot() / max(digest.l2, floor)
     }
 }

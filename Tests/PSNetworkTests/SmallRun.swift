@@ -67,13 +67,14 @@ struct SmallRun {
         gradients = [Float](repeating: .nan, count: network.layout.count)
         for (index, tensor) in network.layout.tensors.enumerated() where tensor.kind == .weight {
             let random = CounterRandom(seed: 3, name: tensor.name)
+            let isNorm = network.layout.index(ofTensor: tensor.name.replacingSuffix(with: "running_mean")) != nil
             let (centre, spread): (Float, Float) =
-                if tensor.name.hasSuffix("bn.weight") {
-                    (1, 0.25)
-                } else if tensor.name.hasSuffix("bn.bias") {
-                    (biasShift, 0.25)
-                } else {
-                    (0, (3 / Float(tensor.elementCount / tensor.shape[0])).squareRoot())
+                switch (tensor.shape.count, isNorm, tensor.name.hasSuffix(".weight")) {
+                case (1, true, true): (1, 0.25)
+                case (1, true, false): (biasShift, 0.25)
+                // A bias; enough to open most ReLUs where no norm undoes it.
+                case (1, false, _): (biasShift / 4, 0.1)
+                default: (0, (3 / Float(tensor.elementCount / tensor.shape[0])).squareRoot())
                 }
             for (element, position) in network.layout.range(ofTensor: index).enumerated() {
                 weights[position] = centre + spread * (2 * random.uniform(UInt64(element)) - 1)
@@ -138,4 +139,11 @@ struct SmallRun {
 
 func sameBits(_ first: [Float], _ second: [Float]) -> Bool {
     first.count == second.count && zip(first, second).allSatisfy { $0.bitPattern == $1.bitPattern }
+}
+
+extension String {
+    /// The tensor's module with another tensor of it.
+    fileprivate func replacingSuffix(with tensor: String) -> String {
+        split(separator: ".").dropLast().joined(separator: ".") + ".\(tensor)"
+    }
 }

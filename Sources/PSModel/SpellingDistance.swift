@@ -1,8 +1,8 @@
-// How far apart two spellings are, to name the setting a misspelt one was meant for.
+// How far apart two spellings are, to name the setting or the network a misspelt one was meant for.
 
 /// Insertions, deletions, substitutions and swaps of neighbours that turn one text into the other (Damerau and
 /// Levenshtein's distance, each place changed at most once).
-func spellingDistance(_ first: String, _ second: String) -> Int {
+package func spellingDistance(_ first: String, _ second: String) -> Int {
     let first = Array(first)
     let second = Array(second)
     var distance = [[Int]](repeating: [Int](repeating: 0, count: second.count + 1), count: first.count + 1)
