@@ -124,6 +124,7 @@ let package = Package(
                 "PSReport", "PSCheckpoint", "PSFiles", "PSConfiguration", "PSData", "PSDatasets", "PSDataTools",
                 "PSImages", "PSModel", "PSNetwork", "PSParameters", "PSPlanning", "PSPrediction", "PSSamples",
             ]),
+        target("PSModelTools", ["PSModel", "PSNetwork", "PSPlanning", "PSReport"]),
         target(
             "PSDataTools",
             [
@@ -156,7 +157,7 @@ let package = Package(
             [
                 "PSJob", "PSBenchmarks", "PSDataTools", "PSDatasets", "PSEvaluation", "PSReport", "PSRun", "PSFiles",
                 "PSCheckpoint",
-                "PSConfiguration", "PSCoordinator", "PSMessages", "PSModel", "PSNode", "PSParameters", "PSPlanning",
+                "PSConfiguration", "PSCoordinator", "PSMessages", "PSModel", "PSModelTools", "PSNode", "PSParameters", "PSPlanning",
                 "PSPrediction", "PSProtocol", "PSSamples", argumentParser,
             ]),
 
@@ -206,7 +207,7 @@ let package = Package(
                 "PSConfiguration", "PSCoordinator", "PSData", "PSDatasets", "PSImages", "PSSamples", "SyntheticData",
                 "TestSupport",
                 "PSModel", "PSNetwork", "PSOptimization", "PSParameters",
-                "PSMessages", "PSPlanning", "PSProtocol",
+                "PSMessages", "PSModelTools", "PSPlanning", "PSProtocol",
             ],
             resources: [.copy("Torchvision")]),
     ]

@@ -5,16 +5,6 @@ import PSParameters
 
 /// One network, worked out and checked.
 package struct ModelDescription: Sendable {
-    /// A line of the summary.
-    package struct Row: Sendable, Hashable, Codable {
-        package let name: String
-        package let output: MapShape
-        /// Learned elements.
-        package let parameters: Int
-        /// Multiply-accumulates of one image's forward pass.
-        package let macs: Int
-    }
-
     /// Values `ModelSettings.stem` may have.
     package static let knownStems = [299, 151, 79]
 
@@ -65,23 +55,6 @@ package struct ModelDescription: Sendable {
         })
     }
 
-    /// One row for each row of the table after the input.
-    package var rows: [Row] {
-        var rows: [Row] = []
-        var position: [Int: Int] = [:]
-        for node in nodes.dropFirst() {
-            let index = position[node.row] ?? rows.count
-            if index == rows.count {
-                position[node.row] = index
-                rows.append(Row(name: node.name, output: node.shape, parameters: 0, macs: 0))
-            }
-            rows[index] = Row(
-                name: rows[index].name, output: node.shape, parameters: rows[index].parameters + node.parameters,
-                macs: rows[index].macs + node.macs)
-        }
-        return rows
-    }
-
     /// Learned elements.
     package var parameters: Int { nodes.reduce(0) { $0 + $1.parameters } }
 
@@ -91,6 +64,11 @@ package struct ModelDescription: Sendable {
     /// Multiply-accumulates in convolutions and dense layers of one image's forward pass up to the main head's logits:
     /// what an evaluation costs. The auxiliary heads' are in their rows only.
     package var macs: Int { mainNodes.reduce(0) { $0 + $1.macs } }
+
+    /// Values of one image's forward pass that are stored: the outputs of all rows but concats, which are their branches.
+    package var activations: Int {
+        rows.filter { $0.kind != "concat" }.reduce(0) { $0 + $1.output.elements }
+    }
 
     private var mainNodes: some Sequence<Node> {
         nodes.lazy.filter { [network] node in !network.auxiliaryPrefixes.contains(where: node.name.hasPrefix) }

@@ -4,6 +4,7 @@ import Foundation
 import PSEvaluation
 import PSJob
 import PSModel
+import PSModelTools
 import PSParameters
 import PSProtocol
 import PSReport

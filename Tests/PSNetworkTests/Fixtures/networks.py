@@ -21,9 +21,11 @@ Usage: networks.py [NAME...]; writes networks/NAME.json beside itself, and netwo
 import json, os, sys
 import numpy as np, torch, torchvision
 import torch.nn as nn, torch.nn.functional as F
-from torchvision.models import googlenet as tv_googlenet, inception as tv_inception
 import golden
 from golden import values
+
+# The modules; the names of the package are functions.
+tv_googlenet, tv_inception = (sys.modules["torchvision.models." + name] for name in ("googlenet", "inception"))
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SEED = 1
