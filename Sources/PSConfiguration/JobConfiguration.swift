@@ -4,7 +4,6 @@ import PSModel
 import PSOptimization
 import PSParameters
 import PSPlanning
-import PSSamples
 
 /// Everything a person chooses about a job. A new value is the default job: the small Inception-v3 on Fashion-MNIST.
 ///
@@ -130,8 +129,6 @@ package struct EvaluationSettings: Sendable, Hashable, Codable {
     /// 0: not by epochs.
     package var everyEpochs = 0.0
     package var batch = 100
-    /// Crops of each test image, whose softmax is averaged.
-    package var crops = Crops.one
 
     package init() {}
 

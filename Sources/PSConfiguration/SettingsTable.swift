@@ -219,11 +219,6 @@ package enum SettingsTable {
         .integer(
             "eval.everySteps", \.eval.everySteps, 0...mostSteps, "the same by steps, instead of epochs; 0: none"),
         .integer("eval.batch", \.eval.batch, 1...65_536, "test images of a part of an evaluation"),
-        Setting(
-            "eval.crops", \.eval.crops, .integerChoice(Crops.allCases.map(\.rawValue)),
-            "crops of each test image, whose softmax is averaged; 1: as data.evaluate fits it",
-            wrap: { .integer($0.rawValue) },
-            unwrap: { if case .integer(let value) = $0 { Crops(rawValue: value) } else { nil } }),
     ]
 
     private static let byKey = Dictionary(uniqueKeysWithValues: all.map { ($0.key, $0) })

@@ -15,8 +15,6 @@ package struct BatchMaker: Sendable {
     /// Rows and columns of an image given to the network.
     package let imageSize: Int
     let planner: AugmentationPlanner
-    /// Images of each sample of an evaluation.
-    package let crops: Crops
     let decoding: DecodeSettings
     /// Whether a JPEG may come smaller out of the decoder.
     let isScaled: Bool
@@ -30,16 +28,14 @@ package struct BatchMaker: Sendable {
 
     /// - Parameters:
     ///   - batch: images of a training ticket.
-    ///   - crops: of each sample of an evaluation; then batches have no training tickets.
     ///   - areSeparateFiles: a file that is missing or cannot be opened is like a picture that cannot be decoded. Of a data
     ///     set it means that the set is not what it was.
     package init(
         source: any SampleSource, settings: DataSettings, imageSize: Int, seed: UInt64, batch: Int,
-        crops: Crops = .one, areSeparateFiles: Bool = false
+        areSeparateFiles: Bool = false
     ) {
         self.areSeparateFiles = areSeparateFiles
         self.source = source
-        self.crops = crops
         self.imageSize = imageSize
         stream = SampleStream(seed: seed, sampleCount: source.count, batch: batch)
         planner = AugmentationPlanner(settings: settings.augmentation, imageSize: imageSize, seed: seed)
@@ -52,8 +48,6 @@ package struct BatchMaker: Sendable {
 
     /// Floats of one image.
     package var imageElements: Int { imageSize * imageSize * Picture.channels }
-    /// Floats of all crops of a sample.
-    var sampleElements: Int { crops.rawValue * imageElements }
 
     package func makeImageMaker() -> ImageMaker { ImageMaker(self) }
 

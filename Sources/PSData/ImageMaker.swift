@@ -26,14 +26,14 @@ package final class ImageMaker {
 
     init(_ maker: BatchMaker) { self.maker = maker }
 
-    /// Fills one sample's place in a batch.
+    /// Fills one image of a batch.
     func fill(_ request: BatchRequest, place: Int, to output: UnsafeMutablePointer<Float>) throws(DataError) -> Image {
         switch request {
         case .training(let ticket): return try train(ticket, place, output)
         case .evaluation(let samples):
             let sample = samples.lowerBound + place
             do throws(DataError) {
-                try writeAll(sample, to: output) { maker.planner.crops(maker.crops, rows: $0, columns: $1) }
+                try write(sample, to: output) { maker.planner.evaluation(rows: $0, columns: $1) }
             } catch {
                 guard maker.onBadImage == .skip, maker.isOfOneSample(error) else { throw error }
                 return Image(label: -1, replaced: [sample], problem: error)
@@ -70,55 +70,25 @@ package final class ImageMaker {
     package func write(
         _ sample: Int, to output: UnsafeMutablePointer<Float>, plan: (_ rows: Int, _ columns: Int) -> SamplePlan
     ) throws(DataError) {
-        try writeAll(sample, to: output) { [plan($0, $1)] }
-    }
-
-    /// Writes one sample as several images, one behind the other.
-    private func writeAll(
-        _ sample: Int, to output: UnsafeMutablePointer<Float>, plans: (_ rows: Int, _ columns: Int) -> [SamplePlan]
-    ) throws(DataError) {
         switch try onDataset({ () throws(DatasetError) in try maker.source.read(sample) }) {
         case .pixels(let pixels):
-            for (index, plan) in plans(pixels.rows, pixels.columns).enumerated() {
-                transform.write(
-                    pixels.picture(PictureTransform.region(of: plan)), plan: plan,
-                    to: output + index * maker.imageElements)
-            }
+            let plan = plan(pixels.rows, pixels.columns)
+            transform.write(pixels.picture(PictureTransform.region(of: plan)), plan: plan, to: output)
         case .encoded(let bytes):
             do throws(ImageError) {
                 let info = try decoder.probe(bytes, maker.decoding)
-                let plans = plans(info.rows, info.columns)
-                if plans.count > 1 {
-                    try writeCrops(bytes, plans, output)
-                } else if maker.isScaled, plans[0].resampling != .frame {
-                    try writeScaled(bytes, plans[0], output)
+                let plan = plan(info.rows, info.columns)
+                if maker.isScaled, plan.resampling != .frame {
+                    try writeScaled(bytes, plan, output)
                 } else {
-                    let region = PictureTransform.region(of: plans[0])
+                    let region = PictureTransform.region(of: plan)
                     let picture = try decoder.decode(bytes, region: region, maker.decoding)
-                    transform.write(picture, plan: plans[0], to: output)
+                    transform.write(picture, plan: plan, to: output)
                 }
             } catch {
                 let name = try onDataset { () throws(DatasetError) in try maker.source.name(of: sample) }
                 throw .picture(name: name, path: maker.path, error: error)
             }
-        }
-    }
-
-    /// A picture is decoded once for all its crops, at its full size.
-    private func writeCrops(
-        _ bytes: [UInt8], _ plans: [SamplePlan], _ output: UnsafeMutablePointer<Float>
-    ) throws(ImageError) {
-        let regions = plans.map(PictureTransform.region)
-        let top = regions.map(\.row).min()!
-        let left = regions.map(\.column).min()!
-        let all = PixelRectangle(
-            row: top, column: left, rows: regions.map { $0.row + $0.rows }.max()! - top,
-            columns: regions.map { $0.column + $0.columns }.max()! - left)
-        let picture = try decoder.decode(bytes, region: all, maker.decoding)
-        for (index, (plan, region)) in zip(plans, regions).enumerated() {
-            let part = PixelRectangle(
-                row: region.row - top, column: region.column - left, rows: region.rows, columns: region.columns)
-            transform.write(picture.part(part), plan: plan, to: output + index * maker.imageElements)
         }
     }
 

@@ -35,10 +35,4 @@ package protocol SampleSource: Sendable {
     /// The size of what `read` gives.
     func byteCount(of sample: Int) throws(DatasetError) -> Int
     func read(_ sample: Int) throws(DatasetError) -> SampleContent
-    /// What a person should be told once.
-    var remarks: [String] { get }
-}
-
-extension SampleSource {
-    package var remarks: [String] { [] }
 }

@@ -83,17 +83,9 @@ package struct Evaluation: Encodable, Sendable {
     /// Images that could not be read and do not count (data.onBadImage=skip), and the names of the first of them.
     package let excluded: Int
     package let unreadable: [String]
-    /// Images that were left out because somebody named them.
-    package let leftOut: Int
-    /// Crops of each image, and networks, whose softmax was averaged.
-    package let crops: Int
-    package let networks: Int
     /// Shares of all images whose label had the largest logit, one of the five largest.
     package let top1: Double
     package let top5: Double
-    /// The other images' shares, as papers give them.
-    package let top1Error: Double
-    package let top5Error: Double
     /// Mean cross-entropy; nil where it is not finite.
     package let loss: Double?
     /// By label.
@@ -111,25 +103,21 @@ package struct Evaluation: Encodable, Sendable {
     private static let mostMistakes = 100
 
     /// - Parameters:
-    ///   - members: the networks' weights, flat vectors of their layouts, and the images as each of them sees them.
-    ///   - leftOut: images that are not among them because somebody named them.
     ///   - labels: by label of the data set: the model's class; nil: the same.
     ///   - step, weights: what the values are.
     ///   - progress: called now and then with the number of images done and of all.
     package init(
-        _ members: [(values: [Float], images: TestImages)], leftOut: Int = 0, classNames: [String],
-        labels: [Int]? = nil, step: Int?, weights: String, progress: (_ done: Int, _ all: Int) -> Void = { _, _ in }
+        _ values: [Float], of test: TestImages, classNames: [String], labels: [Int]? = nil, step: Int?, weights: String,
+        progress: (_ done: Int, _ all: Int) -> Void = { _, _ in }
     ) throws {
-        let ensemble = EnsembleImages(members.map(\.images))
-        let test = members[0].images
         let source = test.data
         let start = ContinuousClock.now
-        for (values, images) in members { try images.load(values) }
+        try test.load(values)
         var tally = Tally(classes: test.classes)
         var unreadable: [Int] = []
         var wrong: [(sample: Int, label: Int, predicted: Int, probability: Double)] = []
         for part in 0..<test.partCount {
-            unreadable += try ensemble.compute(part: part) { sample, label, logits in
+            unreadable += try test.compute(part: part, next: part + 1) { sample, label, logits in
                 let label = labels?[label] ?? label
                 let (predicted, probability) = tally.add(label: label, logits: logits)
                 if predicted != label { wrong.append((sample, label, predicted, probability)) }
@@ -143,13 +131,8 @@ package struct Evaluation: Encodable, Sendable {
         images = tally.imageCount
         excluded = unreadable.count
         self.unreadable = try unreadable.prefix(Evaluation.mostNames).map { try source.name(of: $0) }
-        self.leftOut = leftOut
-        crops = test.crops
-        networks = members.count
         top1 = tally.share(withRankBelow: 1)
         top5 = tally.share(withRankBelow: 5)
-        top1Error = 1 - top1
-        top5Error = 1 - top5
         let mean = tally.loss / Double(tally.imageCount)
         loss = mean.isFinite ? mean : nil
         func share(_ part: Int, of whole: Int) -> Double? { whole == 0 ? nil : Double(part) / Double(whole) }
@@ -202,17 +185,11 @@ package struct Evaluation: Encodable, Sendable {
         }
     }
 
-    /// Over what the softmax was averaged, for people.
-    private var averaged: String {
-        (crops == 1 ? "" : ", \(crops) crops each") + (networks == 1 ? "" : ", an ensemble of \(networks) networks")
-    }
-
     /// The lines for people.
     package var text: String {
         func percent(_ share: Double?) -> String { share.map { Report.percent($0) } ?? "-" }
         var text =
-            "\(subject), \(images) test images\(averaged): top-1 \(Report.percent(top1)), top-5 \(Report.percent(top5))"
-            + " (errors \(Report.percent(top1Error)), \(Report.percent(top5Error)))"
+            "\(subject), \(images) test images: top-1 \(Report.percent(top1)), top-5 \(Report.percent(top5))"
             + (loss.map { ", loss \(Report.decimal($0, places: 3))" } ?? "")
             + ", calibration error \(Report.percent(calibration.expectedError))\n"
         let worst = worstClasses
@@ -232,7 +209,6 @@ package struct Evaluation: Encodable, Sendable {
                 "\(Report.count(excluded, "test image")) could not be read and did not count: "
                 + unreadable.joined(separator: ", ") + (excluded > unreadable.count ? ", ...\n" : "\n")
         }
-        if leftOut > 0 { text += "\(Report.count(leftOut, "image")) left out as asked\n" }
         return text + remarks.map { "\($0)\n" }.joined()
     }
 

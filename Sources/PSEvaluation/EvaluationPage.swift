@@ -36,7 +36,7 @@ package struct EvaluationPage {
     ///   - curve: the run's evaluations by step; those that are fewer than two are not drawn.
     ///   - data: the images that were measured, for the pictures of mistakes.
     package init(
-        _ evaluation: Evaluation, title: String, curve: [Point], data: any SampleSource, settings: DataSettings
+        _ evaluation: Evaluation, title: String, curve: [Point], data: Dataset, settings: DataSettings
     ) throws {
         self.evaluation = evaluation
         self.title = title

@@ -15,7 +15,7 @@ package struct LabelMap: Sendable {
     ///   - classes: the model's.
     /// - Throws: when the data set has a class that the model does not know.
     package init(
-        of data: any SampleSource, path: String, onto names: [String]?, classes: Int
+        of data: Dataset, path: String, onto names: [String]?, classes: Int
     ) throws(EvaluationError) {
         // As a run writes them down.
         let own = data.classNames.map { $0.replacing("\n", with: " ") }

@@ -10,10 +10,6 @@ package enum EvaluationError: Error, Sendable, Hashable, CustomStringConvertible
     case noImages(String)
     /// No test image could be read.
     case nothingReadable(path: String)
-    /// A list of images to leave out that does not fit the data set.
-    case unusableExclusions(path: String, problem: String)
-    /// Networks that cannot be averaged.
-    case unlikeMembers(first: String, other: String, problem: String)
     /// A worker is asked for what its configuration has switched off, or for a part that is not there.
     case notOfTheJob
 
@@ -27,11 +23,6 @@ package enum EvaluationError: Error, Sendable, Hashable, CustomStringConvertible
                 + classes.prefix(5).joined(separator: ", ") + (classes.count > 5 ? ", ..." : "") + "; it knows "
                 + known.prefix(5).joined(separator: ", ") + (known.count > 5 ? ", ..." : "")
         case .noImages(let text): text
-        case .unusableExclusions(let path, let problem):
-            "\(path): \(problem) of the data set; name each image as psctl evaluate --json does, or by the number at the "
-                + "end of its file's name"
-        case .unlikeMembers(let first, let other, let problem):
-            "an ensemble of \(first) and \(other): \(problem); average networks that tell the same classes apart"
         case .notOfTheJob: "the coordinator asks for an evaluation that the job does not have; install the same release"
         case .nothingReadable(let path):
             "\(path): none of its test images can be read; psctl data inspect says why"

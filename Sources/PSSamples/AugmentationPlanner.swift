@@ -29,15 +29,6 @@ package struct AugmentationPlanner: Sendable {
             settings.evaluate, size: imageSize, rows: rows, columns: columns, centralFraction: settings.centralFraction)
     }
 
-    /// The crops of an evaluation; one: as `evaluation`.
-    package func crops(_ crops: Crops, rows: Int, columns: Int) -> [SamplePlan] {
-        if crops == .one { return [evaluation(rows: rows, columns: columns)] }
-        // Values are scaled as the network knows them.
-        return SamplePlan.crops(
-            crops, size: imageSize, rows: rows, columns: columns,
-            normalisation: settings.evaluate == .torchvision ? .imageNet : .symmetric)
-    }
-
     /// How the samples of a training ticket are mixed; nil: they are not.
     package func mixing(ticket: Ticket) -> BatchMixing? {
         // The streams of the samples are numbered from 0; the batch's is the last.

@@ -1,4 +1,4 @@
-// Pillow's filter to bytes, mirror, move, Pillow's operations on bytes, mean and deviation.
+// Pillow's filter to bytes, mirror, move, Pillow's operations on bytes, ImageNet's mean and deviation.
 
 import CPixels
 import PSImages
@@ -13,12 +13,9 @@ extension PictureTransform {
         _ source: PixelRows, _ region: PixelRectangle, _ plan: SamplePlan, _ output: UnsafeMutablePointer<Float>
     ) {
         let stride = plan.size * Picture.channels
-        let (mean, deviation) =
-            plan.normalisation == .imageNet
-            ? (PictureTransform.imageNetMean, PictureTransform.imageNetDeviation)
-            : ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
         func normalise(_ bytes: UnsafePointer<UInt8>, _ values: UnsafeMutablePointer<Float>, _ pixels: Int) {
-            ps_bytes_to_normalised(values, bytes, mean, deviation, pixels)
+            ps_bytes_to_normalised(
+                values, bytes, PictureTransform.imageNetMean, PictureTransform.imageNetDeviation, pixels)
         }
         var operations = plan.byteOperations
         // A move is what the operation of that name does.

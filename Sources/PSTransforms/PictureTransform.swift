@@ -60,7 +60,7 @@ package final class PictureTransform {
             precondition(plan.colourOperations.isEmpty)
             writeFiltered(source, region, plan, output)
         } else {
-            precondition(plan.byteOperations.isEmpty && plan.normalisation == .symmetric)
+            precondition(plan.byteOperations.isEmpty)
             writeInterpolated(source, plan, output)
         }
         if let erased = plan.erased {

@@ -9,7 +9,6 @@ import PSFiles
 import PSJob
 import PSPrediction
 import PSReport
-import PSSamples
 
 struct EvaluateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -19,10 +18,6 @@ struct EvaluateCommand: ParsableCommand {
             The network is a checkpoint of a run (--run-dir, by default runs/last) or a weight file (--weights). The \
             images are the run's test images, or those of another data set (--data): its test split where it has one, \
             all of it where it is a folder of classes. The classes of another data set are found by their names.
-
-            With --crops and --ensemble the softmax is averaged over crops and networks, as published results are: 10 \
-            crops are the corners and the centre of the image, and their mirrors; 12 the same of its middle square, \
-            and that as a whole; 144 of three squares at four scales.
             """)
 
     @OptionGroup var network: NetworkOptions
@@ -31,19 +26,6 @@ struct EvaluateCommand: ParsableCommand {
     var data: String?
 
     @OptionGroup var transform: TransformOptions
-
-    @Option(help: "Crops of each image: 1, 10, 12 or 144 (default: the run's eval.crops; with a weight file, 1).")
-    var crops: Int?
-
-    @Option(
-        parsing: .upToNextOption,
-        help: ArgumentHelp(
-            "More networks to average with the first: runs, checkpoints of runs, or weight files.",
-            valueName: "checkpoint"))
-    var ensemble: [String] = []
-
-    @Option(help: ArgumentHelp("A list of images to leave out, one in every line.", valueName: "file"))
-    var exclude: String?
 
     @Option(
         help: ArgumentHelp(
@@ -61,9 +43,6 @@ struct EvaluateCommand: ParsableCommand {
         if network.file != nil, data == nil {
             throw ValidationError("a weight file knows no images: name a data set with --data")
         }
-        if let crops, Crops(rawValue: crops) == nil {
-            throw ValidationError("--crops is \(crops), allowed is 1, 10, 12 or 144")
-        }
     }
 
     func run() throws {
@@ -75,25 +54,18 @@ struct EvaluateCommand: ParsableCommand {
             // Of a folder without a split of its own, all of it.
             chosen.configuration.data.set.validationShare = 1
         }
-        if let crops = crops.flatMap(Crops.init) { chosen.configuration.eval.crops = crops }
+        let source = try Dataset.open(chosen.configuration.data.set, .test)
         let path = chosen.configuration.data.set.path
-        let all = try Dataset.open(chosen.configuration.data.set, .test)
-        let excluded = try exclude.map { try ExclusionFile.read($0, of: all) } ?? []
-        let source: any SampleSource = excluded.isEmpty ? all : RemainingSamples(all, without: excluded)
         guard source.count > 0 else { throw EvaluationError.noImages("\(path) has no images to measure") }
         let labels = try LabelMap(
             of: source, path: path, onto: chosen.classNames,
             classes: chosen.description.classes)
-        let members = try [chosen] + ensemble.map { try network.member($0, of: chosen) }
-        let networks = try members.map { member in
-            let images = try TestImages(
-                source, configuration: member.configuration, description: member.description, threads: threads.count)
-            return (member.values, images)
-        }
+        let images = try TestImages(
+            source, configuration: chosen.configuration, description: chosen.description, threads: threads.count)
         let progress = CountProgress()
         let evaluation = try Evaluation(
-            networks, leftOut: excluded.count, classNames: chosen.classNames ?? source.classNames,
-            labels: labels.classes, step: chosen.step, weights: chosen.weights
+            chosen.values, of: images, classNames: chosen.classNames ?? source.classNames, labels: labels.classes,
+            step: chosen.step, weights: chosen.weights
         ) { progress.count("measured", done: $0, of: $1) }
         progress.finish()
         if let html {

@@ -79,30 +79,6 @@ struct NetworkOptions: ParsableArguments {
     }
 }
 
-extension NetworkOptions {
-    /// Another network of an ensemble: a run, a checkpoint of one, or a weight file; it sees the images of the first, of
-    /// its own size, and its values as its own settings scale them.
-    func member(_ path: String, of first: ChosenNetwork) throws -> ChosenNetwork {
-        var member = try ChosenNetwork(path: path, self)
-        let names = (first.classNames, member.classNames)
-        let classes = (first.description.classes, member.description.classes)
-        if classes.0 != classes.1 {
-            throw EvaluationError.unlikeMembers(
-                first: first.place, other: path, problem: "they have \(classes.0) and \(classes.1) classes")
-        }
-        if let own = names.0, let other = names.1, own != other {
-            let index = zip(own, other).enumerated().first { $1.0 != $1.1 }?.offset ?? 0
-            throw EvaluationError.unlikeMembers(
-                first: first.place, other: path,
-                problem: "class \(index) is \(own[index]) to the one and \(other[index]) to the other")
-        }
-        member.configuration.data.set = first.configuration.data.set
-        member.configuration.data.onBadImage = first.configuration.data.onBadImage
-        member.configuration.eval = first.configuration.eval
-        return member
-    }
-}
-
 /// A network with its weights, and what is known of the images it is made for.
 struct ChosenNetwork {
     let description: ModelDescription
@@ -118,36 +94,8 @@ struct ChosenNetwork {
     /// "average", "raw", or the file's path.
     let weights: String
 
-    /// For messages.
-    var place: String { run?.path ?? weights }
-
-    /// The running average of a run's newest checkpoint or of a checkpoint's directory, or a weight file.
-    init(path: String, _ options: NetworkOptions) throws {
-        guard LocalFileSystem().isDirectory(path) else {
-            try self.init(file: path, options, image: nil)
-            return
-        }
-        let run = RunDirectory(path)
-        if try run.hasJob() {
-            try self.init(run: run, run.checkpoint(step: nil), .average)
-            return
-        }
-        let reader = try CheckpointReader(Paths.resolved(path) ?? Paths.absolute(path))
-        // A run's checkpoint lies two folders below what the run says of itself.
-        let owner = RunDirectory(Paths.parent(of: Paths.parent(of: reader.directory)))
-        try self.init(
-            run: owner, reader, .average,
-            JobConfiguration(yaml: reader.manifest.settings, path: "the settings of \(reader.directory)"))
-    }
-
     init(run: RunDirectory, _ checkpoint: CheckpointReader, _ choice: WeightChoice) throws {
-        try self.init(run: run, checkpoint, choice, run.readConfiguration())
-    }
-
-    private init(
-        run: RunDirectory, _ checkpoint: CheckpointReader, _ choice: WeightChoice, _ configuration: JobConfiguration
-    ) throws {
-        self.configuration = configuration
+        configuration = try run.readConfiguration()
         description = try ModelDescription(configuration.model)
         try checkpoint.check(layout: description.layout)
         values = try checkpoint.values(choice.storedValue, layout: description.layout)

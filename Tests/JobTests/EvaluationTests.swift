@@ -20,7 +20,7 @@ private func evaluate(
     let images = try TestImages(
         Dataset.open(job.data.set, .test), configuration: job, description: description, threads: 2)
     return try Evaluation(
-        [(checkpoint.values(weights.storedValue, layout: description.layout), images)], classNames: [],
+        checkpoint.values(weights.storedValue, layout: description.layout), of: images, classNames: [],
         step: checkpoint.manifest.step, weights: weights.rawValue)
 }
 

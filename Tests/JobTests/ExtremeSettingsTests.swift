@@ -10,7 +10,7 @@ import Testing
         switch setting.kind {
         case .integer(let range), .optionalInteger(let range): [.integer(range.lowerBound), .integer(range.upperBound)]
         case .number(let range), .optionalNumber(let range): [.number(range.lowerBound), .number(range.upperBound)]
-        case .integerChoice(let numbers), .optionalIntegerChoice(let numbers): [.integer(numbers.min()!), .integer(numbers.max()!)]
+        case .optionalIntegerChoice(let numbers): [.integer(numbers.min()!), .integer(numbers.max()!)]
         case .boolean, .choice, .text, .optionalText, .list, .identifier: []
         }
     }
