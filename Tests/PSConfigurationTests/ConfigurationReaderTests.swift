@@ -54,7 +54,7 @@ import Testing
                 "job.yaml:3: engine.maxError is the text 'small', expected a number"
             ),
             ("engine:\n  plan: [a]", "job.yaml:2: engine.plan is a list, expected a text or null"),
-            ("model:\n  stem: big", "job.yaml:2: model.stem is the text 'big', expected a whole number"),
+            ("model:\n  stem: big", "job.yaml:2: model.stem is the text 'big', expected a whole number or null"),
             ("- 1", "job.yaml:1: expected settings such as 'seed: 7', found a list"),
             ("hello", "job.yaml:1: expected settings such as 'seed: 7', found the text 'hello'"),
         ])
@@ -68,7 +68,7 @@ import Testing
             ("train:\n  steps: 0", "job.yaml:2: train.steps is '0', allowed is from 1 to 1000000000, or null"),
             ("seed: -1", "job.yaml:1: seed is '-1', allowed is at least 0"),
             ("seed: 99999999999999999999", "allowed is at least 0"),
-            ("model:\n  stem: 100", "job.yaml:2: model.stem is '100', allowed is one of 299, 151, 79"),
+            ("model:\n  stem: 100", "job.yaml:2: model.stem is '100', allowed is one of 299, 151, 79, or null"),
             ("model:\n  width: nan", "model.width is 'nan', allowed is at least 0.01, at most 16.0"),
             ("checkpoint:\n  keep: 1", "checkpoint.keep is '1', allowed is from 2 to 1000000"),
             ("optimizer:\n  rule: adam", "job.yaml:2: optimizer.rule is 'adam', allowed is one of rmsprop, momentum"),

@@ -128,6 +128,100 @@ private func output(_ model: ModelDescription, _ name: String) throws -> MapShap
         }
     }
 
+    /// The first layers of an image's size, unless they are chosen.
+    @Test func stemsBySize() throws {
+        for (name, sizes) in [
+            ("inception-v3", [(299, 299), (225, 299), (224, 151), (151, 151), (113, 151), (112, 79), (32, 79)]),
+            ("googlenet", [(224, 299), (168, 299), (167, 151), (84, 151), (83, 79), (32, 79)]),
+            ("xception", [(299, 299), (48, 299)]),
+        ] {
+            for (size, stem) in sizes {
+                var settings = ModelSettings(try Network.named(name))
+                settings.imageSize = size
+                #expect(settings.settled.stem == stem, "\(name) at \(size)")
+                settings.stem = 299
+                #expect(settings.settled.stem == 299)
+            }
+        }
+        let open = settings { ($0.imageSize, $0.auxiliary) = (79, false) }
+        let chosen = settings { ($0.imageSize, $0.stem, $0.auxiliary) = (79, 79, false) }
+        #expect(try ModelDescription(open).nodes == ModelDescription(chosen).nodes)
+    }
+
+    /// A setting that a network does not have stays at its default.
+    @Test func settingsANetworkDoesNotHave() throws {
+        let changes: [(String, String, @Sendable (inout ModelSettings) -> Void)] = [
+            ("vgg16", "model.stem", { $0.stem = 79 }), ("xception", "model.auxiliary", { $0.auxiliary = true }),
+            ("alexnet", "model.batchNorm", { $0.batchNorm = .frozen }),
+            ("inception-v1", "model.batchNormScale", { $0.batchNormScale = false }),
+            ("vgg16", "model.unbiasedVariance", { $0.unbiasedVariance = false }),
+            ("googlenet", "model.poolBorder", { $0.poolBorder = .excluded }),
+            ("inception-v4", "model.initialValues", { $0.initialValues = .slim }),
+            ("inception-v3", "model.factorize5x5", { $0.factorize5x5 = .linear }),
+            ("inception-v3", "model.factorize7x7", { $0.factorize7x7 = false }),
+            ("bn-inception", "model.factorizeStem", { $0.factorizeStem = false }),
+            ("googlenet", "model.reduction", { $0.reduction = .behind }),
+            ("googlenet", "model.auxiliaryNorm", { $0.auxiliaryNorm = false }),
+            ("inception-v2", "model.groups", { $0.groups = 2 }),
+        ]
+        for (name, setting, change) in changes {
+            var settings = ModelSettings(try Network.named(name))
+            _ = try ModelDescription(settings)
+            change(&settings)
+            let error = #expect(throws: ModelError.self) { try ModelDescription(settings) }
+            let text = try #require(error).description
+            #expect(text.hasPrefix("\(setting): \(name) has no such choice; "), "\(text)")
+        }
+        var original = ModelSettings(try Network.named("alexnet"))
+        original.groups = 2
+        // Of the paper's eight layers but for its first ones' widths: half of the second, fourth and fifth's weights go.
+        #expect(try ModelDescription(original).parameters == 61_100_840 - (307_200 + 884_736 + 589_824) / 2)
+        original.groups = 3
+        #expect(throws: ModelError.self) { try ModelDescription(original) }
+    }
+
+    /// Each rung of the paper's table 3 is a configuration of Inception-v2; the plain windows cost more.
+    @Test func factorisationsAndReductions() throws {
+        func macs(_ change: (inout ModelSettings) -> Void) throws -> Int {
+            var settings = ModelSettings(try Network.named("inception-v2"))
+            change(&settings)
+            let model = try ModelDescription(settings)
+            for (name, size, channels) in [("Mixed_5c", 35, 288), ("Mixed_6d", 17, 768), ("Mixed_7b", 8, 2048)] {
+                #expect(try output(model, name) == MapShape(height: size, width: size, channels: channels))
+            }
+            return model.macs
+        }
+        let published = try macs { _ in }
+        #expect(try macs { $0.factorize7x7 = false } > published)
+        // At stride 2 the 5x5 is computed on the small grid, the first of two 3x3 on the large one.
+        #expect(try macs { $0.factorize5x5 = .none } < published)
+        #expect(try macs { $0.factorize5x5 = .linear } == published)
+        #expect(try macs { $0.factorizeStem = false } < published)
+        // Section 5: a pool behind the block is dear, one before it cheap.
+        let (behind, before) = (try macs { $0.reduction = .behind }, try macs { $0.reduction = .before })
+        #expect(behind > published && published > before)
+    }
+
+    @Test func namesThatAreNearlyRight() {
+        let error = #expect(throws: ModelError.self) { try Network.named("inception-resnet2") }
+        #expect(error?.description.contains("the nearest is inception-resnet-v2; known models: alexnet, ") == true)
+    }
+
+    /// What a value of the last 8 x 8 map sees, by hand: each 3x3 of a grid of step s adds 2 s, each 5x5 4 s and so on.
+    @Test func receptiveFields() throws {
+        let table = try ModelDescription(ModelSettings()).table
+        func row(_ name: String) throws -> TableRow { try #require(table.first { $0.name == name }) }
+        #expect(try row("Conv2d_1a_3x3").receptiveField == 3)
+        #expect(try row("maxpool2").receptiveField == 31)
+        #expect(try row("maxpool2").step == 8)
+        // Three blocks of a 5x5, or two 3x3, at step 8.
+        #expect(try row("Mixed_5d").receptiveField == Extent(31 + 3 * 32, 31 + 3 * 32))
+        #expect(try row("Mixed_6a").step == 16)
+        #expect(try row("Mixed_5b").inputs.map { table[$0].name }.count == 4)
+        #expect(try row("Mixed_5b.branch1x1").kind == "1x1 convolution")
+        #expect(try row("Mixed_5b").block == "Mixed_5b" && row("Mixed_5b.pool").block == "Mixed_5b")
+    }
+
     @Test func settingsThatNameNoNetwork() {
         #expect(throws: ModelError.unknownModel(name: "inception-v9", known: Network.all.map(\.name))) {
             try ModelDescription(settings { $0.name = "inception-v9" })

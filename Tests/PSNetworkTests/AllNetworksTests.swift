@@ -1,5 +1,6 @@
 // Every network, small: its gradients against finite differences, its bits, its evaluation, its ways of being computed.
 
+import Foundation
 import PSModel
 import PSNetwork
 import PSParameters
@@ -64,6 +65,19 @@ struct SmallNetwork: Sendable, CustomTestStringConvertible {
     @Test func everyNetworkIsHere() {
         let names = Set(Network.all.map(\.name))
         #expect(Set(SmallNetwork.all.map { $0.name }) == names)
+    }
+
+    /// Names, shapes and order of tensors, parameters and multiply-accumulates are the reference's.
+    @Test(arguments: NetworkGoldenTests.names) func totalsAreTheReferences(name: String) throws {
+        let description = try ModelDescription(ModelSettings(try Network.named(name)))
+        let reference = try ReferenceTotals.all()[name]
+        let totals = try #require(reference)
+        #expect(description.parameters == totals.parameters)
+        #expect(description.parametersWithoutAuxiliary == totals.parametersWithoutAux)
+        #expect(description.macs == totals.macs)
+        let shapes = Dictionary(uniqueKeysWithValues: totals.tensors.map { ($0.name, $0.shape) })
+        let own = Dictionary(uniqueKeysWithValues: description.layout.tensors.map { ($0.name, $0.shape) })
+        #expect(own == shapes)
     }
 
     /// Along random directions among the first, the middle and the last tensors, the norms and the biases.
@@ -140,5 +154,30 @@ struct SmallNetwork: Sendable, CustomTestStringConvertible {
         ] as [(String, (TensorSpecification) -> Bool)] {
             try expectSlope(&run, name, included)
         }
+    }
+}
+
+/// What `Fixtures/networks.py` counted.
+private struct ReferenceTotals: Decodable {
+    struct Tensor: Decodable {
+        let name: String
+        let shape: [Int]
+
+        init(from decoder: any Decoder) throws {
+            var container = try decoder.unkeyedContainer()
+            name = try container.decode(String.self)
+            shape = try container.decode([Int].self)
+        }
+    }
+
+    let parameters: Int
+    let parametersWithoutAux: Int
+    let macs: Int
+    let tensors: [Tensor]
+
+    static func all() throws -> [String: ReferenceTotals] {
+        let url = try #require(
+            Bundle.module.url(forResource: "totals", withExtension: "json", subdirectory: "Fixtures/networks"))
+        return try JSONDecoder().decode([String: ReferenceTotals].self, from: Data(contentsOf: url))
     }
 }
