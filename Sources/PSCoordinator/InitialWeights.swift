@@ -55,7 +55,7 @@ package struct InitialWeights: Sendable {
             anew += layout.tensors.map(\.name).filter(isAuxiliary)
             reasons.append("it has no auxiliary head")
         }
-        var values = try source.values(layout, ignoredPrefixes: prefixes, anew: Set(anew))
+        var values = try source.values(description, ignoredPrefixes: prefixes, anew: Set(anew))
         values.withUnsafeMutableBufferPointer { values in
             for (index, tensor) in layout.tensors.enumerated() where anew.contains(tensor.name) {
                 tensor.initialize(
@@ -165,11 +165,12 @@ private enum InitialSource {
         }
     }
 
-    /// Everything but the tensors `anew`, in the order of `layout`.
-    func values(_ layout: ParameterLayout, ignoredPrefixes: [String], anew: Set<String>) throws -> [Float] {
+    /// Everything but the tensors `anew`, in the order of the layout.
+    func values(_ description: ModelDescription, ignoredPrefixes: [String], anew: Set<String>) throws -> [Float] {
+        let layout = description.layout
         switch self {
         case .file(let file):
-            return try WeightFile.load(file.path, layout: layout, ignoredPrefixes: ignoredPrefixes, anew: anew)
+            return try WeightFile.load(file.path, of: description, ignoredPrefixes: ignoredPrefixes, anew: anew)
         case .checkpoint(let reader, let own, _):
             let all = try reader.values(WeightChoice.average.storedValue, layout: own)
             var values = [Float](repeating: 0, count: layout.count)

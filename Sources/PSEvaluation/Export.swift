@@ -14,8 +14,10 @@ package struct Export: Encodable, Sendable {
     package let sha256: String
     package let step: Int
     package let weights: WeightChoice
-    /// Why torchvision's `inception_v3` cannot take the file, or nil if it can.
-    package let notTorchvision: String?
+    /// The network.
+    package let model: String
+    /// Why the network's reference implementation cannot take the file, or nil if it can.
+    package let notReference: String?
 
     /// - Parameter classNames: go into the file's header as a JSON list called `classes`; nil: they are not known.
     package init(
@@ -30,24 +32,31 @@ package struct Export: Encodable, Sendable {
         sha256 = written.sha256
         step = checkpoint.manifest.step
         self.weights = weights
-        notTorchvision = Export.difference(from: configuration.model)
+        model = description.network.name
+        network = description.network
+        notReference = Export.difference(from: configuration.model)
     }
 
-    /// What keeps torchvision's network from having this one's tensors or from computing the same.
+    private let network: Network
+
+    private enum CodingKeys: CodingKey { case file, bytes, sha256, step, weights, model, notReference }
+
+    /// What keeps the reference implementation from having this network's tensors or from computing the same.
     package static func difference(from settings: ModelSettings) -> String? {
-        if settings.name != Network.inceptionV3.name { return "it is \(settings.name)" }
-        if settings.width != 1 { return "model.width is \(settings.width), torchvision's network has width 1" }
-        if let stem = settings.settled.stem, stem != 299 {
-            return "model.stem is \(stem), torchvision's network has stem 299"
+        guard let network = try? Network.named(settings.name), network.constructor != nil else {
+            return "no other implementation has this network"
         }
+        if settings.width != 1 { return "model.width is \(settings.width), its own is 1" }
+        if let stem = settings.settled.stem, stem != 299 { return "model.stem is \(stem), its own is 299" }
+        if settings.groups != 1 { return "model.groups is \(settings.groups), its own is 1" }
+        if !settings.batchNormScale { return "model.batchNormScale is off, its batch norms have a scale" }
         if settings.auxiliary, !settings.auxiliaryNorm {
-            return "model.auxiliaryNorm is off, torchvision's auxiliary head has a batch norm there"
+            return "model.auxiliaryNorm is off, its auxiliary head has a batch norm there"
         }
-        if !settings.batchNormScale { return "model.batchNormScale is off, torchvision's batch norms have a scale" }
-        if settings.auxiliary, settings.imageSize < 299 {
+        if settings.auxiliary, network.name == Network.inceptionV3.name, settings.imageSize < network.imageSize {
             return """
                 model.imageSize is \(settings.imageSize), below 299, where the auxiliary head's kernel is smaller than \
-                torchvision's
+                its own
                 """
         }
         return nil
@@ -56,8 +65,11 @@ package struct Export: Encodable, Sendable {
     /// The lines for people.
     package var text: String {
         let use =
-            notTorchvision.map { "torchvision's inception_v3 cannot load it: \($0)" }
-            ?? "torchvision's inception_v3 loads it with load_state_dict(..., strict=True)"
+            switch (network.constructor, notReference) {
+            case (let call?, nil): "\(call) loads it with load_state_dict(..., strict=True)"
+            case (let call?, let reason?): "\(call) cannot load it: \(reason)"
+            case (nil, _): "its names are those of \(network.reference)"
+            }
         return """
             \(file): \(Report.bytes(bytes)), \(weights == .average ? "running-average" : "raw") weights of step \(step)
             \(use)

@@ -40,6 +40,6 @@ package struct ModelWithWeights: Sendable {
         description = try ModelDescription(job.model, image: image)
         classNames = file.classNames?.count == description.classes ? file.classNames : nil
         values = try WeightFile.load(
-            weights, layout: description.layout, ignoredPrefixes: withoutAuxiliary ? prefixes : [])
+            weights, of: description, ignoredPrefixes: withoutAuxiliary ? prefixes : [])
     }
 }

@@ -31,6 +31,8 @@ package struct Network: Sendable {
     package let title: String
     /// Whose names its tensors have, and whose first values.
     package let reference: String
+    /// What makes the reference implementation in Python, where there is one that loads this network's weights.
+    package var constructor: String?
     /// Rows and columns of the images it was published for.
     package let imageSize: Int
     /// The auxiliary heads: what the names of their tensors begin with, without the dot.

@@ -40,7 +40,7 @@ extension ModelDescription {
     }
 
     /// The rows of the table after the images.
-    package var rows: ArraySlice<TableRow> { table.dropFirst() }
+    package var rows: [TableRow] { Array(table.dropFirst()) }
 }
 
 /// What a value sees of the image.

@@ -11,10 +11,10 @@ extension WeightChoice: ExpressibleByArgument {}
 struct ExportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export",
-        abstract: "Writes a checkpoint's weights as one safetensors file in torchvision's names.",
+        abstract: "Writes a checkpoint's weights as one safetensors file in the names of the network's reference implementation.",
         discussion: """
-            torchvision's inception_v3 takes the file where width is 1, stem 299 and imageSize at least 299; elsewhere \
-            the command says why not. The file's header has the names of the classes as a JSON list.
+            The reference implementation takes the file where width is 1 and the first layers are the published ones; \
+            elsewhere the command says why not. The file's header has the names of the classes as a JSON list.
             """)
 
     @OptionGroup var checkpoint: CheckpointChoice

@@ -27,8 +27,24 @@ import Testing
                 "psctl: error: --set: unknown setting 'model.widht'; the nearest is 'model.width'"
             ),
             (
-                ["model", "summary", "inception-v3", "--set", "model.imageSize=60"], 64,
-                "psctl: error: model.imageSize: 60 is too small for stem 299, whose minimum is 75"
+                ["model", "summary", "inception-v3", "--set", "model.imageSize=60", "--set", "model.stem=299"], 64,
+                "psctl: error: model.imageSize: 60 is too small for inception-v3 with stem 299, whose minimum is 75"
+            ),
+            (
+                ["model", "draw", "vgg16", "--set", "model.imageSize=31", "--svg", "/tmp/never.svg"], 64,
+                "psctl: error: model.imageSize: 31 is too small for vgg16, whose minimum is 32"
+            ),
+            (
+                ["model", "compare", "vgg16", "vgg61"], 64,
+                "psctl: error: model.name: there is no model \"vgg61\"; the nearest is vgg16; known models: alexnet, "
+            ),
+            (
+                ["model", "receptive", "xception", "--set", "model.stem=79"], 64,
+                "psctl: error: model.stem: xception has no such choice; its first layers are the published ones only"
+            ),
+            (
+                ["bench", "step", "--model", "vgg16", "--auxiliary"], 64,
+                "psctl: error: model.auxiliary: vgg16 has no such choice; it has no auxiliary head"
             ),
             (["bench", "step", "--threads", "0"], 64, "psctl: error: --threads is 0, allowed is from 1 to 1024"),
             (

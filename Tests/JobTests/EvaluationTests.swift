@@ -69,7 +69,7 @@ private func evaluate(
             let export = try Export(
                 checkpoint: checkpoint, configuration: job, weights: weights, classNames: ["a\"b", "c"], to: file)
             #expect(try SafetensorsFile(file).metadata["classes"] == #"["a\"b","c"]"#)
-            #expect(export.notTorchvision?.contains("model.width is 0.1") == true)
+            #expect(export.notReference?.contains("model.width is 0.1") == true)
             #expect(try WeightFile.load(file, layout: layout) == values[weights.storedValue])
         }
         let evaluations = try WeightChoice.allCases.map {

@@ -1,0 +1,26 @@
+// A weight file for a network: if it is another's, the error says whose.
+
+import PSCheckpoint
+import PSFiles
+import PSModel
+import PSParameters
+
+extension WeightFile {
+    /// As `load`, for a network that knows its auxiliary heads.
+    ///
+    /// - Throws: what `load` throws, with the network that the file looks like if that is another.
+    package static func load(
+        _ path: String, of description: ModelDescription, ignoredPrefixes: [String] = [], anew: Set<String> = []
+    ) throws(StorageError) -> [Float] {
+        do throws(StorageError) {
+            return try load(path, layout: description.layout, ignoredPrefixes: ignoredPrefixes, anew: anew)
+        } catch {
+            guard case .mismatch(let path, let problems) = error,
+                let names = try? SafetensorsFile(path).tensors.map(\.name),
+                let network = Network.likeliest(names: Set(names)), network.name != description.network.name
+            else { throw error }
+            throw .mismatch(
+                path: path, problems: ["the file is of \(network.name), not of \(description.network.name)"] + problems)
+        }
+    }
+}
