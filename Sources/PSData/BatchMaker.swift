@@ -16,7 +16,7 @@ package struct BatchMaker: Sendable {
     package let imageSize: Int
     let planner: AugmentationPlanner
     /// Images made of a sample of an evaluation.
-    let crops: CropCount
+    package let crops: CropCount
     let decoding: DecodeSettings
     /// Whether a JPEG may come smaller out of the decoder.
     let isScaled: Bool

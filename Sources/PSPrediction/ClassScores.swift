@@ -12,7 +12,7 @@ package enum ClassScores: Sendable {
     /// The mean over crops, whose logits follow each other; of one crop its logits.
     ///
     /// Added up crop by crop in double precision: the same bits wherever the logits are.
-    init(crops: Int, logits: ArraySlice<Float>) {
+    package init(crops: Int, logits: ArraySlice<Float>) {
         guard crops > 1 else {
             self = .logits(logits)
             return
