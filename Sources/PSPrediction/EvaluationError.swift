@@ -36,7 +36,8 @@ package enum EvaluationError: Error, Sendable, Hashable, CustomStringConvertible
             "class \(label) is \(name) in \(first) and \(otherName) in \(other); an ensemble needs networks of the same "
                 + "classes in the same order"
         case .unusableExclusions(let path, let first, let others):
-            "\(path): \(first)" + (others > 0 ? "; \(others) more lines are like it" : "")
+            "\(path): \(first)"
+                + (others == 0 ? "" : others == 1 ? "; 1 more line is like it" : "; \(others) more lines are like it")
                 + "; a line must be an image's name as psctl evaluate --json prints it, or the number its file name ends in"
         case .notOfTheJob: "the coordinator asks for an evaluation that the job does not have; install the same release"
         case .nothingReadable(let path):

@@ -53,7 +53,7 @@ package struct CropSquare: Sendable, Hashable {
                     size: side, crop: PixelRectangle(row: 0, column: 0, rows: rows, columns: columns),
                     resampledRows: resampled.rows, resampledColumns: resampled.columns, resampling: .pillow)
                 (plan.windowRow, plan.windowColumn) = (row, column)
-                return CropSquare(plan: plan, crops: crops(ofSide: side, scaling: scaling, size: size))
+                return CropSquare(plan: plan, crops: crops(count, ofSide: side, scaling: scaling, size: size))
             }
             /// All squares of the shorter side at this place of the longer one.
             func along(_ place: Int) -> CropSquare {
@@ -72,10 +72,12 @@ package struct CropSquare: Sendable, Hashable {
         }
     }
 
-    /// Of a square larger than the input its corners, its centre, and all of it; of another all of it. Each mirrored, too.
-    private static func crops(ofSide side: Int, scaling: SamplePlan.Scaling, size: Int) -> [SamplePlan] {
+    /// Of ten crops each is a square of its own; else a square's corners, its centre, and all of it. Each mirrored, too.
+    private static func crops(
+        _ count: CropCount, ofSide side: Int, scaling: SamplePlan.Scaling, size: Int
+    ) -> [SamplePlan] {
         let whole = PixelRectangle(row: 0, column: 0, rows: side, columns: side)
-        let parts = side == size ? [] : cornersAndCentre(size, rows: side, columns: side)
+        let parts = count == .ten ? [] : cornersAndCentre(size, rows: side, columns: side)
         return (parts + [whole]).flatMap { part in
             [false, true].map { mirrored in
                 var plan = SamplePlan(size: size, crop: part, resampling: .pillow)

@@ -119,4 +119,22 @@ private func crops(
             #expect(Set(crops).count > 1)
         }
     }
+
+    /// As many as they are called, also where rounding leaves a square no larger than the network.
+    @Test func thereAreAsManyAsAsked() {
+        for count in CropCount.allCases where count != .one {
+            for size in 1...40 {
+                for (rows, columns) in [(1, 1), (7, 3), (30, 40)] {
+                    let squares = CropSquare.all(
+                        count, scaling: .symmetric, size: size, rows: rows, columns: columns)
+                    #expect(squares.map(\.crops.count).reduce(0, +) == count.rawValue)
+                    for square in squares {
+                        let plan = square.plan
+                        #expect(plan.windowRow >= 0 && plan.windowRow + plan.size <= plan.resampledRows)
+                        #expect(plan.windowColumn >= 0 && plan.windowColumn + plan.size <= plan.resampledColumns)
+                    }
+                }
+            }
+        }
+    }
 }
