@@ -183,7 +183,7 @@ let package = Package(
         tests(
             "PSTransformsTests", ["PSTransforms", "PSImages", "PSParameters", "PSSamples", "CPixels", "CZlib"],
             resources: [.copy("Fixtures")]),
-        tests("PSDataTests", ["PSData", "PSDatasets", "PSImages", "PSSamples", "TestSupport"]),
+        tests("PSDataTests", ["PSData", "PSDatasets", "PSImages", "PSSamples", "PSTransforms", "TestSupport"]),
         tests("PSOptimizationTests", ["PSOptimization"]),
         tests("PSCheckpointTests", ["PSCheckpoint", "PSFiles", "TestSupport"]),
         tests(

@@ -4,6 +4,7 @@ import PSModel
 import PSOptimization
 import PSParameters
 import PSPlanning
+import PSSamples
 
 /// Everything a person chooses about a job. A new value is the default job: the small Inception-v3 on Fashion-MNIST.
 ///
@@ -128,9 +129,15 @@ package struct EvaluationSettings: Sendable, Hashable, Codable {
     package var everySteps = 0
     /// 0: not by epochs.
     package var everyEpochs = 0.0
+    /// Inputs of the network that a part has: images by crops.
     package var batch = 100
+    /// Crops of each image, over whose softmaxes the mean is taken.
+    package var crops = CropCount.one
 
     package init() {}
+
+    /// Test images of a part, at least one.
+    package var imagesOfAPart: Int { max(1, batch / crops.rawValue) }
 
     /// Whether a job looks at its test images.
     package var isOn: Bool { atEnd || isWhileTraining }

@@ -218,7 +218,14 @@ package enum SettingsTable {
             "epochs between measurements of the test images beside training; 0: none"),
         .integer(
             "eval.everySteps", \.eval.everySteps, 0...mostSteps, "the same by steps, instead of epochs; 0: none"),
-        .integer("eval.batch", \.eval.batch, 1...65_536, "test images of a part of an evaluation"),
+        .integer(
+            "eval.batch", \.eval.batch, 1...65_536,
+            "test images of a part of an evaluation; with several crops their number, but at least those of one image"),
+        Setting(
+            "eval.crops", \.eval.crops, .integerChoice(CropCount.allCases.map(\.rawValue)),
+            "crops of a test image whose softmaxes are averaged; 1: as data.evaluate fits it",
+            wrap: { .integer($0.rawValue) },
+            unwrap: { if case .integer(let value) = $0 { CropCount(rawValue: value) } else { nil } }),
     ]
 
     private static let byKey = Dictionary(uniqueKeysWithValues: all.map { ($0.key, $0) })

@@ -152,7 +152,8 @@ package final class CoordinatorNode {
         if let test = opening.test {
             settings.testDigest = test.digest
             let eval = configuration.eval
-            var schedule = EvaluationSchedule(images: test.count, batch: eval.batch, stepsPerEpoch: stepsPerEpoch)
+            var schedule = EvaluationSchedule(
+                images: test.count, batch: eval.imagesOfAPart, stepsPerEpoch: stepsPerEpoch)
             schedule.everySteps = UInt64(eval.everySteps)
             schedule.everyEpochs = eval.everyEpochs
             schedule.atEnd = eval.atEnd

@@ -16,9 +16,9 @@ package final class Batch: @unchecked Sendable {
     // Sendable: while it is filled each thread writes to the images it was given, under the loader's lock to the rest;
     // afterwards it has one owner.
 
-    /// `capacity` x imageSize x imageSize x 3 floats.
+    /// `capacity` x crops x imageSize x imageSize x 3 floats; all but evaluations by several crops have one of each sample.
     package let images: UnsafeMutablePointer<Float>
-    /// One class an image; -1 for one that could not be read and does not count.
+    /// One class a sample; -1 for one that could not be read and does not count.
     package internal(set) var labels: [Int32] = []
     /// Where the images are mixed of two each.
     package internal(set) var second: SecondLabels?
@@ -27,7 +27,7 @@ package final class Batch: @unchecked Sendable {
     /// By place: why an image of an evaluation could not be read.
     package internal(set) var problems: [Int: DataError] = [:]
 
-    let imageElements: Int
+    let sampleElements: Int
     var request = BatchRequest.evaluation(0..<0)
     /// Images that are not filled yet.
     var remaining = 0
@@ -38,13 +38,13 @@ package final class Batch: @unchecked Sendable {
     /// Nobody will take it: it is not worth finishing.
     var isAbandoned = false
 
-    init(capacity: Int, imageElements: Int) {
-        self.imageElements = imageElements
-        images = .allocate(capacity: capacity * imageElements)
-        images.initialize(repeating: 0, count: capacity * imageElements)
+    init(capacity: Int, sampleElements: Int) {
+        self.sampleElements = sampleElements
+        images = .allocate(capacity: capacity * sampleElements)
+        images.initialize(repeating: 0, count: capacity * sampleElements)
     }
 
     deinit { images.deallocate() }
 
-    func image(_ place: Int) -> UnsafeMutablePointer<Float> { images + place * imageElements }
+    func sample(_ place: Int) -> UnsafeMutablePointer<Float> { images + place * sampleElements }
 }

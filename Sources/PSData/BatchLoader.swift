@@ -26,7 +26,7 @@ package final class BatchLoader: @unchecked Sendable {
     private var isClosed = false
 
     /// - Parameters:
-    ///   - capacity: images of the largest batch.
+    ///   - capacity: samples of the largest batch.
     ///   - ahead: batches kept ready, at least 1.
     package init(_ maker: BatchMaker, capacity: Int, threads: Int, ahead: Int = 2) {
         precondition(capacity > 0 && threads > 0 && ahead > 0)
@@ -85,9 +85,9 @@ package final class BatchLoader: @unchecked Sendable {
             return batch
         }
         while batches.count >= ahead, let oldest = batches.first(where: { !$0.isWanted }) { abandon(oldest) }
-        let batch = free.popLast() ?? Batch(capacity: capacity, imageElements: maker.imageElements)
+        let batch = free.popLast() ?? Batch(capacity: capacity, sampleElements: maker.sampleElements)
         let count = maker.count(of: request)
-        precondition(count <= capacity, "\(count) images in a batch of \(capacity)")
+        precondition(count <= capacity, "\(count) samples in a batch of \(capacity)")
         batch.request = request
         batch.remaining = count
         batch.errors = [:]
@@ -117,7 +117,7 @@ package final class BatchLoader: @unchecked Sendable {
         let images = maker.makeImageMaker()
         while let work = next() {
             let result = Result {
-                try images.fill(work.batch.request, place: work.place, to: work.batch.image(work.place))
+                try images.fill(work.batch.request, place: work.place, to: work.batch.sample(work.place))
             }
             condition.withLock {
                 let batch = work.batch

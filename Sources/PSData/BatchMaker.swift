@@ -15,6 +15,8 @@ package struct BatchMaker: Sendable {
     /// Rows and columns of an image given to the network.
     package let imageSize: Int
     let planner: AugmentationPlanner
+    /// Images made of a sample of an evaluation.
+    package let crops: CropCount
     let decoding: DecodeSettings
     /// Whether a JPEG may come smaller out of the decoder.
     let isScaled: Bool
@@ -28,12 +30,14 @@ package struct BatchMaker: Sendable {
 
     /// - Parameters:
     ///   - batch: images of a training ticket.
+    ///   - crops: images made of each sample of an evaluation; of a training ticket it is one.
     ///   - areSeparateFiles: a file that is missing or cannot be opened is like a picture that cannot be decoded. Of a data
     ///     set it means that the set is not what it was.
     package init(
         source: any SampleSource, settings: DataSettings, imageSize: Int, seed: UInt64, batch: Int,
-        areSeparateFiles: Bool = false
+        crops: CropCount = .one, areSeparateFiles: Bool = false
     ) {
+        self.crops = crops
         self.areSeparateFiles = areSeparateFiles
         self.source = source
         self.imageSize = imageSize
@@ -48,6 +52,9 @@ package struct BatchMaker: Sendable {
 
     /// Floats of one image.
     package var imageElements: Int { imageSize * imageSize * Picture.channels }
+
+    /// Floats that a sample needs: all its crops.
+    var sampleElements: Int { imageElements * crops.rawValue }
 
     package func makeImageMaker() -> ImageMaker { ImageMaker(self) }
 

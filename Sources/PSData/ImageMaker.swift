@@ -33,7 +33,11 @@ package final class ImageMaker {
         case .evaluation(let samples):
             let sample = samples.lowerBound + place
             do throws(DataError) {
-                try write(sample, to: output) { maker.planner.evaluation(rows: $0, columns: $1) }
+                if maker.crops == .one {
+                    try write(sample, to: output) { maker.planner.evaluation(rows: $0, columns: $1) }
+                } else {
+                    try writeCrops(sample, to: output)
+                }
             } catch {
                 guard maker.onBadImage == .skip, maker.isOfOneSample(error) else { throw error }
                 return Image(label: -1, replaced: [sample], problem: error)
@@ -75,7 +79,7 @@ package final class ImageMaker {
             let plan = plan(pixels.rows, pixels.columns)
             transform.write(pixels.picture(PictureTransform.region(of: plan)), plan: plan, to: output)
         case .encoded(let bytes):
-            do throws(ImageError) {
+            try onPicture(sample) { () throws(ImageError) in
                 let info = try decoder.probe(bytes, maker.decoding)
                 let plan = plan(info.rows, info.columns)
                 if maker.isScaled, plan.resampling != .frame {
@@ -85,10 +89,45 @@ package final class ImageMaker {
                     let picture = try decoder.decode(bytes, region: region, maker.decoding)
                     transform.write(picture, plan: plan, to: output)
                 }
-            } catch {
-                let name = try onDataset { () throws(DatasetError) in try maker.source.name(of: sample) }
-                throw .picture(name: name, path: maker.path, error: error)
             }
+        }
+    }
+
+    /// Writes all crops of one sample, one after the other; it is read and decoded once.
+    private func writeCrops(_ sample: Int, to output: UnsafeMutablePointer<Float>) throws(DataError) {
+        switch try onDataset({ () throws(DatasetError) in try maker.source.read(sample) }) {
+        case .pixels(let pixels):
+            let squares = maker.planner.squares(maker.crops, rows: pixels.rows, columns: pixels.columns)
+            transform.write(
+                pixels.picture(PictureTransform.region(of: squares)), squares: squares, to: output)
+        case .encoded(let bytes):
+            try onPicture(sample) { () throws(ImageError) in
+                let info = try decoder.probe(bytes, maker.decoding)
+                var squares = maker.planner.squares(maker.crops, rows: info.rows, columns: info.columns)
+                guard maker.isScaled, let largest = squares.last?.plan else {
+                    let picture = try decoder.decode(
+                        bytes, region: PictureTransform.region(of: squares), maker.decoding)
+                    return transform.write(picture, squares: squares, to: output)
+                }
+                // As for one crop: as few pixels as the largest of the resampled pictures has, in place of all.
+                var settings = maker.decoding
+                settings.resolution = .scaled(rows: largest.resampledRows, columns: largest.resampledColumns)
+                let picture = try decoder.decode(bytes, settings)
+                for index in squares.indices {
+                    squares[index].plan.crop = PixelRectangle(
+                        row: 0, column: 0, rows: picture.rows, columns: picture.columns)
+                }
+                transform.write(
+                    picture.part(PictureTransform.region(of: squares)), squares: squares, to: output)
+            }
+        }
+    }
+
+    /// Performs what a sample's bytes are asked for; an error then names the sample.
+    private func onPicture(_ sample: Int, _ body: () throws(ImageError) -> Void) throws(DataError) {
+        do throws(ImageError) { try body() } catch {
+            let name = try onDataset { () throws(DatasetError) in try maker.source.name(of: sample) }
+            throw .picture(name: name, path: maker.path, error: error)
         }
     }
 
@@ -113,19 +152,6 @@ package final class ImageMaker {
 /// Performs what a data set is asked for, whose errors become this module's.
 func onDataset<Result>(_ body: () throws(DatasetError) -> Result) throws(DataError) -> Result {
     do throws(DatasetError) { return try body() } catch { throw .dataset(error) }
-}
-
-extension Picture {
-    func part(_ region: PixelRectangle) -> Picture {
-        if region == PixelRectangle(row: 0, column: 0, rows: rows, columns: columns) { return self }
-        var part: [UInt8] = []
-        part.reserveCapacity(region.rows * region.columns * Picture.channels)
-        for row in region.row..<region.row + region.rows {
-            let first = (row * columns + region.column) * Picture.channels
-            part += pixels[first..<first + region.columns * Picture.channels]
-        }
-        return Picture(rows: region.rows, columns: region.columns, pixels: part)
-    }
 }
 
 extension RawPixels {

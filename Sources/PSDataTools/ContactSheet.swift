@@ -102,7 +102,7 @@ package struct ContactSheet: Sendable {
 
     /// One picture for each sample, as evaluation shows it to a network but in another size.
     package static func thumbnails(
-        of dataset: Dataset, samples: [Int], settings: DataSettings, size: Int
+        of dataset: any SampleSource, samples: [Int], settings: DataSettings, size: Int
     ) throws -> [Picture] {
         let maker = BatchMaker(source: dataset, settings: settings, imageSize: size, seed: 0, batch: 1)
         let images = maker.makeImageMaker()

@@ -74,10 +74,26 @@ package struct Evaluation: Encodable, Sendable {
         enum CodingKeys: CodingKey { case file, label, predicted, probability }
     }
 
-    /// Commits before the checkpoint; nil for a weight file.
+    /// Whose weights were measured.
+    package enum Subject: Sendable, Hashable {
+        /// Of a run: commits before the checkpoint, and which of its weights.
+        case checkpoint(step: Int, WeightChoice)
+        /// A weight file.
+        case file(String)
+        /// The paths of the networks that were asked together.
+        case ensemble([String])
+    }
+
+    /// Commits before the checkpoint; nil for a weight file and an ensemble.
     package let step: Int?
-    /// "average", "raw", or the weight file.
+    /// "average", "raw", the weight file, or "ensemble".
     package let weights: String
+    /// The networks of an ensemble; nil: it is none.
+    package let networks: [String]?
+    /// Crops of each image whose softmaxes were averaged.
+    package let crops: Int
+    /// Images that were left out because a list named them.
+    package let leftOut: Int
     /// Those that could be read.
     package let images: Int
     /// Images that could not be read and do not count (data.onBadImage=skip), and the names of the first of them.
@@ -86,6 +102,9 @@ package struct Evaluation: Encodable, Sendable {
     /// Shares of all images whose label had the largest logit, one of the five largest.
     package let top1: Double
     package let top5: Double
+    /// Shares of the others: what papers publish.
+    package let top1Error: Double
+    package let top5Error: Double
     /// Mean cross-entropy; nil where it is not finite.
     package let loss: Double?
     /// By label.
@@ -103,36 +122,61 @@ package struct Evaluation: Encodable, Sendable {
     private static let mostMistakes = 100
 
     /// - Parameters:
+    ///   - networks: with their weights, on the same images in the same parts; of several the softmaxes are averaged.
     ///   - labels: by label of the data set: the model's class; nil: the same.
-    ///   - step, weights: what the values are.
+    ///   - subject: what the weights are.
+    ///   - leftOut: images that the test images are without.
+    ///   - remarks: what to know of the data set.
     ///   - progress: called now and then with the number of images done and of all.
     package init(
-        _ values: [Float], of test: TestImages, classNames: [String], labels: [Int]? = nil, step: Int?, weights: String,
-        progress: (_ done: Int, _ all: Int) -> Void = { _, _ in }
+        of networks: [TestImages], classNames: [String], labels: [Int]? = nil, subject: Subject, leftOut: Int = 0,
+        remarks: [String] = [], progress: (_ done: Int, _ all: Int) -> Void = { _, _ in }
     ) throws {
+        let test = networks[0]
+        precondition(
+            networks.allSatisfy { $0.classes == test.classes && $0.batch == test.batch && $0.crops == test.crops },
+            "networks that do not go together")
         let source = test.data
         let start = ContinuousClock.now
-        try test.load(values)
         var tally = Tally(classes: test.classes)
         var unreadable: [Int] = []
         var wrong: [(sample: Int, label: Int, predicted: Int, probability: Double)] = []
         for part in 0..<test.partCount {
-            unreadable += try test.compute(part: part, next: part + 1) { sample, label, logits in
-                let label = labels?[label] ?? label
-                let (predicted, probability) = tally.add(label: label, logits: logits)
-                if predicted != label { wrong.append((sample, label, predicted, probability)) }
+            let samples = test.samples(ofPart: part)
+            var said = samples.map { _ in (label: 0, scores: [ClassScores]()) }
+            for network in networks {
+                _ = try network.compute(part: part, next: part + 1) { sample, label, scores in
+                    said[sample - samples.lowerBound].label = labels?[label] ?? label
+                    said[sample - samples.lowerBound].scores.append(scores)
+                }
             }
-            progress(test.samples(ofPart: part).upperBound, source.count)
+            for (sample, said) in zip(samples, said) {
+                // What one network could not be shown does not count.
+                guard said.scores.count == networks.count else {
+                    unreadable.append(sample)
+                    continue
+                }
+                let (predicted, probability) = tally.add(label: said.label, scores: .mean(said.scores))
+                if predicted != said.label { wrong.append((sample, said.label, predicted, probability)) }
+            }
+            progress(samples.upperBound, source.count)
         }
         guard unreadable.count < source.count else { throw EvaluationError.nothingReadable(path: test.path) }
 
-        self.step = step
-        self.weights = weights
+        switch subject {
+        case .checkpoint(let step, let choice): (self.step, weights, self.networks) = (step, choice.rawValue, nil)
+        case .file(let path): (step, weights, self.networks) = (nil, path, nil)
+        case .ensemble(let paths): (step, weights, self.networks) = (nil, "ensemble", paths)
+        }
+        crops = test.crops.rawValue
+        self.leftOut = leftOut
         images = tally.imageCount
         excluded = unreadable.count
         self.unreadable = try unreadable.prefix(Evaluation.mostNames).map { try source.name(of: $0) }
         top1 = tally.share(withRankBelow: 1)
         top5 = tally.share(withRankBelow: 5)
+        top1Error = Evaluation.error(tally, withRankBelow: 1)
+        top5Error = Evaluation.error(tally, withRankBelow: 5)
         let mean = tally.loss / Double(tally.imageCount)
         loss = mean.isFinite ? mean : nil
         func share(_ part: Int, of whole: Int) -> Double? { whole == 0 ? nil : Double(part) / Double(whole) }
@@ -161,7 +205,11 @@ package struct Evaluation: Encodable, Sendable {
                     probability: $0.probability, sample: $0.sample)
             }
         seconds = (ContinuousClock.now - start).inSeconds
-        remarks = source.remarks
+        self.remarks = remarks
+    }
+
+    private static func error(_ tally: Tally, withRankBelow rank: Int) -> Double {
+        Double(tally.imageCount - tally.count(withRankBelow: rank)) / Double(tally.imageCount)
     }
 
     /// Classes with images, those named right least often first.
@@ -178,10 +226,13 @@ package struct Evaluation: Encodable, Sendable {
 
     /// Of which weights, for people.
     package var subject: String {
+        if let networks {
+            return "ensemble of \(Report.count(networks.count, "network")) (\(networks.joined(separator: ", ")))"
+        }
         switch (step, weights) {
-        case (let step?, WeightChoice.average.rawValue): "step \(step), running-average weights"
-        case (let step?, _): "step \(step), raw weights"
-        case (nil, let file): file
+        case (let step?, WeightChoice.average.rawValue): return "step \(step), running-average weights"
+        case (let step?, _): return "step \(step), raw weights"
+        case (nil, let file): return file
         }
     }
 
@@ -189,7 +240,9 @@ package struct Evaluation: Encodable, Sendable {
     package var text: String {
         func percent(_ share: Double?) -> String { share.map { Report.percent($0) } ?? "-" }
         var text =
-            "\(subject), \(images) test images: top-1 \(Report.percent(top1)), top-5 \(Report.percent(top5))"
+            "\(subject), \(images) test images" + (crops > 1 ? ", \(crops) crops of each" : "")
+            + ": top-1 \(Report.percent(top1)) (error \(Report.percent(top1Error))), top-5 \(Report.percent(top5)) "
+            + "(error \(Report.percent(top5Error)))"
             + (loss.map { ", loss \(Report.decimal($0, places: 3))" } ?? "")
             + ", calibration error \(Report.percent(calibration.expectedError))\n"
         let worst = worstClasses
@@ -209,6 +262,7 @@ package struct Evaluation: Encodable, Sendable {
                 "\(Report.count(excluded, "test image")) could not be read and did not count: "
                 + unreadable.joined(separator: ", ") + (excluded > unreadable.count ? ", ...\n" : "\n")
         }
+        if leftOut > 0 { text += "\(Report.count(leftOut, "test image")) were left out as listed\n" }
         return text + remarks.map { "\($0)\n" }.joined()
     }
 

@@ -36,7 +36,7 @@ package struct EvaluationPage {
     ///   - curve: the run's evaluations by step; those that are fewer than two are not drawn.
     ///   - data: the images that were measured, for the pictures of mistakes.
     package init(
-        _ evaluation: Evaluation, title: String, curve: [Point], data: Dataset, settings: DataSettings
+        _ evaluation: Evaluation, title: String, curve: [Point], data: any SampleSource, settings: DataSettings
     ) throws {
         self.evaluation = evaluation
         self.title = title
@@ -59,7 +59,7 @@ package struct EvaluationPage {
         </head>
         <body>
         <h1>\(escaped(title))</h1>
-        <p>\(escaped(evaluation.subject)), measured on \(Report.count(evaluation.images, "image"))</p>
+        <p>\(escaped(evaluation.subject)), measured on \(Report.count(evaluation.images, "image"))\(details)</p>
         \(cards)\(curveSection)\(classSection)\(confusionSection)\(calibrationSection)\(mistakeSection)\(excludedSection)
         </body>
         </html>
@@ -67,14 +67,23 @@ package struct EvaluationPage {
         """
     }
 
+    /// How it was measured, where that is not as usual.
+    private var details: String {
+        evaluation.crops > 1 ? ", \(evaluation.crops) crops of each, their softmaxes averaged" : ""
+    }
+
     // MARK: Sections
 
     private var cards: String {
-        var figures = [("top-1", percent(evaluation.top1)), ("top-5", percent(evaluation.top5))]
+        var figures = [
+            ("top-1", percent(evaluation.top1)), ("top-5", percent(evaluation.top5)),
+            ("top-1 error", percent(evaluation.top1Error)), ("top-5 error", percent(evaluation.top5Error)),
+        ]
         if let loss = evaluation.loss { figures.append(("loss", Report.decimal(loss, places: 3))) }
         figures.append(("calibration error", percent(evaluation.calibration.expectedError)))
         figures.append(("images", Report.grouped(evaluation.images)))
         if evaluation.excluded > 0 { figures.append(("could not be read", Report.grouped(evaluation.excluded))) }
+        if evaluation.leftOut > 0 { figures.append(("left out as listed", Report.grouped(evaluation.leftOut))) }
         let cards = figures.map { "<div class=\"card\"><b>\($0.1)</b><span>\($0.0)</span></div>" }
         return "<div class=\"cards\">\(cards.joined())</div>\n"
     }

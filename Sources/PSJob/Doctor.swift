@@ -194,10 +194,11 @@ struct MemoryNeed {
         if configuration.eval.isOn {
             // The network without its backward, and a part's images, those of the next one on their way.
             let pixels = configuration.model.imageSize.timesSaturating(configuration.model.imageSize)
-            let images = configuration.eval.batch.timesSaturating(
+            let eval = configuration.eval
+            let images = eval.imagesOfAPart.timesSaturating(eval.crops.rawValue).timesSaturating(
                 pixels.timesSaturating(3 * MemoryLayout<Float>.stride))
             evaluation = try Predictor.byteCount(
-                description: description, batch: min(configuration.eval.batch, Predictor.mostImages),
+                description: description, batch: TestImages.computedAtOnce(eval),
                 threads: configuration.cluster.threads, planning: configuration.engine.planning
             ).plusSaturating(images.plusSaturating(vector))
         }

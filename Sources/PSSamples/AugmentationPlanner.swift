@@ -29,6 +29,13 @@ package struct AugmentationPlanner: Sendable {
             settings.evaluate, size: imageSize, rows: rows, columns: columns, centralFraction: settings.centralFraction)
     }
 
+    /// The crops that an evaluation averages over, `count` not one: of `settings.evaluate` the scale of values alone.
+    package func squares(_ count: CropCount, rows: Int, columns: Int) -> [CropSquare] {
+        CropSquare.all(
+            count, scaling: settings.evaluate == .torchvision ? .imageNet : .symmetric, size: imageSize, rows: rows,
+            columns: columns)
+    }
+
     /// How the samples of a training ticket are mixed; nil: they are not.
     package func mixing(ticket: Ticket) -> BatchMixing? {
         // The streams of the samples are numbered from 0; the batch's is the last.

@@ -5,17 +5,24 @@
 /// The order: the crop is resampled, mirrored and moved; then the byte operations or the colour operations; then the
 /// values are scaled; then a rectangle is erased.
 package struct SamplePlan: Sendable, Hashable {
-    /// How the crop reaches its new size, and what a byte v becomes: (v/255 - 0.5) * 2, but for Pillow's.
+    /// How the crop reaches its new size.
     package enum Resampling: Sendable, Hashable {
         /// TensorFlow 1's `resize_bilinear`: position i reads i * (length / new length), without antialiasing.
         case tensorFlow
-        /// Pillow 13's bilinear filter, antialiased, on bytes; then (v/255 - mean) / deviation, ImageNet's for each
-        /// channel.
+        /// Pillow 13's bilinear filter, antialiased, on bytes.
         case pillow
         /// Bilinear between pixel centres at halves, without antialiasing.
         case halfPixel
         /// Unchanged in the middle of a black frame.
         case frame
+    }
+
+    /// What a byte v becomes.
+    package enum Scaling: Sendable, Hashable {
+        /// (v/255 - 0.5) * 2.
+        case symmetric
+        /// (v/255 - mean) / deviation, ImageNet's for each channel; only with `.pillow`.
+        case imageNet
     }
 
     /// Rows and columns of the network's input.
@@ -29,6 +36,8 @@ package struct SamplePlan: Sendable, Hashable {
     package var windowRow = 0
     package var windowColumn = 0
     package var resampling: Resampling
+    /// Unless it is set, ImageNet's with `.pillow`, else symmetric.
+    package var scaling: Scaling
     package var mirrored = false
     /// Pixels the resampled, mirrored picture is moved by, black moving in.
     package var down = 0
@@ -48,6 +57,7 @@ package struct SamplePlan: Sendable, Hashable {
         self.resampledRows = resampledRows
         self.resampledColumns = resampledColumns
         self.resampling = resampling
+        scaling = resampling == .pillow ? .imageNet : .symmetric
     }
 
     /// The crop resampled to exactly the input's size.

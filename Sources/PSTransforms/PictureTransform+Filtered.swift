@@ -1,4 +1,4 @@
-// Pillow's filter to bytes, mirror, move, Pillow's operations on bytes, ImageNet's mean and deviation.
+// Pillow's filter to bytes, mirror, move, Pillow's operations on bytes, mean and deviation.
 
 import CPixels
 import PSImages
@@ -9,13 +9,20 @@ extension PictureTransform {
     package static let imageNetMean: [Float] = [0.485, 0.456, 0.406]
     package static let imageNetDeviation: [Float] = [0.229, 0.224, 0.225]
 
+    /// With these for mean and deviation a byte v becomes (v/255 - 0.5) * 2, to the bit: dividing by 0.5 is exact.
+    private static let halves: [Float] = [0.5, 0.5, 0.5]
+
     func writeFiltered(
         _ source: PixelRows, _ region: PixelRectangle, _ plan: SamplePlan, _ output: UnsafeMutablePointer<Float>
     ) {
         let stride = plan.size * Picture.channels
+        let (mean, deviation) =
+            switch plan.scaling {
+            case .imageNet: (PictureTransform.imageNetMean, PictureTransform.imageNetDeviation)
+            case .symmetric: (PictureTransform.halves, PictureTransform.halves)
+            }
         func normalise(_ bytes: UnsafePointer<UInt8>, _ values: UnsafeMutablePointer<Float>, _ pixels: Int) {
-            ps_bytes_to_normalised(
-                values, bytes, PictureTransform.imageNetMean, PictureTransform.imageNetDeviation, pixels)
+            ps_bytes_to_normalised(values, bytes, mean, deviation, pixels)
         }
         var operations = plan.byteOperations
         // A move is what the operation of that name does.
@@ -39,7 +46,7 @@ extension PictureTransform {
     }
 
     /// Calls `body` for every row of the result with what writes that row, `size` x 3 bytes and one more.
-    private func filter(
+    func filter(
         _ source: PixelRows, _ region: PixelRectangle, _ plan: SamplePlan,
         _ body: (_ row: Int, _ write: (UnsafeMutablePointer<UInt8>) -> Void) -> Void
     ) {

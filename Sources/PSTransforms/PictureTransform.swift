@@ -60,7 +60,7 @@ package final class PictureTransform {
             precondition(plan.colourOperations.isEmpty)
             writeFiltered(source, region, plan, output)
         } else {
-            precondition(plan.byteOperations.isEmpty)
+            precondition(plan.byteOperations.isEmpty && plan.scaling == .symmetric)
             writeInterpolated(source, plan, output)
         }
         if let erased = plan.erased {

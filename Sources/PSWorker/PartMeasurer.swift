@@ -31,8 +31,8 @@ final class PartMeasurer {
             version = attempt.version
         }
         var tally = Tally(classes: images.classes)
-        let unreadable = try images.compute(part: attempt.part) { _, label, logits in
-            tally.add(label: label, logits: logits)
+        let unreadable = try images.compute(part: attempt.part) { _, label, scores in
+            tally.add(label: label, scores: scores)
         }
         var measurement = Measurement(
             attempt: attempt, images: tally.imageCount, top1: tally.count(withRankBelow: 1),

@@ -62,8 +62,9 @@ struct NetworkOptions: ParsableArguments {
     /// The weight file, if it is one.
     var file: String? { WeightChoice(rawValue: weights) == nil ? weights : nil }
 
-    func validate() throws {
-        if file == nil, classes != nil || !assignments.isEmpty || model != "inception-v3" {
+    /// - Parameter others: whether weight files may come by another option.
+    func check(others: Bool = false) throws {
+        if file == nil, !others, classes != nil || !assignments.isEmpty || model != "inception-v3" {
             throw ValidationError("--model, --classes and --set go with --weights FILE")
         }
         if file != nil, checkpoint.isGiven {
@@ -83,7 +84,7 @@ struct NetworkOptions: ParsableArguments {
 struct ChosenNetwork {
     let description: ModelDescription
     /// The flat vector of the description's layout.
-    let values: [Float]
+    var values: [Float]
     /// The run's settings, or the default ones with the file's model.
     var configuration: JobConfiguration
     /// By label; nil: they are not known.
@@ -93,16 +94,60 @@ struct ChosenNetwork {
     let step: Int?
     /// "average", "raw", or the file's path.
     let weights: String
+    /// What a person named it by, or where it was found.
+    let path: String
+
+    /// What an evaluation calls it.
+    var subject: Evaluation.Subject {
+        if let step, let choice = WeightChoice(rawValue: weights) {
+            .checkpoint(step: step, choice)
+        } else {
+            .file(path)
+        }
+    }
 
     init(run: RunDirectory, _ checkpoint: CheckpointReader, _ choice: WeightChoice) throws {
-        configuration = try run.readConfiguration()
+        try self.init(
+            checkpoint, choice, configuration: run.readConfiguration(), classNames: run.classNames(), run: run,
+            path: run.path)
+    }
+
+    private init(
+        _ checkpoint: CheckpointReader, _ choice: WeightChoice, configuration: JobConfiguration, classNames: [String]?,
+        run: RunDirectory?, path: String
+    ) throws {
+        self.configuration = configuration
         description = try ModelDescription(configuration.model)
         try checkpoint.check(layout: description.layout)
         values = try checkpoint.values(choice.storedValue, layout: description.layout)
-        classNames = try run.classNames()
+        self.classNames = classNames
         self.run = run
         step = checkpoint.manifest.step
         weights = choice.rawValue
+        self.path = path
+    }
+
+    /// A run's newest checkpoint, a checkpoint or a weight file, as `model.init` names them.
+    init(path: String, _ options: NetworkOptions) throws {
+        guard LocalFileSystem().isDirectory(path) else {
+            try self.init(file: path, options, image: nil)
+            return
+        }
+        let choice = WeightChoice(rawValue: options.weights) ?? .average
+        let run = RunDirectory(path)
+        if try run.hasJob() {
+            try self.init(
+                run.checkpoint(step: nil), choice, configuration: run.readConfiguration(),
+                classNames: run.classNames(), run: run, path: path)
+            return
+        }
+        let checkpoint = try CheckpointReader(run.path)
+        // A run's checkpoint lies two folders below what the run says of its classes.
+        let owner = RunDirectory(Paths.parent(of: Paths.parent(of: run.path)))
+        try self.init(
+            checkpoint, choice,
+            configuration: JobConfiguration(yaml: checkpoint.manifest.settings, path: "the settings of \(path)"),
+            classNames: owner.classNames(), run: nil, path: path)
     }
 
     init(file: String, _ options: NetworkOptions, image: Extent?) throws {
@@ -127,6 +172,22 @@ struct ChosenNetwork {
         run = nil
         step = nil
         weights = file
+        path = file
+    }
+}
+
+extension ChosenNetwork {
+    /// Throws unless the mean of this network's softmax and another's has a meaning.
+    func checkClasses(of other: ChosenNetwork) throws(EvaluationError) {
+        let (classes, otherClasses) = (description.classes, other.description.classes)
+        guard classes == otherClasses else {
+            throw .differentClassCounts(first: path, classes: classes, other: other.path, otherClasses: otherClasses)
+        }
+        guard let classNames, let otherNames = other.classNames else { return }
+        if let label = zip(classNames, otherNames).enumerated().first(where: { $1.0 != $1.1 })?.offset {
+            throw .differentClassNames(
+                first: path, other: other.path, label: label, name: classNames[label], otherName: otherNames[label])
+        }
     }
 }
 

@@ -49,6 +49,7 @@ struct PredictCommand: ParsableCommand {
 
     func validate() throws {
         func refuse(_ isWrong: Bool, _ text: String) throws { if isWrong { throw ValidationError(text) } }
+        try network.check()
         try refuse((batch == nil) != (out == nil), "--batch and --out go together")
         try refuse(batch != nil && network.file == nil, "--batch needs --weights FILE")
         try refuse(batch != nil && !paths.isEmpty, "--batch and pictures exclude each other")

@@ -19,9 +19,9 @@ private func evaluate(
     let description = try ModelDescription(job.model)
     let images = try TestImages(
         Dataset.open(job.data.set, .test), configuration: job, description: description, threads: 2)
+    try images.load(checkpoint.values(weights.storedValue, layout: description.layout))
     return try Evaluation(
-        checkpoint.values(weights.storedValue, layout: description.layout), of: images, classNames: [],
-        step: checkpoint.manifest.step, weights: weights.rawValue)
+        of: [images], classNames: [], subject: .checkpoint(step: checkpoint.manifest.step, weights))
 }
 
 @Suite struct EvaluationTests {

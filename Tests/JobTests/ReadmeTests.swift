@@ -186,6 +186,10 @@ private final class Person {
             adding: "--set eval.everyEpochs=0 --set eval.everySteps=1", placeholders: photographs,
             says: "finished: 2 steps")
         try person.run("psctl evaluate --html report.html", says: "cat")
+        try "cat_9.JPEG\n".write(toFile: person.scratch.file("list"), atomically: true, encoding: .utf8)
+        try person.run(
+            "psctl evaluate --crops 144 --ensemble CHECKPOINTS --exclude LIST",
+            placeholders: ["CHECKPOINTS": "runs/last", "LIST": "list"], says: "8 test images, 144 crops of each: top-1")
         try person.run("psctl predict --best --top 3 PICTURES", placeholders: photographs, says: "eel_9.JPEG: ")
         try person.run("psctl predict PICTURES", placeholders: photographs, says: "eel_9.JPEG: ")
         try person.run("psctl export --best --out best.safetensors", says: "running-average weights")

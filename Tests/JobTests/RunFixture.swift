@@ -28,7 +28,7 @@ func writeRun(
         if let failure { throw failure }
     }
     let manifest = Manifest(
-        job: String(0x7e57, radix: 16), model: job.model.name, settings: "{}", step: step, generation: 0,
+        job: String(0x7e57, radix: 16), model: job.model.name, settings: job.resolvedYAML(), step: step, generation: 0,
         seed: job.seed,
         ticketsConsumed: 0, layoutDigest: layout.digest, serverCount: 1, files: files)
     try store.complete(manifest, layout: layout)

@@ -11,7 +11,7 @@ private let python = ProcessInfo.processInfo.environment["PS_TEST_PYTHON"]
 
 @Suite(.enabled(if: ProcessInfo.processInfo.environment["PS_LONG_TESTS"] != nil && python != nil), .serialized)
 struct TorchvisionTests {
-    private let directory: String
+    let directory: String
 
     init() throws {
         directory = FileManager.default.temporaryDirectory.appending(path: "torchvision-\(UUID().uuidString)").path
@@ -20,7 +20,7 @@ struct TorchvisionTests {
 
     /// Runs one of the scripts and returns its standard output.
     @discardableResult
-    private func script(_ name: String, _ arguments: String...) throws -> String {
+    func script(_ name: String, _ arguments: String...) throws -> String {
         let file = try #require(Bundle.module.url(forResource: "Torchvision/\(name)", withExtension: "py"))
         let process = Process()
         process.executableURL = URL(filePath: try #require(python))
@@ -36,7 +36,7 @@ struct TorchvisionTests {
 
     /// Runs `psctl`, which must succeed, and returns its standard output.
     @discardableResult
-    private func psctl(_ arguments: [String]) throws -> String {
+    func psctl(_ arguments: [String]) throws -> String {
         let finished = try Running("psctl", arguments).finish(within: 300)
         #expect(finished.code == 0, "\(finished.errors)")
         return finished.output

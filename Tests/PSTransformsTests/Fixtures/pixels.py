@@ -190,7 +190,8 @@ def main(tensorflow_python):
     print("{\n" + ",\n".join(f"{json.dumps(k)}: {emit(v)}" for k, v in tree.items()) + "\n}")
 
 
-if sys.argv[1] == "--tensorflow":
-    tensorflow_part(sys.argv[2])
-else:
-    main(sys.argv[1])
+if __name__ == "__main__":
+    if sys.argv[1] == "--tensorflow":
+        tensorflow_part(sys.argv[2])
+    else:
+        main(sys.argv[1])
