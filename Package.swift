@@ -157,7 +157,8 @@ let package = Package(
             [
                 "PSJob", "PSBenchmarks", "PSDataTools", "PSDatasets", "PSEvaluation", "PSReport", "PSRun", "PSFiles",
                 "PSCheckpoint",
-                "PSConfiguration", "PSCoordinator", "PSMessages", "PSModel", "PSModelTools", "PSNode", "PSParameters", "PSPlanning",
+                "PSConfiguration", "PSCoordinator", "PSMessages", "PSModel", "PSModelTools", "PSNode", "PSParameters",
+                "PSPlanning",
                 "PSPrediction", "PSProtocol", "PSSamples", argumentParser,
             ]),
 

@@ -76,7 +76,8 @@ final class RoundingSample {
             }
             let x = InputMap(map(input, shape.window.input, shape.inputChannels))
             kernel.forward(
-                input: x, weights: prepared.base, output: map(y, shape.window.output, shape.outputChannels), bias: nil, floor: 0,
+                input: x, weights: prepared.base, output: map(y, shape.window.output, shape.outputChannels), bias: nil,
+                floor: 0,
                 context: context, finish: { _, _, _ in })
             _ = kernel.backward(
                 input: x, outputGradient: GradientMap(map(outputGradient, shape.window.output, shape.outputChannels)),

@@ -4,8 +4,9 @@ import Foundation
 import PSDatasets
 import PSOptimization
 import PSSamples
-import func PSModel.spellingDistance
 import Yams
+
+import func PSModel.spellingDistance
 
 extension JobConfiguration {
     /// The configuration of a job: flags win over the environment, the environment over the file, the file over the

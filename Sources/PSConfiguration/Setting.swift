@@ -22,6 +22,8 @@ package struct Setting: Sendable {
         case choice([String])
         /// A number, or `null` for none.
         case optionalNumber(ClosedRange<Double>)
+        /// A whole number out of a few.
+        case integerChoice([Int])
         /// A whole number out of a few, or `null` for none.
         case optionalIntegerChoice([Int])
         case text
@@ -84,7 +86,7 @@ extension Setting.Kind {
     package var expectation: String {
         switch self {
         case .boolean: "true or false"
-        case .integer: "a whole number"
+        case .integer, .integerChoice: "a whole number"
         case .optionalInteger, .optionalIntegerChoice: "a whole number or null"
         case .optionalNumber: "a number or null"
         case .number: "a number"
@@ -103,6 +105,7 @@ extension Setting.Kind {
         case .optionalInteger(let range): describe(range) + ", or null"
         case .number(let range): describe(range)
         case .optionalNumber(let range): describe(range) + ", or null"
+        case .integerChoice(let numbers): "one of " + numbers.map(String.init).joined(separator: ", ")
         case .optionalIntegerChoice(let numbers):
             "one of " + numbers.map(String.init).joined(separator: ", ") + ", or null"
         case .boolean, .choice, .text, .optionalText, .list, .identifier: expectation
@@ -139,7 +142,7 @@ extension Setting.Kind {
             .optionalNumber where plain == "null" || plain == "~" || plain == "",
             .optionalText where plain == "null" || plain == "~" || plain == "":
             return .none
-        case .integer, .optionalInteger, .optionalIntegerChoice:
+        case .integer, .optionalInteger, .integerChoice, .optionalIntegerChoice:
             guard let plain else { throw .wrongKind }
             if let value = Int(plain) { return .integer(value) }
             // A whole number too large for any range is out of range, not of the wrong kind.
@@ -169,7 +172,9 @@ extension Setting.Kind {
             nil
         case (.integer(let range), .integer(let value)), (.optionalInteger(let range), .integer(let value)):
             range.contains(value) ? nil : .outOfRange
-        case (.optionalIntegerChoice(let numbers), .integer(let value)): numbers.contains(value) ? nil : .outOfRange
+        case (.integerChoice(let numbers), .integer(let value)),
+            (.optionalIntegerChoice(let numbers), .integer(let value)):
+            numbers.contains(value) ? nil : .outOfRange
         // Also refuses NaN, which no range contains.
         case (.number(let range), .number(let value)), (.optionalNumber(let range), .number(let value)):
             range.contains(value) ? nil : .outOfRange

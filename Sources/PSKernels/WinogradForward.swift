@@ -50,7 +50,8 @@ extension WinogradConvolution {
             let m = v + inputs.floats
             transforms.input(
                 &map, input.map.base, input.map.pixelStride, Int32(shape.inputChannels), input.norm?.scale,
-                input.norm?.shift, input.floor, block.lowerBound, block.count, v, inputs.productStride, inputs.tileStride)
+                input.norm?.shift, input.floor, block.lowerBound, block.count, v, inputs.productStride,
+                inputs.tileStride)
             for product in 0..<scheme.products {
                 multiplyPanels(
                     panels, group, rows: tiles, v + product * inputs.productStride, inputs.tileStride,

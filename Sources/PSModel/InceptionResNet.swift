@@ -18,8 +18,10 @@ extension GraphBuilder {
         for block in 0..<5 {
             x = try residual(
                 "repeat_1.\(block)", x, scale: 0.17,  //                                               35 x 35 x 256
-                [[("branch0", 32, 1)], [("branch1.0", 32, 1), ("branch1.1", 32, 3)],
-                 [("branch2.0", 32, 1), ("branch2.1", 32, 3), ("branch2.2", 32, 3)]])
+                [
+                    [("branch0", 32, 1)], [("branch1.0", 32, 1), ("branch1.1", 32, 3)],
+                    [("branch2.0", 32, 1), ("branch2.1", 32, 3), ("branch2.2", 32, 3)],
+                ])
         }
         x = try reduction(
             "mixed_6a", x,  //                                                                         17 x 17 x 896
@@ -28,13 +30,17 @@ extension GraphBuilder {
         for block in 0..<10 {
             x = try residual(
                 "repeat_2.\(block)", x, scale: 0.10,  //                                               17 x 17 x 896
-                [[("branch0", 128, 1)],
-                 [("branch1.0", 128, 1), ("branch1.1", 128, Extent(1, 7)), ("branch1.2", 128, Extent(7, 1))]])
+                [
+                    [("branch0", 128, 1)],
+                    [("branch1.0", 128, 1), ("branch1.1", 128, Extent(1, 7)), ("branch1.2", 128, Extent(7, 1))],
+                ])
         }
         x = try reduction(
             "mixed_7a", x,  //                                                                          8 x 8 x 1792
-            [[("branch0.0", 256, 1), ("branch0.1", 384, 3)], [("branch1.0", 256, 1), ("branch1.1", 256, 3)],
-             [("branch2.0", 256, 1), ("branch2.1", 256, 3), ("branch2.2", 256, 3)]], pool: "branch3")
+            [
+                [("branch0.0", 256, 1), ("branch0.1", 384, 3)], [("branch1.0", 256, 1), ("branch1.1", 256, 3)],
+                [("branch2.0", 256, 1), ("branch2.1", 256, 3), ("branch2.2", 256, 3)],
+            ], pool: "branch3")
         let last: [[Step]] = [
             [("branch0", 192, 1)],
             [("branch1.0", 192, 1), ("branch1.1", 192, Extent(1, 3)), ("branch1.2", 192, Extent(3, 1))],
@@ -60,8 +66,10 @@ extension GraphBuilder {
         for block in 0..<10 {
             x = try residual(
                 "repeat.\(block)", x, scale: 0.17,  //                                                 35 x 35 x 320
-                [[("branch0", 32, 1)], [("branch1.0", 32, 1), ("branch1.1", 32, 3)],
-                 [("branch2.0", 32, 1), ("branch2.1", 48, 3), ("branch2.2", 64, 3)]])
+                [
+                    [("branch0", 32, 1)], [("branch1.0", 32, 1), ("branch1.1", 32, 3)],
+                    [("branch2.0", 32, 1), ("branch2.1", 48, 3), ("branch2.2", 64, 3)],
+                ])
         }
         x = try reduction(
             "mixed_6a", x,  //                                                                         17 x 17 x 1088
@@ -70,13 +78,17 @@ extension GraphBuilder {
         for block in 0..<20 {
             x = try residual(
                 "repeat_1.\(block)", x, scale: 0.10,  //                                               17 x 17 x 1088
-                [[("branch0", 192, 1)],
-                 [("branch1.0", 128, 1), ("branch1.1", 160, Extent(1, 7)), ("branch1.2", 192, Extent(7, 1))]])
+                [
+                    [("branch0", 192, 1)],
+                    [("branch1.0", 128, 1), ("branch1.1", 160, Extent(1, 7)), ("branch1.2", 192, Extent(7, 1))],
+                ])
         }
         x = try reduction(
             "mixed_7a", x,  //                                                                          8 x 8 x 2080
-            [[("branch0.0", 256, 1), ("branch0.1", 384, 3)], [("branch1.0", 256, 1), ("branch1.1", 288, 3)],
-             [("branch2.0", 256, 1), ("branch2.1", 288, 3), ("branch2.2", 320, 3)]], pool: "branch3")
+            [
+                [("branch0.0", 256, 1), ("branch0.1", 384, 3)], [("branch1.0", 256, 1), ("branch1.1", 288, 3)],
+                [("branch2.0", 256, 1), ("branch2.1", 288, 3), ("branch2.2", 320, 3)],
+            ], pool: "branch3")
         let last: [[Step]] = [
             [("branch0", 192, 1)],
             [("branch1.0", 192, 1), ("branch1.1", 224, Extent(1, 3)), ("branch1.2", 256, Extent(3, 1))],

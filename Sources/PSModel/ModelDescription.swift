@@ -49,10 +49,11 @@ package struct ModelDescription: Sendable {
 
     /// The tensors whose first extent is the number of classes, of all heads.
     package var lastLayers: Set<String> {
-        Set(heads.flatMap { head in
-            [nodes[head.logits].tensors.weight, nodes[head.logits].tensors.bias].compactMap { $0 }
-                .map { layout.tensors[$0].name }
-        })
+        Set(
+            heads.flatMap { head in
+                [nodes[head.logits].tensors.weight, nodes[head.logits].tensors.bias].compactMap { $0 }
+                    .map { layout.tensors[$0].name }
+            })
     }
 
     /// Learned elements.

@@ -3,26 +3,30 @@
 extension Network {
     /// In the order in which they were published.
     package static let all: [Network] = [
-        alexNet, vgg16, vgg16Norm, inceptionV1, googLeNet, bnGoogLeNet, bnInception, inceptionV2, inceptionV3, inceptionV4,
+        alexNet, vgg16, vgg16Norm, inceptionV1, googLeNet, bnGoogLeNet, bnInception, inceptionV2, inceptionV3,
+        inceptionV4,
         inceptionResNetV1, inceptionResNetV2, xception,
     ]
 
     static let alexNet = Network(
         name: "alexnet", title: "AlexNet (Krizhevsky 2014, arXiv 1404.5997; Krizhevsky et al. 2012)",
-        reference: "torchvision alexnet", constructor: "torchvision.models.alexnet()", imageSize: 224, dropout: 0.5, features: [.groups],
+        reference: "torchvision alexnet", constructor: "torchvision.models.alexnet()", imageSize: 224, dropout: 0.5,
+        features: [.groups],
         published: Published(top1Error: 40.7, top5Error: 18.2, source: "Krizhevsky et al. 2012, table 2, 10 crops"),
         initialValues: .pytorch
     ) { (graph, image) throws(EmptyMap) in try graph.alexNet(image: image) }
 
     static let vgg16 = Network(
-        name: "vgg16", title: "VGG-16 (Simonyan and Zisserman 2014, arXiv 1409.1556)", reference: "torchvision vgg16", constructor: "torchvision.models.vgg16()",
+        name: "vgg16", title: "VGG-16 (Simonyan and Zisserman 2014, arXiv 1409.1556)", reference: "torchvision vgg16",
+        constructor: "torchvision.models.vgg16()",
         imageSize: 224, dropout: 0.5, features: [],
         published: Published(top1Error: 25.6, top5Error: 8.1, source: "arXiv 1409.1556, table 3, D, one scale"),
         initialValues: InitialRules(convolutions: .normalByOutputs, dense: .normal(0.01), biases: .constant(0))
     ) { (graph, image) throws(EmptyMap) in try graph.vgg16(image: image, norms: false) }
 
     static let vgg16Norm = Network(
-        name: "vgg16-bn", title: "VGG-16 with batch norm", reference: "torchvision vgg16_bn", constructor: "torchvision.models.vgg16_bn()", imageSize: 224,
+        name: "vgg16-bn", title: "VGG-16 with batch norm", reference: "torchvision vgg16_bn",
+        constructor: "torchvision.models.vgg16_bn()", imageSize: 224,
         dropout: 0.5, features: [.batchNorm],
         published: Published(top1Error: 26.64, top5Error: 8.48, source: "torchvision's weights"), epsilon: 1e-5,
         initialValues: InitialRules(convolutions: .normalByOutputs, dense: .normal(0.01), biases: .constant(0))
@@ -39,7 +43,8 @@ extension Network {
 
     static let googLeNet = Network(
         name: "googlenet", title: "GoogLeNet as torchvision has it: batch norm, 3x3 for 5x5",
-        reference: "torchvision googlenet", constructor: "torchvision.models.googlenet(init_weights=False)", imageSize: 224, auxiliaryHeads: ["aux1", "aux2"], auxiliaryWeight: 0.3,
+        reference: "torchvision googlenet", constructor: "torchvision.models.googlenet(init_weights=False)",
+        imageSize: 224, auxiliaryHeads: ["aux1", "aux2"], auxiliaryWeight: 0.3,
         dropout: 0.2, features: [.stems, .batchNorm, .slimValues],
         published: Published(top1Error: 30.22, top5Error: 10.47, source: "torchvision's weights"),
         initialValues: .truncatedNormal(0.01)
@@ -72,7 +77,8 @@ extension Network {
 
     package static let inceptionV3 = Network(
         name: "inception-v3", title: "Inception-v3 (Szegedy et al. 2015, arXiv 1512.00567)",
-        reference: "torchvision inception_v3", constructor: "torchvision.models.inception_v3(init_weights=False)", imageSize: 299, auxiliaryHeads: ["AuxLogits"], dropout: 0.5,
+        reference: "torchvision inception_v3", constructor: "torchvision.models.inception_v3(init_weights=False)",
+        imageSize: 299, auxiliaryHeads: ["AuxLogits"], dropout: 0.5,
         features: [.stems, .batchNorm, .poolBorder, .slimValues, .auxiliaryNorm],
         published: Published(top1Error: 21.2, top5Error: 5.6, source: "arXiv 1512.00567, table 3"),
         initialValues: .truncatedNormal(0.1)
@@ -80,7 +86,8 @@ extension Network {
 
     static let inceptionV4 = Network(
         name: "inception-v4", title: "Inception-v4 (Szegedy et al. 2016, arXiv 1602.07261)",
-        reference: "timm inception_v4", constructor: "timm.create_model('inception_v4')", imageSize: 299, dropout: 0.2, features: [.batchNorm, .poolBorder],
+        reference: "timm inception_v4", constructor: "timm.create_model('inception_v4')", imageSize: 299, dropout: 0.2,
+        features: [.batchNorm, .poolBorder],
         published: Published(top1Error: 20.0, top5Error: 5.0, source: "arXiv 1602.07261, table 2"),
         poolBorder: .excluded, initialValues: .pytorch
     ) { (graph, image) throws(EmptyMap) in try graph.inceptionV4(image: image) }
@@ -95,14 +102,16 @@ extension Network {
 
     static let inceptionResNetV2 = Network(
         name: "inception-resnet-v2", title: "Inception-ResNet-v2 (Szegedy et al. 2016, arXiv 1602.07261)",
-        reference: "timm inception_resnet_v2", constructor: "timm.create_model('inception_resnet_v2')", imageSize: 299, dropout: 0.2,
+        reference: "timm inception_resnet_v2", constructor: "timm.create_model('inception_resnet_v2')", imageSize: 299,
+        dropout: 0.2,
         features: [.stems, .batchNorm, .poolBorder],
         published: Published(top1Error: 19.9, top5Error: 4.9, source: "arXiv 1602.07261, table 2"),
         poolBorder: .excluded, initialValues: .pytorch
     ) { (graph, image) throws(EmptyMap) in try graph.inceptionResNetV2(image: image) }
 
     static let xception = Network(
-        name: "xception", title: "Xception (Chollet 2016, arXiv 1610.02357)", reference: "timm legacy_xception", constructor: "timm.create_model('legacy_xception')",
+        name: "xception", title: "Xception (Chollet 2016, arXiv 1610.02357)", reference: "timm legacy_xception",
+        constructor: "timm.create_model('legacy_xception')",
         imageSize: 299, dropout: 0.5, features: [.batchNorm],
         published: Published(top1Error: 21.0, top5Error: 5.5, source: "arXiv 1610.02357, table 1"), epsilon: 1e-5,
         initialValues: InitialRules(convolutions: .normalByOutputs, dense: .uniformByInputs, biases: .byInputs)

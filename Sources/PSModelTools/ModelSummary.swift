@@ -80,7 +80,10 @@ package struct ModelSummary: Encodable {
     package var receptiveFields: String {
         var lines = [["row", "kind", "grid", "receptive field", "step"]]
         lines += rows.map {
-            [$0.name, $0.kind, shape(Array($0.outputShape.prefix(2))), shape($0.receptiveField), shape($0.receptiveStep)]
+            [
+                $0.name, $0.kind, shape(Array($0.outputShape.prefix(2))), shape($0.receptiveField),
+                shape($0.receptiveStep),
+            ]
         }
         return Report.table(lines)
     }

@@ -19,7 +19,9 @@ package enum ConvolutionKernel: Hashable {
                 batch: shape.batch, window: shape.window, inputChannels: shape.inputChannels,
                 outputChannels: shape.outputChannels / groups)
             let isDepthwise = part.inputChannels == 1 && part.outputChannels == 1
-            self = isDepthwise ? .depthwise(DepthwiseConvolution(shape)) : .grouped(GroupedConvolution(part, groups: groups))
+            self =
+                isDepthwise
+                ? .depthwise(DepthwiseConvolution(shape)) : .grouped(GroupedConvolution(part, groups: groups))
             return
         }
         switch algorithm {
@@ -133,7 +135,8 @@ package enum ConvolutionKernel: Hashable {
     /// output = input * weights; with a bias max(that + bias, floor).
     package func forward(
         input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, bias: UnsafePointer<Float>?,
-        floor: Float, context: KernelContext, finish: (_ item: Int, _ pixels: Range<Int>, _ channels: Range<Int>) -> Void
+        floor: Float, context: KernelContext,
+        finish: (_ item: Int, _ pixels: Range<Int>, _ channels: Range<Int>) -> Void
     ) {
         switch self {
         case .direct(let kernel):

@@ -87,7 +87,8 @@ struct ReaderUnit {
     let state: BatchNormState
 
     init(
-        name: String, epilogue: Epilogue, tensors: Node.Tensors, innerBias: Int?, layout: ParameterLayout, parameters: LayerParameters,
+        name: String, epilogue: Epilogue, tensors: Node.Tensors, innerBias: Int?, layout: ParameterLayout,
+        parameters: LayerParameters,
         map: FeatureMap, gradient: FeatureMap?, state: BatchNormState
     ) {
         self.name = name

@@ -19,7 +19,9 @@ struct BenchNetworkOptions: ParsableArguments {
     @Option(help: "Multiplier of the channels.")
     var width = 1.0
     @Option(
-        help: "The first layers, by the input size of Inception-v3 they are made for: 299, 151 or 79 (default: by the size).")
+        help:
+            "The first layers, by the input size of Inception-v3 they are made for: 299, 151 or 79 (default: by the size)."
+    )
     var stem: Int?
     @Option(help: "Classes.")
     var classes = 1000

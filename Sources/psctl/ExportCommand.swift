@@ -11,7 +11,8 @@ extension WeightChoice: ExpressibleByArgument {}
 struct ExportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export",
-        abstract: "Writes a checkpoint's weights as one safetensors file in the names of the network's reference implementation.",
+        abstract:
+            "Writes a checkpoint's weights as one safetensors file in the names of the network's reference implementation.",
         discussion: """
             The reference implementation takes the file where width is 1 and the first layers are the published ones; \
             elsewhere the command says why not. The file's header has the names of the classes as a JSON list.

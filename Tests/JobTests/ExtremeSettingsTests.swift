@@ -10,7 +10,8 @@ import Testing
         switch setting.kind {
         case .integer(let range), .optionalInteger(let range): [.integer(range.lowerBound), .integer(range.upperBound)]
         case .number(let range), .optionalNumber(let range): [.number(range.lowerBound), .number(range.upperBound)]
-        case .optionalIntegerChoice(let numbers): [.integer(numbers.min()!), .integer(numbers.max()!)]
+        case .integerChoice(let numbers), .optionalIntegerChoice(let numbers):
+            [.integer(numbers.min()!), .integer(numbers.max()!)]
         case .boolean, .choice, .text, .optionalText, .list, .identifier: []
         }
     }

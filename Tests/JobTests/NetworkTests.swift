@@ -76,7 +76,9 @@ import Testing
         let page = try #require(svg.firstMatch(of: /viewBox="0 0 ([0-9.]+) ([0-9.]+)"/))
         let (width, height) = (try #require(Double(page.1)), try #require(Double(page.2)))
         let boxes = svg.matches(
-            of: /<g><title>[^<]*<\/title><rect class="[a-z]+" x="([0-9.]+)" y="([0-9.]+)" width="([0-9.]+)" height="([0-9.]+)"/)
+            of:
+                /<g><title>[^<]*<\/title><rect class="[a-z]+" x="([0-9.]+)" y="([0-9.]+)" width="([0-9.]+)" height="([0-9.]+)"/
+        )
         #expect(boxes.count == (try ModelDescription(ModelSettings(Network.named(name)))).table.count)
         for box in boxes {
             let (x, y, right, bottom) = (Double(box.1)!, Double(box.2)!, Double(box.3)!, Double(box.4)!)

@@ -62,6 +62,7 @@ import Testing
         case .number(let range): [.number(range.upperBound), .number(min(range.lowerBound + 1 / 3, range.upperBound))]
         case .optionalNumber(let range): [.number(range.upperBound), .none]
         case .choice(let names): names.map { .text($0) }
+        case .integerChoice(let numbers): numbers.map { .integer($0) }
         case .optionalIntegerChoice(let numbers): numbers.map { .integer($0) } + [.none]
         case .text: [.text("/some where/ü")]
         case .optionalText: [.text("/some where/ü"), .text("null"), .none]

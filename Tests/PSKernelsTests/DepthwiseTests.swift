@@ -41,7 +41,8 @@ private struct PlainGrouped {
         }
     }
 
-    func sums(_ count: Int, start: Double, _ term: (Int, Int, Int) -> (Int, Double)) -> [(value: Double, scale: Double)] {
+    func sums(_ count: Int, start: Double, _ term: (Int, Int, Int) -> (Int, Double)) -> [(value: Double, scale: Double)]
+    {
         var sums = Array(repeating: (value: start, scale: abs(start)), count: count)
         forEachProduct {
             let (index, value) = term($0, $1, $2)

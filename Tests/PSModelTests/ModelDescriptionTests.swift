@@ -112,11 +112,16 @@ private func output(_ model: ModelDescription, _ name: String) throws -> MapShap
             let smallest = try ModelDescription(settings { ($0.stem, $0.imageSize) = (stem, minimum) })
             #expect(smallest.minimumImageSize == minimum)
             #expect(try output(smallest, "Mixed_7c").height == 1)
-            #expect(throws: ModelError.imageTooSmall(size: minimum - 1, network: "inception-v3", stem: stem, minimum: minimum)) {
+            #expect(
+                throws: ModelError.imageTooSmall(
+                    size: minimum - 1, network: "inception-v3", stem: stem, minimum: minimum)
+            ) {
                 try ModelDescription(settings { ($0.stem, $0.imageSize) = (stem, minimum - 1) })
             }
         }
-        #expect("\(ModelError.imageTooSmall(size: 74, network: "inception-v3", stem: 299, minimum: 75))".contains("minimum is 75"))
+        #expect(
+            "\(ModelError.imageTooSmall(size: 74, network: "inception-v3", stem: 299, minimum: 75))".contains(
+                "minimum is 75"))
     }
 
     @Test func oblongImages() throws {

@@ -15,7 +15,8 @@ struct SmallNetwork: Sendable, CustomTestStringConvertible {
     let change: @Sendable (inout ModelSettings) -> Void
 
     init(
-        _ name: String, _ imageSize: Int, _ label: String = "", _ change: @escaping @Sendable (inout ModelSettings) -> Void = { _ in }
+        _ name: String, _ imageSize: Int, _ label: String = "",
+        _ change: @escaping @Sendable (inout ModelSettings) -> Void = { _ in }
     ) {
         self.label = label.isEmpty ? name : "\(name), \(label)"
         self.name = name
@@ -88,7 +89,8 @@ struct SmallNetwork: Sendable, CustomTestStringConvertible {
         let third = weights.count / 3
         let groups: [(String, Set<String>)] = [
             ("first weights", Set(weights[..<third])), ("middle weights", Set(weights[third..<2 * third])),
-            ("last weights", Set(weights[(2 * third)...])), ("the rest", Set(tensors.filter { !$0.decays }.map(\.name))),
+            ("last weights", Set(weights[(2 * third)...])),
+            ("the rest", Set(tensors.filter { !$0.decays }.map(\.name))),
         ]
         for (group, names) in groups {
             try expectSlope(&run, group) { names.contains($0.name) }

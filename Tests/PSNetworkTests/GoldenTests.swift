@@ -57,7 +57,8 @@ private struct GoldenRun {
         var options = StepOptions()
         options.dropout = false
         return try network.step(
-            images: golden.formula.images(batch: golden.batch, size: golden.size), labels: golden.labels, random: CounterRandom(key: 0), options: options,
+            images: golden.formula.images(batch: golden.batch, size: golden.size), labels: golden.labels,
+            random: CounterRandom(key: 0), options: options,
             gradients: &gradients, ready: { _ in })
     }
 
