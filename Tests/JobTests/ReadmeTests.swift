@@ -158,6 +158,11 @@ private final class Person {
 
         try person.run("psctl train --print-config", says: "steps: \(steps + 2)")
         try person.run("psctl model summary inception-v3", says: "27,161,264")
+        try person.run("psctl model list", says: "inception-resnet-v2")
+        try person.run("psctl model compare", says: "xception")
+        try person.run("psctl model compare alexnet vgg16 googlenet inception-v3", says: "138.4 M")
+        try person.run("psctl model receptive inception-v3", says: "31 x 31")
+        try person.run("psctl model draw inception-v3 --svg network.svg")
         try person.run("psctl doctor", says: "ok")
         let network = "--image-size 75 --width 0.01 --classes 10 --threads 1"
         try person.run("psctl bench step", adding: "\(network) --batch 2 --steps 1", says: "images/s")
@@ -200,6 +205,11 @@ private final class Person {
         try person.run(
             "psctl bench step --data", adding: "\(network) --batch 2 --steps 1", says: "waiting for images")
 
+        sleep(1)
+        person.plan(steps: 2)
+        try person.run(
+            "psctl train --set model.name=googlenet", adding: "--set eval.atEnd=false --run-dir googlenet",
+            says: "finished: 2 steps")
         let document = try Document("README.md")
         let reasons = Set(exceptions.keys).union(isLong ? [] : ["psctl bench exchange"])
         #expect(document.commands.subtracting(person.commands).subtracting(reasons) == [], "no test runs these")
