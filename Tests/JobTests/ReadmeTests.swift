@@ -16,6 +16,8 @@ private let exceptions = [
     "scripts/check": "a whole build; `theChecksThatNeedNoBuild` runs the rest of it with PS_LONG_TESTS=1",
     "scripts/check --quick": "`theChecksThatNeedNoBuild` runs it with PS_LONG_TESTS=1",
     "scripts/compare-convolutions FOLDER": "hours of training, and installs matplotlib",
+    "scripts/compare-networks": "an hour of measuring, and installs PyTorch",
+    "scripts/paper-report DATA OUT": "an hour of training, and installs matplotlib",
 ]
 
 /// `psctl bench exchange`, too, whose shortest round takes ten seconds.
