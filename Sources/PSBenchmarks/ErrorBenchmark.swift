@@ -65,7 +65,7 @@ package struct ErrorBenchmark: Encodable {
             let sample = try RoundingSample(shape, seed: seed)
             let algorithms = try shape.candidates.map {
                 Algorithm(
-                    algorithm: $0.algorithm, name: ConvolutionKernel(shape, $0.algorithm).name,
+                    algorithm: $0.algorithm, name: shape.kernel($0.algorithm).name,
                     errors: try sample.errors($0.algorithm, threads: threads))
             }
             let layers = convolutions.filter { $0.shape == shape }.map(\.name)

@@ -55,7 +55,7 @@ final class RoundingSample {
 
     /// Computes all directions by an algorithm the shape has.
     func errors(_ algorithm: ConvolutionAlgorithm, threads: Int) throws -> RoundingErrors {
-        let kernel = ConvolutionKernel(shape, algorithm)
+        let kernel = shape.kernel(algorithm)
         let prepared = try FloatMemory(kernel.weightFloats)
         let preparedForGradient = try FloatMemory(kernel.gradientWeightFloats)
         let parts = try FloatMemory(kernel.partFloats)
@@ -76,8 +76,7 @@ final class RoundingSample {
             }
             let x = InputMap(map(input, shape.window.input, shape.inputChannels))
             kernel.forward(
-                input: x, weights: prepared.base, output: map(y, shape.window.output, shape.outputChannels), bias: nil,
-                floor: 0,
+                input: x, weights: prepared.base, output: map(y, shape.window.output, shape.outputChannels),
                 context: context, finish: { _, _, _ in })
             _ = kernel.backward(
                 input: x, outputGradient: GradientMap(map(outputGradient, shape.window.output, shape.outputChannels)),

@@ -31,17 +31,10 @@ package enum SettingsTable {
         .number("model.width", \.model.width, 0.01...16, "multiplies the channels of every convolution (at least 16)"),
         .optionalInteger(
             "model.classes", \.model.classes, 2...1_000_000, "classes told apart; null: as many as the data set has"),
-        Setting(
+        .optional(
             "model.stem", \.model.stem, .optionalIntegerChoice([299, 151, 79]),
             "the first layers, by the input size of Inception-v3 they are made for; null: by model.imageSize",
-            wrap: { $0.map { .integer($0) } ?? .none },
-            unwrap: {
-                switch $0 {
-                case .integer(let value): .some(value)
-                case .none: .some(nil)
-                default: nil
-                }
-            }),
+            wrap: { .integer($0) }, unwrap: { if case .integer(let value) = $0 { value } else { nil } }),
         .integer("model.imageSize", \.model.imageSize, 1...8192, "rows and columns of an input image"),
         .optionalText(
             "model.init", \.initialWeights,
@@ -117,17 +110,10 @@ package enum SettingsTable {
         .integer("train.ticketsPerStep", \.train.ticketsPerStep, 1...100_000, "tickets of one step"),
         .integer("train.batch", \.train.batch, 1...65_536, "images of one ticket"),
         .number("train.labelSmoothing", \.train.labelSmoothing, 0...1, "share of the target spread over all classes"),
-        Setting(
+        .optional(
             "train.auxiliaryWeight", \.train.auxiliaryWeight, .optionalNumber(0...1e6),
             "weight of each auxiliary loss; null: the network's own, 0.4, with two heads 0.3",
-            wrap: { $0.map { .number($0) } ?? .none },
-            unwrap: {
-                switch $0 {
-                case .number(let value): .some(value)
-                case .none: .some(nil)
-                default: nil
-                }
-            }),
+            wrap: { .number($0) }, unwrap: { if case .number(let value) = $0 { value } else { nil } }),
         .list(
             "train.freeze", \.train.freeze, of: "beginnings of tensor names",
             "tensors that keep their values, as [Conv2d_, Mixed_5]"),
@@ -180,17 +166,10 @@ package enum SettingsTable {
         .number(
             "engine.maxError", \.engine.planning.maximumError, aboveZero...1,
             "Winograd: largest relative RMS error of a layer's algorithm against float64"),
-        Setting(
+        .optional(
             "engine.plan", \.engine.planFile, .optionalText,
             "file of a plan for training, as psctl bench plan writes it; wins over the two above",
-            wrap: { $0.map { .text($0) } ?? .none },
-            unwrap: {
-                switch $0 {
-                case .text(let value): .some(value)
-                case .none: .some(nil)
-                default: nil
-                }
-            }),
+            wrap: { .text($0) }, unwrap: { if case .text(let value) = $0 { value } else { nil } }),
     ]
 
     private static let cluster: [Setting] = [
@@ -274,6 +253,20 @@ extension Setting {
         }
     }
 
+    /// Of a setting that may be left open.
+    fileprivate static func optional<Value>(
+        _ key: String, _ place: Place<Value?>, _ kind: Kind, _ documentation: String,
+        wrap: @escaping @Sendable (Value) -> SettingValue, unwrap: @escaping @Sendable (SettingValue) -> Value?
+    ) -> Setting {
+        Setting(
+            key, place, kind, documentation,
+            wrap: { $0.map(wrap) ?? .none },
+            unwrap: { value in
+                if case .none = value { return .some(nil) }
+                return unwrap(value).map { .some($0) }
+            })
+    }
+
     fileprivate static func boolean(_ key: String, _ place: Place<Bool>, _ documentation: String) -> Setting {
         Setting(
             key, place, .boolean, documentation,
@@ -292,16 +285,9 @@ extension Setting {
     fileprivate static func optionalInteger(
         _ key: String, _ place: Place<Int?>, _ range: ClosedRange<Int>, _ documentation: String
     ) -> Setting {
-        Setting(
+        optional(
             key, place, .optionalInteger(range), documentation,
-            wrap: { $0.map { .integer($0) } ?? .none },
-            unwrap: {
-                switch $0 {
-                case .integer(let value): .some(value)
-                case .none: .some(nil)
-                default: nil
-                }
-            })
+            wrap: { .integer($0) }, unwrap: { if case .integer(let value) = $0 { value } else { nil } })
     }
 
     fileprivate static func number(
@@ -323,16 +309,9 @@ extension Setting {
     fileprivate static func optionalText(
         _ key: String, _ place: Place<String?>, _ documentation: String
     ) -> Setting {
-        Setting(
+        optional(
             key, place, .optionalText, documentation,
-            wrap: { $0.map { .text($0) } ?? .none },
-            unwrap: {
-                switch $0 {
-                case .text(let value): .some(value)
-                case .none: .some(nil)
-                default: nil
-                }
-            })
+            wrap: { .text($0) }, unwrap: { if case .text(let value) = $0 { value } else { nil } })
     }
 
     fileprivate static func list(

@@ -5,7 +5,7 @@ import PSPlanning
 
 /// How one depthwise convolution is computed, in all three directions. Its weights are laid out tap after tap, the
 /// channels of a tap one behind the other.
-package struct DepthwiseConvolution: Sendable, Hashable {
+package struct DepthwiseConvolution: ConvolutionKernel {
     package let shape: ConvolutionShape
     /// Forward's work items: lines, rows of output pixels counted over the batch.
     private let lines: EvenCut
@@ -29,6 +29,7 @@ package struct DepthwiseConvolution: Sendable, Hashable {
     }
 
     private var channels: Int { shape.outputChannels }
+    package var name: String { "depthwise" }
 
     /// Whether the data gradient is itself such a convolution, of the output's gradient with the kernel turned round.
     private var mirrored: SlidingWindow? { shape.window.mirrored }
@@ -44,11 +45,13 @@ package struct DepthwiseConvolution: Sendable, Hashable {
         return lines[item].lowerBound * width..<lines[item].upperBound * width
     }
 
-    /// Brings the weights into the forms of `forward` and `backward`, unless they are nil.
-    ///
-    /// - Parameter canonical: (channel, 1, row, column).
+    package func channels(ofItem item: Int) -> Range<Int> { 0..<channels }
+
+    /// They are few.
+    package var prepareItems: Int { 1 }
+
     package func prepare(
-        canonical: UnsafePointer<Float>, weights: UnsafeMutablePointer<Float>?,
+        item: Int, canonical: UnsafePointer<Float>, weights: UnsafeMutablePointer<Float>?,
         gradientWeights: UnsafeMutablePointer<Float>?
     ) {
         for tap in 0..<shape.taps {
@@ -61,10 +64,9 @@ package struct DepthwiseConvolution: Sendable, Hashable {
         }
     }
 
-    /// output = input * weights; `finish` is called for each item when its pixels are final, on the thread that made them.
     package func forward(
-        input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, context: KernelContext,
-        finish: (_ item: Int, _ pixels: Range<Int>) -> Void = { _, _ in }
+        input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, bias: UnsafePointer<Float>?, floor: Float,
+        context: KernelContext, finish: (_ item: Int, _ pixels: Range<Int>, _ channels: Range<Int>) -> Void
     ) {
         precondition(input.map.channels == channels && output.channels == channels)
         context.pool.run(lines.pieces) { item, _ in
@@ -72,11 +74,12 @@ package struct DepthwiseConvolution: Sendable, Hashable {
             engine_depthwise(
                 &raw, input.map.base, input.map.pixelStride, input.norm?.scale, input.norm?.shift, input.floor, weights,
                 output.base, output.pixelStride, lines[item].lowerBound, lines[item].count, channels, 0)
-            finish(item, pixels(ofItem: item))
+            let pixels = pixels(ofItem: item)
+            if let bias { Bias.add(bias, floor: floor, to: output, pixels: pixels) }
+            finish(item, pixels, 0..<channels)
         }
     }
 
-    /// See `DirectConvolution.backward`.
     @discardableResult
     package func backward(
         input: InputMap, outputGradient: GradientMap, gradientWeights: UnsafePointer<Float>?,

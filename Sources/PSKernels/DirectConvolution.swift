@@ -5,7 +5,7 @@ import CKernels
 import PSPlanning
 
 /// How one convolution is computed directly, in all three directions.
-package struct DirectConvolution: Sendable, Hashable {
+package struct DirectConvolution: ConvolutionKernel {
     package let shape: ConvolutionShape
     package let layout: WeightLayout
     private let product: ColumnProduct
@@ -49,31 +49,33 @@ package struct DirectConvolution: Sendable, Hashable {
         return max(product.scratchFloats, backward, weightGradient.scratchFloats)
     }
 
-    /// Forward's work items, each some output pixels and all channels.
-    package var itemCount: Int { product.chunks.pieces }
-    package func pixels(ofItem item: Int) -> Range<Int> { product.chunks[item] }
+    package var name: String { "im2col" }
+    package var prepareItems: Int { layout.prepareItems }
 
-    /// output = input * weights.
-    ///
-    /// - Parameters:
-    ///   - weights: laid out like `WeightLayout.forward`.
-    ///   - finish: called for each work item when its pixels of `output` are final, on the thread that computed them.
-    package func forward(
-        input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, context: KernelContext,
-        finish: (_ item: Int, _ pixels: Range<Int>) -> Void = { _, _ in }
+    package func prepare(
+        item: Int, canonical: UnsafePointer<Float>, weights: UnsafeMutablePointer<Float>?,
+        gradientWeights: UnsafeMutablePointer<Float>?
     ) {
-        product.compute(
-            input: input, weights: weights, output: output, accumulate: false, context: context, finish: finish)
+        layout.prepare(item: item, canonical: canonical, forward: weights, backward: gradientWeights)
     }
 
-    /// Writes the gradient of the weights to `canonical`, OIHW; and, unless it is nil, writes the gradient of the input,
-    /// or adds to it if `accumulate`. Where the gradient of the output is read through a norm, it is brought into its
-    /// final form in place.
-    ///
-    /// - Parameters:
-    ///   - gradientWeights: laid out like `WeightLayout.backward`; nil without `inputGradient`.
-    ///   - parts: `partFloats` floats to work in.
-    /// - Returns: the data gradient's share of the time, 0 to 1.
+    /// Each some output pixels and all channels.
+    package var itemCount: Int { product.chunks.pieces }
+    package func pixels(ofItem item: Int) -> Range<Int> { product.chunks[item] }
+    package func channels(ofItem item: Int) -> Range<Int> { 0..<shape.outputChannels }
+
+    package func forward(
+        input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, bias: UnsafePointer<Float>?, floor: Float,
+        context: KernelContext, finish: (_ item: Int, _ pixels: Range<Int>, _ channels: Range<Int>) -> Void
+    ) {
+        product.compute(
+            input: input, weights: weights, output: output, accumulate: false, context: context
+        ) { item, pixels in
+            if let bias { Bias.add(bias, floor: floor, to: output, pixels: pixels) }
+            finish(item, pixels, channels(ofItem: item))
+        }
+    }
+
     @discardableResult
     package func backward(
         input: InputMap, outputGradient: GradientMap, gradientWeights: UnsafePointer<Float>?,

@@ -2,7 +2,7 @@
 
 import PSPlanning
 
-package struct GroupedConvolution: Sendable, Hashable {
+package struct GroupedConvolution: ConvolutionKernel {
     package let groups: Int
     /// Of one group; all are alike.
     private let part: DirectConvolution
@@ -17,6 +17,7 @@ package struct GroupedConvolution: Sendable, Hashable {
     private var inputChannels: Int { part.shape.inputChannels }
     private var outputChannels: Int { part.shape.outputChannels }
 
+    package var name: String { "im2col by groups" }
     package var weightFloats: Int { groups * part.weightFloats }
     package var gradientWeightFloats: Int { groups * part.gradientWeightFloats }
     package var partFloats: Int { part.partFloats }
@@ -26,40 +27,36 @@ package struct GroupedConvolution: Sendable, Hashable {
     package func pixels(ofItem item: Int) -> Range<Int> { part.pixels(ofItem: item % part.itemCount) }
 
     package func channels(ofItem item: Int) -> Range<Int> {
-        let first = item / part.itemCount * outputChannels
-        return first..<first + outputChannels
+        outputs(item / part.itemCount)
     }
 
-    package var prepareItems: Int { groups * part.layout.prepareItems }
+    package var prepareItems: Int { groups * part.prepareItems }
 
-    /// One item of bringing the weights into the forms of `forward` and `backward`, unless they are nil.
-    ///
-    /// - Parameter canonical: (output, input of its group, row, column).
     package func prepare(
         item: Int, canonical: UnsafePointer<Float>, weights: UnsafeMutablePointer<Float>?,
         gradientWeights: UnsafeMutablePointer<Float>?
     ) {
-        let group = item / part.layout.prepareItems
-        part.layout.prepare(
-            item: item % part.layout.prepareItems, canonical: canonical + group * part.layout.elementCount,
-            forward: weights.map { $0 + group * part.weightFloats },
-            backward: gradientWeights.map { $0 + group * part.gradientWeightFloats })
+        let group = item / part.prepareItems
+        part.prepare(
+            item: item % part.prepareItems, canonical: canonical + group * part.layout.elementCount,
+            weights: weights.map { $0 + group * part.weightFloats },
+            gradientWeights: gradientWeights.map { $0 + group * part.gradientWeightFloats })
     }
 
-    /// See `DirectConvolution.forward`.
     package func forward(
-        input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, context: KernelContext,
-        finish: (_ item: Int, _ pixels: Range<Int>) -> Void = { _, _ in }
+        input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, bias: UnsafePointer<Float>?, floor: Float,
+        context: KernelContext, finish: (_ item: Int, _ pixels: Range<Int>, _ channels: Range<Int>) -> Void
     ) {
         for group in 0..<groups {
+            let channels = outputs(group)
             part.forward(
                 input: input.channels(inputs(group)), weights: weights + group * part.weightFloats,
-                output: output.channels(outputs(group)), context: context
-            ) { item, pixels in finish(group * part.itemCount + item, pixels) }
+                output: output.channels(channels), bias: bias.map { $0 + channels.lowerBound }, floor: floor,
+                context: context
+            ) { item, pixels, _ in finish(group * part.itemCount + item, pixels, channels) }
         }
     }
 
-    /// See `DirectConvolution.backward`.
     @discardableResult
     package func backward(
         input: InputMap, outputGradient: GradientMap, gradientWeights: UnsafePointer<Float>?,

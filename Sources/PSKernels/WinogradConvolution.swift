@@ -8,7 +8,7 @@ import CKernels
 import PSPlanning
 
 /// The plan of one convolution in all three directions. Like every plan, a function of the shape alone.
-package struct WinogradConvolution: Sendable, Hashable {
+package struct WinogradConvolution: ConvolutionKernel {
     package let shape: ConvolutionShape
     package let scheme: WinogradScheme
     /// Weights of one slot: row input channel, column output channel.
@@ -58,6 +58,8 @@ package struct WinogradConvolution: Sendable, Hashable {
         backwardGroups = EvenCut(
             gradientPanels.panelCount, pieces: (fewestItems - 1) / chunks.pieces + 1)
     }
+
+    package var name: String { scheme.name }
 
     /// Floats of the weights prepared for the forward product.
     package var weightFloats: Int { scheme.weights * panels.elementCount }

@@ -23,16 +23,9 @@ extension WinogradConvolution {
         panels.columns(ofPanels: forwardGroups[item % forwardGroups.pieces])
     }
 
-    /// output = input * weights.
-    ///
-    /// - Parameters:
-    ///   - weights: as prepared.
-    ///   - bias: per output channel; unless nil, the output becomes max(output + bias, floor).
-    ///   - finish: called for each work item when its part of `output` is final, on the thread that computed it.
     package func forward(
-        input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, bias: UnsafePointer<Float>? = nil,
-        floor: Float = 0, context: KernelContext,
-        finish: (_ item: Int, _ pixels: Range<Int>, _ channels: Range<Int>) -> Void = { _, _, _ in }
+        input: InputMap, weights: UnsafePointer<Float>, output: FeatureMap, bias: UnsafePointer<Float>?, floor: Float,
+        context: KernelContext, finish: (_ item: Int, _ pixels: Range<Int>, _ channels: Range<Int>) -> Void
     ) {
         precondition(input.map.pixels == shape.inputPixels && input.map.channels == shape.inputChannels)
         precondition(output.pixels == shape.outputPixels && output.channels == shape.outputChannels)

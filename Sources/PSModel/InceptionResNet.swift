@@ -8,12 +8,7 @@ extension GraphBuilder {
     /// Shapes in the comments are for a 299 x 299 image at width 1.
     mutating func inceptionResNetV1(image: Extent) throws(EmptyMap) {
         var x = input(image)  //                                                                     299 x 299 x 3
-        x = try convNormRelu("conv2d_1a", x, 32, 3, stride: firstStride)  //                          149 x 149 x 32
-        x = try convNormRelu("conv2d_2a", x, 32, 3)  //                                               147 x 147 x 32
-        x = try convNormRelu("conv2d_2b", x, 64, 3, padding: 1)  //                                   147 x 147 x 64
-        if hasFirstPool { x = try maxPool("maxpool_3a", x, 3, stride: 2) }  //                         73 x 73 x 64
-        x = try convNormRelu("conv2d_3b", x, 80, 1)  //                                                73 x 73 x 80
-        x = try convNormRelu("conv2d_4a", x, 192, 3)  //                                               71 x 71 x 192
+        x = try stem(x)  //                                                                            71 x 71 x 192
         x = try convNormRelu("conv2d_4b", x, 256, 3, stride: 2)  //                                    35 x 35 x 256
         for block in 0..<5 {
             x = try residual(
@@ -55,12 +50,7 @@ extension GraphBuilder {
     /// code and timm have it.
     mutating func inceptionResNetV2(image: Extent) throws(EmptyMap) {
         var x = input(image)  //                                                                     299 x 299 x 3
-        x = try convNormRelu("conv2d_1a", x, 32, 3, stride: firstStride)  //                          149 x 149 x 32
-        x = try convNormRelu("conv2d_2a", x, 32, 3)  //                                               147 x 147 x 32
-        x = try convNormRelu("conv2d_2b", x, 64, 3, padding: 1)  //                                   147 x 147 x 64
-        if hasFirstPool { x = try maxPool("maxpool_3a", x, 3, stride: 2) }  //                         73 x 73 x 64
-        x = try convNormRelu("conv2d_3b", x, 80, 1)  //                                                73 x 73 x 80
-        x = try convNormRelu("conv2d_4a", x, 192, 3)  //                                               71 x 71 x 192
+        x = try stem(x)  //                                                                            71 x 71 x 192
         x = try maxPool("maxpool_5a", x, 3, stride: 2)  //                                             35 x 35 x 192
         x = try mixed5b("mixed_5b", x)  //                                                             35 x 35 x 320
         for block in 0..<10 {
@@ -99,6 +89,18 @@ extension GraphBuilder {
         x = globalAveragePool("global_pool", x)  //                                                     1 x 1 x 1536
         x = dropout("head_drop", x)
         logits("classif", x)
+    }
+
+    /// The layers that both have in common with Inception-v3.
+    private mutating func stem(_ images: Int) throws(EmptyMap) -> Int {
+        var x = images
+        x = try convNormRelu("conv2d_1a", x, 32, 3, stride: firstStride)  //                          149 x 149 x 32
+        x = try convNormRelu("conv2d_2a", x, 32, 3)  //                                               147 x 147 x 32
+        x = try convNormRelu("conv2d_2b", x, 64, 3, padding: 1)  //                                   147 x 147 x 64
+        if hasFirstPool { x = try maxPool("maxpool_3a", x, 3, stride: 2) }  //                         73 x 73 x 64
+        x = try convNormRelu("conv2d_3b", x, 80, 1)  //                                                73 x 73 x 80
+        x = try convNormRelu("conv2d_4a", x, 192, 3)  //                                               71 x 71 x 192
+        return x
     }
 
     /// The branches of windows at stride 1 that keep a map's size.

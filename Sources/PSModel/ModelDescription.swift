@@ -41,12 +41,6 @@ package struct ModelDescription: Sendable {
         minimumImageSize = minimum
     }
 
-    /// The node whose output is the main head's logits.
-    package var logits: Int { heads[0].logits }
-
-    /// The nodes whose output are the auxiliary heads' logits.
-    package var auxiliaryLogits: [Int] { heads.dropFirst().map(\.logits) }
-
     /// The tensors whose first extent is the number of classes, of all heads.
     package var lastLayers: Set<String> {
         Set(

@@ -26,8 +26,7 @@ struct ConvolutionLayer: Layer {
         let moments = workspace
         step.clock.measure(name, .forward, kernel.name, flops: kernels.flops) {
             kernel.forward(
-                input: input, weights: parameters.weights, output: output, bias: nil, floor: 0,
-                context: step.context
+                input: input, weights: parameters.weights, output: output, context: step.context
             ) { item, pixels, channels in
                 guard let reader, reader.wantsMoments else { return }
                 // What the item wrote is still in this core's cache.
@@ -36,10 +35,7 @@ struct ConvolutionLayer: Layer {
             }
             reader?.finish(
                 moments, parts: kernel.itemCount,
-                part: {
-                    let part = kernel.part(ofItem: $0)
-                    return (part.pixels.count, part.channels)
-                }, step)
+                part: { (kernel.pixels(ofItem: $0).count, kernel.channels(ofItem: $0)) }, step)
         }
     }
 

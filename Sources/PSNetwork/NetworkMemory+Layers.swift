@@ -44,10 +44,10 @@ extension NetworkMemory {
         case .dense(let kernels): layer = makeDense(plan, kernels)
         case .maxPool(let shape, let taps):
             let bytes = taps.map { UnsafeMutableRawPointer(base($0)).assumingMemoryBound(to: UInt8.self) }
-            layer = makePool(plan, .max(shape, taps: bytes))
+            layer = makePlain(plan, .max(shape, taps: bytes))
         case .averagePool(let shape, let countBorder):
-            layer = makePool(plan, .average(shape, countBorder: countBorder))
-        case .adaptivePool(let pool): layer = makePool(plan, .adaptive(pool))
+            layer = makePlain(plan, .average(shape, countBorder: countBorder))
+        case .adaptivePool(let pool): layer = makePlain(plan, .adaptive(pool))
         case .add(let scale, let rectifies):
             layer = SumLayer(
                 name: stage.name, factor: scale, floor: rectifies ? 0 : -.infinity, inputs: plan.sources.map(read),
@@ -57,11 +57,7 @@ extension NetworkMemory {
             layer = ReLULayer(
                 name: stage.name, input: read(plan.sources[0]), outputGradient: gradient(index),
                 inputGradient: gradient(plan.sources[0]), accumulates: plan.accumulates[0])
-        case .localResponseNorm(let norm):
-            layer = ResponseNormLayer(
-                name: stage.name, norm: norm, input: read(plan.sources[0]), output: map(index),
-                outputGradient: gradient(index), inputGradient: gradient(plan.sources[0]),
-                accumulates: plan.accumulates[0])
+        case .localResponseNorm(let norm): layer = makePlain(plan, .responseNorm(norm))
         case .dropout(let probability, let stream):
             layer = DropoutLayer(
                 name: stage.name, stream: stream, probability: Float(probability), input: read(plan.sources[0]),
@@ -76,7 +72,7 @@ extension NetworkMemory {
         let parameters = makeParameters(stage.stage, kernels.parameters)
         let (forward, backward) = (kernels.forward, kernels.backward)
         // One algorithm for both directions prepares both forms of the weights together.
-        let isShared = forward == backward
+        let isShared = forward.isSame(as: backward)
         preparations.append(
             Preparation(
                 name: stage.stage.name, parameters: parameters, epilogue: stage.stage.epilogue ?? Epilogue(),
@@ -165,8 +161,8 @@ extension NetworkMemory {
                 channels: stage.shape.channels))
     }
 
-    private func makePool(_ stage: StagePlan, _ kind: PoolLayer.Kind) -> PoolLayer {
-        PoolLayer(
+    private func makePlain(_ stage: StagePlan, _ kind: PlainLayer.Kind) -> PlainLayer {
+        PlainLayer(
             name: stage.stage.name, kind: kind, input: read(stage.sources[0]), output: map(stage.index),
             outputGradient: gradient(stage.index), inputGradient: gradient(stage.sources[0]),
             accumulates: stage.accumulates[0])

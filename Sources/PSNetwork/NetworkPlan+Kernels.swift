@@ -73,8 +73,8 @@ extension NetworkPlan {
             inputChannels: stages[stage.inputs[0]].stage.shape.channels / groups,
             outputChannels: stage.shape.channels)
         let choice = engine[stage.name]
-        let forward = ConvolutionKernel(shape, groups: groups, choice.forward)
-        let backward = ConvolutionKernel(shape, groups: groups, choice.backward)
+        let forward = shape.kernel(choice.forward, groups: groups)
+        let backward = shape.kernel(choice.backward, groups: groups)
         let kernels = ConvolutionKernels(
             forward: forward, backward: backward,
             parameters: reserveParameters(

@@ -72,8 +72,8 @@ struct ParameterRegions {
 }
 
 struct ConvolutionKernels {
-    let forward: ConvolutionKernel
-    let backward: ConvolutionKernel
+    let forward: any ConvolutionKernel
+    let backward: any ConvolutionKernel
     let parameters: ParameterRegions
     /// Floating-point operations of one direction, two a multiply-add.
     let flops: Double

@@ -3,12 +3,14 @@
 import PSKernels
 import PSModel
 
-/// A max, average, global or adaptive average pool.
-struct PoolLayer: Layer {
+/// From one map to another, without weights: a max, average, global or adaptive average pool, or local response
+/// normalisation across channels.
+struct PlainLayer: Layer {
     enum Kind {
         case max(PoolShape, taps: UnsafeMutablePointer<UInt8>?)
         case average(PoolShape, countBorder: Bool)
         case adaptive(AdaptivePool)
+        case responseNorm(LocalResponseNorm)
     }
 
     let name: String
@@ -23,6 +25,7 @@ struct PoolLayer: Layer {
         switch kind {
         case .max: "max pool"
         case .average, .adaptive: "average pool"
+        case .responseNorm: "response norm"
         }
     }
 
@@ -36,6 +39,7 @@ struct PoolLayer: Layer {
         case .average(let shape, let countBorder):
             shape.averageForward(input, to: output, countBorder: countBorder, context: context)
         case .adaptive(let pool): pool.forward(input, to: output, context: context)
+        case .responseNorm(let norm): norm.forward(input, to: output, context: context)
         }
     }
 
@@ -55,6 +59,10 @@ struct PoolLayer: Layer {
             case .adaptive(let pool):
                 pool.backward(
                     outputGradient: outputGradient, inputGradient: inputGradient, accumulate: accumulates,
+                    context: step.context)
+            case .responseNorm(let norm):
+                norm.backward(
+                    outputGradient: outputGradient, input, inputGradient: inputGradient, accumulate: accumulates,
                     context: step.context)
             }
         }
@@ -112,32 +120,6 @@ struct ReLULayer: Layer {
         step.clock.measure(name, .dataGradient, "ReLU") {
             Elementwise.openGradient(
                 outputGradient, through: input, floor: 0, to: inputGradient, accumulate: accumulates,
-                context: step.context)
-        }
-    }
-}
-
-/// Local response normalisation across channels.
-struct ResponseNormLayer: Layer {
-    let name: String
-    let norm: LocalResponseNorm
-    let input: InputMap
-    let output: FeatureMap
-    let outputGradient: FeatureMap?
-    let inputGradient: FeatureMap?
-    let accumulates: Bool
-
-    func forward(_ step: StepEnvironment) {
-        step.clock.measure(name, .forward, "response norm") { infer(step.context) }
-    }
-
-    func infer(_ context: KernelContext) { norm.forward(input, to: output, context: context) }
-
-    func backward(_ step: StepEnvironment) {
-        guard let outputGradient, let inputGradient else { return }
-        step.clock.measure(name, .dataGradient, "response norm") {
-            norm.backward(
-                outputGradient: outputGradient, input, inputGradient: inputGradient, accumulate: accumulates,
                 context: step.context)
         }
     }

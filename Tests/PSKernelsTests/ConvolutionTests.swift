@@ -368,8 +368,8 @@ private func check(
         kernel.forward(
             input: InputMap(x.map), weights: [Float](repeating: 1, count: 2 * shape.depth), output: y.map,
             context: test.context
-        ) { item, pixels in
-            #expect(kernel.pixels(ofItem: item) == pixels)
+        ) { item, pixels, channels in
+            #expect(kernel.pixels(ofItem: item) == pixels && channels == 0..<2)
             for pixel in pixels { seen[pixel] += 1 }
         }
         withExtendedLifetime((test, x, y)) {}

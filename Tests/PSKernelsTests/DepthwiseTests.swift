@@ -148,14 +148,9 @@ private struct PlainGrouped {
     }
 }
 
-/// Either kernel with memory of its own.
+/// A kernel with memory of its own.
 private struct ConvolutionKernelUnderTest {
-    private enum Kernel {
-        case depthwise(DepthwiseConvolution)
-        case grouped(GroupedConvolution)
-    }
-
-    private let kernel: Kernel
+    private let kernel: any ConvolutionKernel
 
     init(_ batch: Int, _ window: SlidingWindow, _ groups: Int, _ inputs: Int, _ outputs: Int) {
         func shape(_ outputs: Int) -> ConvolutionShape {
@@ -164,45 +159,25 @@ private struct ConvolutionKernelUnderTest {
         }
         kernel =
             groups == inputs && groups == outputs
-            ? .depthwise(DepthwiseConvolution(shape(outputs)))
-            : .grouped(GroupedConvolution(shape(outputs / groups), groups: groups))
+            ? DepthwiseConvolution(shape(outputs)) : GroupedConvolution(shape(outputs / groups), groups: groups)
     }
 
-    var scratchFloats: Int {
-        switch kernel {
-        case .depthwise(let kernel): kernel.scratchFloats
-        case .grouped(let kernel): kernel.scratchFloats
-        }
-    }
+    var scratchFloats: Int { kernel.scratchFloats }
 
     func run(
         _ input: InputMap, _ canonical: [Float], _ y: FeatureMap, _ dy: FeatureMap, _ dx: FeatureMap,
         accumulate: Bool, gradient: inout [Float], _ context: KernelContext
     ) {
-        switch kernel {
-        case .depthwise(let kernel):
-            let weights = GuardedMemory(floats: kernel.weightFloats)
-            let turned = GuardedMemory(floats: kernel.gradientWeightFloats)
-            let parts = GuardedMemory(floats: kernel.partFloats)
-            kernel.prepare(canonical: canonical, weights: weights.base, gradientWeights: turned.base)
-            kernel.forward(input: input, weights: weights.base, output: y, context: context)
-            kernel.backward(
-                input: input, outputGradient: GradientMap(dy), gradientWeights: turned.base, inputGradient: dx,
-                accumulate: accumulate, parts: parts.base, canonical: &gradient, context: context)
-            #expect(weights.guardsAreIntact && turned.guardsAreIntact && parts.guardsAreIntact)
-        case .grouped(let kernel):
-            let weights = GuardedMemory(floats: kernel.weightFloats)
-            let turned = GuardedMemory(floats: kernel.gradientWeightFloats)
-            let parts = GuardedMemory(floats: kernel.partFloats)
-            for item in 0..<kernel.prepareItems {
-                kernel.prepare(
-                    item: item, canonical: canonical, weights: weights.base, gradientWeights: turned.base)
-            }
-            kernel.forward(input: input, weights: weights.base, output: y, context: context)
-            kernel.backward(
-                input: input, outputGradient: GradientMap(dy), gradientWeights: turned.base, inputGradient: dx,
-                accumulate: accumulate, parts: parts.base, canonical: &gradient, context: context)
-            #expect(weights.guardsAreIntact && turned.guardsAreIntact && parts.guardsAreIntact)
+        let weights = GuardedMemory(floats: kernel.weightFloats)
+        let turned = GuardedMemory(floats: kernel.gradientWeightFloats)
+        let parts = GuardedMemory(floats: kernel.partFloats)
+        for item in 0..<kernel.prepareItems {
+            kernel.prepare(item: item, canonical: canonical, weights: weights.base, gradientWeights: turned.base)
         }
+        kernel.forward(input: input, weights: weights.base, output: y, context: context)
+        kernel.backward(
+            input: input, outputGradient: GradientMap(dy), gradientWeights: turned.base, inputGradient: dx,
+            accumulate: accumulate, parts: parts.base, canonical: &gradient, context: context)
+        #expect(weights.guardsAreIntact && turned.guardsAreIntact && parts.guardsAreIntact)
     }
 }

@@ -186,7 +186,9 @@ struct WinogradRun {
                     let input = InputMap(x.map, norm: norm)
                     withOptional(test.bias) { bias in
                         plan.forward(
-                            input: input, weights: weights, output: y.map, bias: bias, context: context.context)
+                            input: input, weights: weights, output: y.map, bias: bias, floor: 0,
+                            context: context.context
+                        ) { _, _, _ in }
                     }
                     dataShare = plan.backward(
                         input: input, outputGradient: gradient, gradientWeights: gradientWeights,

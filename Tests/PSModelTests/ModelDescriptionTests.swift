@@ -60,7 +60,7 @@ private func output(_ model: ModelDescription, _ name: String) throws -> MapShap
         #expect(main.parameters == 23_834_568)
         #expect(main.parametersWithoutAuxiliary == 23_834_568)
         #expect(main.layout.tensors.filter { $0.kind == .weight }.count == 284)
-        #expect(main.auxiliaryLogits == [])
+        #expect(main.heads.map(\.name) == [""])
     }
 
     @Test func shapesAfterEachBlock() throws {
