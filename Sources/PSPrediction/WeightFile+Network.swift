@@ -16,8 +16,8 @@ extension WeightFile {
             return try load(path, layout: description.layout, ignoredPrefixes: ignoredPrefixes, anew: anew)
         } catch {
             guard case .mismatch(let path, let problems) = error,
-                let names = try? SafetensorsFile(path).tensors.map(\.name),
-                let network = Network.likeliest(names: Set(names)), network.name != description.network.name
+                let tensors = try? SafetensorsFile(path).tensors.map({ ($0.name, $0.shape) }),
+                let network = Network.likeliest(shapes: Dictionary(tensors) { first, _ in first }), network.name != description.network.name
             else { throw error }
             throw .mismatch(
                 path: path, problems: ["the file is of \(network.name), not of \(description.network.name)"] + problems)

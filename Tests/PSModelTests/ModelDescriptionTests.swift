@@ -207,6 +207,17 @@ private func output(_ model: ModelDescription, _ name: String) throws -> MapShap
         #expect(behind > published && published > before)
     }
 
+    /// Tensors of any width say which network they are of, also where two have the same names.
+    @Test(arguments: Network.all.map { $0.name }) func theNetworkOfATensorList(name: String) throws {
+        var settings = ModelSettings(try Network.named(name))
+        settings.width = 0.3
+        settings.classes = 7
+        let tensors = try ModelDescription(settings).layout.tensors
+        let shapes = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.shape) })
+        #expect(Network.likeliest(shapes: shapes)?.name == name)
+        #expect(Network.likeliest(shapes: ["a.weight": [3, 3]])?.name == nil)
+    }
+
     @Test func namesThatAreNearlyRight() {
         let error = #expect(throws: ModelError.self) { try Network.named("inception-resnet2") }
         #expect(error?.description.contains("the nearest is inception-resnet-v2; known models: alexnet, ") == true)
