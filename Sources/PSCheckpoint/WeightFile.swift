@@ -1,4 +1,4 @@
-// Weights in one safetensors file under torchvision's names: reading any such file, writing one from a checkpoint.
+// Weights in one safetensors file under the names of a network's reference: reading any, writing from a checkpoint.
 
 import PSFiles
 import PSParameters

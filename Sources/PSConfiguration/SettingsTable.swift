@@ -38,7 +38,7 @@ package enum SettingsTable {
         .integer("model.imageSize", \.model.imageSize, 1...8192, "rows and columns of an input image"),
         .optionalText(
             "model.init", \.initialWeights,
-            "weights to begin with: a safetensors file in torchvision's names, a run, or a checkpoint (their running "
+            "weights to begin with: a safetensors file in the reference's names, a run, or a checkpoint (their running "
                 + "average); null: random ones"),
         .choice(
             "model.batchNorm", \.model.batchNorm,

@@ -5,7 +5,7 @@ import PSConfiguration
 import PSFiles
 import PSModel
 
-/// A network and its weights, read from a file in torchvision's names.
+/// A network and its weights, read from a file in the names of the network's reference implementation.
 package struct ModelWithWeights: Sendable {
     package let description: ModelDescription
     /// The flat vector of `description.layout`.
@@ -16,18 +16,22 @@ package struct ModelWithWeights: Sendable {
     package let classNames: [String]?
 
     /// - Parameters:
+    ///   - model: nil: the one that the file's tensors are of.
     ///   - assignments: `--set` texts for what the file cannot say, such as `model.stem=79` and the engine's settings.
     ///   - image: rows and columns of the images to come; nil: the model's, `model.imageSize`.
     ///   - withoutAuxiliary: leaves the auxiliary head out, whatever the file holds of it.
     package init(
-        model: String, weights: String, assignments: [String], image: Extent? = nil, withoutAuxiliary: Bool = false
+        model: String?, weights: String, assignments: [String], image: Extent? = nil, withoutAuxiliary: Bool = false
     ) throws {
-        let network = try Network.named(model)
+        let file = try SafetensorsFile(weights)
+        // Of a file that is no network's the error is about the names of Inception-v3.
+        let network =
+            try model.map { (name) throws(ModelError) in try Network.named(name) }
+            ?? file.network ?? .inceptionV3
         var job = JobConfiguration()
         job.model = ModelSettings(network)
         try job.read(assignments: assignments)
-        job.model.name = model
-        let file = try SafetensorsFile(weights)
+        job.model.name = network.name
         let prefixes = network.auxiliaryPrefixes
         func isAuxiliary(_ name: String) -> Bool { prefixes.contains(where: name.hasPrefix) }
         job.model.auxiliary = !withoutAuxiliary && file.tensors.contains { isAuxiliary($0.name) }

@@ -74,10 +74,8 @@ struct LayerParameters {
 /// What a convolution's readers do to its map, in training: a batch norm's statistics forward and their gradients' sums
 /// backward, or a bias and its gradient.
 struct ReaderUnit {
-    let name: String
-    let epilogue: Epilogue
-    let tensors: Node.Tensors
-    let innerBias: Int?
+    /// A convolution with an epilogue.
+    let stage: Stage
     let layout: ParameterLayout
     let parameters: LayerParameters
     /// What the convolution wrote.
@@ -85,16 +83,14 @@ struct ReaderUnit {
     /// The gradient of what readers see.
     let gradient: FeatureMap?
     let state: BatchNormState
+    private let epilogue: Epilogue
 
     init(
-        name: String, epilogue: Epilogue, tensors: Node.Tensors, innerBias: Int?, layout: ParameterLayout,
-        parameters: LayerParameters,
-        map: FeatureMap, gradient: FeatureMap?, state: BatchNormState
+        stage: Stage, epilogue: Epilogue, layout: ParameterLayout, parameters: LayerParameters, map: FeatureMap,
+        gradient: FeatureMap?, state: BatchNormState
     ) {
-        self.name = name
+        self.stage = stage
         self.epilogue = epilogue
-        self.tensors = tensors
-        self.innerBias = innerBias
         self.layout = layout
         self.parameters = parameters
         self.map = map
@@ -107,6 +103,7 @@ struct ReaderUnit {
         state.mean.update(repeating: 0, count: map.channels)
     }
 
+    private var tensors: Node.Tensors { stage.tensors }
     private var gamma: UnsafeMutablePointer<Float>? { tensors.scale == nil ? nil : parameters.gamma }
 
     /// Whether `finish` wants the moments of what the convolution wrote.
@@ -135,7 +132,7 @@ struct ReaderUnit {
             moments, parts: parts, part: part, channels: map.channels, gamma: gamma, beta: parameters.bias,
             epsilon: epsilon, unbiased: step.unbiasedVariance, state: state, batchMean: batchMean,
             batchVariance: batchVariance)
-        if innerBias == nil { return }
+        if stage.innerBias == nil { return }
         for channel in 0..<map.channels { batchMean[channel] += parameters.innerBias[channel] }
     }
 
@@ -143,8 +140,8 @@ struct ReaderUnit {
     ///
     /// - Returns: the gradient of what the convolution wrote.
     func backward(parts: UnsafeMutablePointer<Float>, _ step: StepEnvironment) -> GradientMap {
-        guard let gradient else { preconditionFailure("\(name): a network for inference has no backward") }
-        return step.clock.measure(name, .norm, wantsMoments ? "batch norm" : "bias") {
+        guard let gradient else { preconditionFailure("\(stage.name): a network for inference has no backward") }
+        return step.clock.measure(stage.name, .norm, wantsMoments ? "batch norm" : "bias") {
             let read = BatchNorm.backward(
                 gradient: gradient, x: map, state: state, parts: parts,
                 isFrozen: step.usesRunningStatistics || !wantsMoments,
@@ -158,7 +155,7 @@ struct ReaderUnit {
 
     /// A bias before a batch norm: the batch's mean takes it away, running statistics do not.
     private func writeInnerGradient(_ step: StepEnvironment) {
-        guard let innerBias else { return }
+        guard let innerBias = stage.innerBias else { return }
         let gradient = step.gradients + layout.offsets[innerBias]
         let sums = step.gradients + layout.offsets[tensors.bias!]
         for channel in 0..<map.channels {

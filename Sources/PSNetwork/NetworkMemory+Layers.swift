@@ -153,9 +153,8 @@ extension NetworkMemory {
         let place = plan.stages[stage.index].output!
         guard let epilogue = stage.epilogue, let scale = scale(place), let shift = shift(place) else { return nil }
         return ReaderUnit(
-            name: stage.name, epilogue: epilogue, tensors: stage.tensors, innerBias: stage.innerBias,
-            layout: plan.description.layout,
-            parameters: parameters, map: map(stage.index), gradient: gradient(stage.index),
+            stage: stage, epilogue: epilogue, layout: plan.description.layout, parameters: parameters,
+            map: map(stage.index), gradient: gradient(stage.index),
             state: BatchNormState(
                 scale: scale, shift: shift, floor: epilogue.floor, vectors: parameters.norm,
                 channels: stage.shape.channels))

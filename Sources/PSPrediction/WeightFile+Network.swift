@@ -5,6 +5,13 @@ import PSFiles
 import PSModel
 import PSParameters
 
+extension SafetensorsFile {
+    /// The network whose tensors the file has; nil: none's.
+    package var network: Network? {
+        Network.likeliest(shapes: Dictionary(tensors.map { ($0.name, $0.shape) }) { first, _ in first })
+    }
+}
+
 extension WeightFile {
     /// As `load`, for a network that knows its auxiliary heads.
     ///
@@ -16,8 +23,7 @@ extension WeightFile {
             return try load(path, layout: description.layout, ignoredPrefixes: ignoredPrefixes, anew: anew)
         } catch {
             guard case .mismatch(let path, let problems) = error,
-                let tensors = try? SafetensorsFile(path).tensors.map({ ($0.name, $0.shape) }),
-                let network = Network.likeliest(shapes: Dictionary(tensors) { first, _ in first }), network.name != description.network.name
+                let network = (try? SafetensorsFile(path))?.network, network.name != description.network.name
             else { throw error }
             throw .mismatch(
                 path: path, problems: ["the file is of \(network.name), not of \(description.network.name)"] + problems)

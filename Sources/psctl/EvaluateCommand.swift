@@ -32,7 +32,7 @@ struct EvaluateCommand: ParsableCommand {
         parsing: .upToNextOption,
         help: ArgumentHelp(
             "Several networks, instead of one: runs (their newest checkpoints), checkpoints' directories, safetensors "
-                + "files in torchvision's names.", valueName: "checkpoint"))
+                + "files in the names of their network's reference.", valueName: "checkpoint"))
     var ensemble: [String] = []
 
     @OptionGroup var transform: TransformOptions

@@ -29,8 +29,8 @@ struct GradientsCommand: ParsableCommand {
 
 /// `--model`, `--weights`, `--batch`: a network with weights, and images for it.
 struct WeightedInput: ParsableArguments {
-    @Option(help: "The network.")
-    var model = "inception-v3"
+    @Option(help: "The network (default: the one whose tensors the weights are).")
+    var model: String?
 
     @Option(help: "Safetensors file of weights in the names of the network's reference implementation.")
     var weights: String

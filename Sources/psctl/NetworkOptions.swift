@@ -40,11 +40,11 @@ struct NetworkOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Of a run: average (the running average, the default) or raw (those of the last commit); or a safetensors "
-                + "file in torchvision's names, instead of a run.", valueName: "average|raw|file"))
+                + "file in the names of the network's reference, instead of a run.", valueName: "average|raw|file"))
     var weights = WeightChoice.average.rawValue
 
-    @Option(help: "With a weight file: the network.")
-    var model = "inception-v3"
+    @Option(help: "With a weight file: the network (default: the one whose tensors it has).")
+    var model: String?
 
     @Option(
         help: ArgumentHelp(
@@ -64,7 +64,7 @@ struct NetworkOptions: ParsableArguments {
 
     /// - Parameter others: whether weight files may come by another option.
     func check(others: Bool = false) throws {
-        if file == nil, !others, classes != nil || !assignments.isEmpty || model != "inception-v3" {
+        if file == nil, !others, classes != nil || !assignments.isEmpty || model != nil {
             throw ValidationError("--model, --classes and --set go with --weights FILE")
         }
         if file != nil, checkpoint.isGiven {

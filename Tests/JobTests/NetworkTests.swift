@@ -41,8 +41,7 @@ import Testing
         let fromRun = try jobs.psctl("evaluate", "--run-dir", "many", "--json")
         let fromFile = try jobs.psctl(
             arguments: [
-                "evaluate", "--weights", "w.safetensors", "--model", name, "--data", FewImages.path, "--transform",
-                "resize", "--json",
+                "evaluate", "--weights", "w.safetensors", "--data", FewImages.path, "--transform", "resize", "--json",
             ] + ["model.width=0.1", "model.imageSize=\(size)"].flatMap { ["--set", $0] })
         #expect(fromRun.code == 0 && fromFile.code == 0, "\(fromRun.errors)\(fromFile.errors)")
         #expect(try fromRun.json()["loss"] as? Double == fromFile.json()["loss"] as? Double)
