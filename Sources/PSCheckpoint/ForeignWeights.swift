@@ -66,8 +66,8 @@ enum ForeignWeights {
             }
         let names = file.tensors.map(\.name).sorted().prefix(2).joined(separator: ", ")
         return
-            "all \(file.tensors.count) names begin with '\(prefix)'\(origin) (\(names), ...); take it away before you "
-            + "save: {k.removeprefix('\(prefix)'): v for k, v in state_dict.items()}"
+            "all \(file.tensors.count) names begin with '\(prefix)'\(origin) (\(names), ...); psctl import takes it "
+            + "away, or before you save: {k.removeprefix('\(prefix)'): v for k, v in state_dict.items()}"
     }
 
     /// The one type that all those tensors have that should be floating-point, where more than one is wrong and in nothing

@@ -5,7 +5,7 @@ import PSParameters
 
 package enum WeightFile {
     /// The count of batches PyTorch's batch norm keeps beside its statistics; nothing here uses it.
-    static let batchCounter = ".num_batches_tracked"
+    package static let batchCounter = ".num_batches_tracked"
 
     /// Reads weights and statistics into a new flat vector of `layout`. Half precision is widened, doubles are rounded.
     ///
@@ -96,7 +96,7 @@ package enum WeightFile {
     fileprivate static let classNamesKey = "classes"
 
     /// A weight file's header: what PyTorch's reader looks for, and the names of the classes as a JSON list.
-    static func metadata(classNames: [String]?) -> [String: String] {
+    package static func metadata(classNames: [String]?) -> [String: String] {
         var metadata = ["format": "pt"]
         // Without the newline that ends a JSON file.
         metadata[classNamesKey] = classNames.map { String(decoding: JSON.compact($0).dropLast(), as: UTF8.self) }

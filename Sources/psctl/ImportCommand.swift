@@ -1,17 +1,18 @@
-// `psctl import`: weights from elsewhere under torchvision's names.
+// `psctl import`: weights from elsewhere in the names of a network's reference.
 
 import ArgumentParser
 import PSCheckpoint
+import PSPrediction
 import PSReport
 
 struct ImportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import",
-        abstract: "Writes weights from elsewhere as model.init takes them: torchvision's names, float32.",
+        abstract: "Writes weights from elsewhere as model.init takes them: the names of the reference, float32.",
         discussion: """
-            Takes a safetensors file of Inception-v3 in the names of torchvision and timm, also behind a prefix such as \
-            DataParallel's "module.", or in those of TF-slim's variables. Half precision, bfloat16 and doubles become \
-            float32.
+            Takes a safetensors file of any network here in the names of its reference (psctl model summary says which), \
+            behind a prefix such as DataParallel's "module." or not, or of Inception-v3 in those of TF-slim's variables. \
+            Half precision, bfloat16 and doubles become float32.
 
             A PyTorch file (.pth, .pt) becomes a safetensors file in Python, where torch and safetensors are installed:
               import torch, safetensors.torch
@@ -33,9 +34,11 @@ struct ImportCommand: ParsableCommand {
         let imported = try WeightFile.importing(file, to: out)
         if json.isOn { return write(Report.json(imported)) }
         var text =
-            "\(out): \(Report.count(imported.tensors, "tensor")) of \(file) (\(imported.origin.rawValue)'s names), "
+            "\(out): \(imported.model), \(Report.count(imported.tensors, "tensor")) of \(file) "
+            + "(\(imported.origin == .slim ? "TF-slim's names" : "its reference's names")"
+            + "\(imported.prefix.isEmpty ? "" : " behind '\(imported.prefix)'")), "
             + "\(Report.count(imported.classes, "class").replacing("classs", with: "classes")), "
-            + "\(imported.auxiliary ? "with" : "without") the auxiliary head\n"
+            + "\(imported.auxiliary ? "with" : "without") auxiliary heads\n"
         if imported.scalesAreOne { text += "scales of batch norm, which it does not have, are 1\n" }
         if !imported.leftOut.isEmpty {
             text +=

@@ -45,6 +45,24 @@ import Testing
             ] + ["model.width=0.1", "model.imageSize=\(size)"].flatMap { ["--set", $0] })
         #expect(fromRun.code == 0 && fromFile.code == 0, "\(fromRun.errors)\(fromFile.errors)")
         #expect(try fromRun.json()["loss"] as? Double == fromFile.json()["loss"] as? Double)
+        // Behind a prefix, with something else beside them, they are still the network's.
+        let file = try SafetensorsFile(jobs.path("w.safetensors"))
+        var wrapped = [OutgoingTensor(name: "ema.decay", shape: [1], values: [0])]
+        for tensor in file.tensors where tensor.dataType.isFloat {
+            wrapped.append(
+                OutgoingTensor(
+                    name: "model.net.\(tensor.name)", shape: tensor.shape, values: try file.floats(of: tensor)))
+        }
+        try SafetensorsWriter.write(path: jobs.path("wrapped.safetensors"), metadata: [:], tensors: wrapped)
+        let imported = try jobs.psctl("import", "wrapped.safetensors", "--out", "back.safetensors", "--json")
+        #expect(imported.code == 0, "\(imported.errors)")
+        #expect(try imported.json()["model"] as? String == name)
+        #expect(try imported.json()["left_out"] as? [String] == ["ema.decay"])
+        let back = try SafetensorsFile(jobs.path("back.safetensors"))
+        #expect(back.tensors.count == wrapped.count - 1)
+        for tensor in back.tensors {
+            #expect(try back.floats(of: tensor) == file.floats(of: #require(file.tensor(named: tensor.name))))
+        }
         // Weights of another network say which one they are of.
         let other = name == "googlenet" ? "bn-inception" : "googlenet"
         let refused = try jobs.psctl(
