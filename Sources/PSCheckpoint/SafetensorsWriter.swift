@@ -28,12 +28,13 @@ package struct OutgoingTensor {
 package enum SafetensorsWriter {
     /// Writes a file under a temporary name, makes it durable and renames it to `path`.
     ///
-    /// - Parameter tensors: unique names, written in this order without padding. Put wider elements first if a reader
-    ///   wants them aligned.
+    /// - Parameters:
+    ///   - tensors: unique names, written in this order without padding. Put wider elements first if a reader wants them
+    ///     aligned.
+    ///   - files: where a job's own file is written; nil: it is a person's, an `OutputFile`.
     @discardableResult
     package static func write(
-        path: String, metadata: [String: String], tensors: [OutgoingTensor],
-        in files: any FileSystem = LocalFileSystem()
+        path: String, metadata: [String: String], tensors: [OutgoingTensor], in files: (any FileSystem)? = nil
     ) throws(StorageError) -> WrittenFile {
         var end = 0
         let described = tensors.map { tensor in
@@ -42,7 +43,7 @@ package enum SafetensorsWriter {
                 name: tensor.name, dataType: tensor.dataType, shape: tensor.shape, range: end..<end + tensor.byteCount)
         }
         precondition(Set(described.map(\.name)).count == described.count, "two tensors of one name")
-        return try AtomicFile.write(path, in: files) { (writer) throws(StorageError) in
+        func writeAll(_ writer: HashingWriter) throws(StorageError) {
             try writer.write(safetensorsHeader(metadata: metadata, tensors: described))
             for tensor in tensors {
                 var written = 0
@@ -53,6 +54,8 @@ package enum SafetensorsWriter {
                 precondition(written == tensor.byteCount, "\(tensor.name) gave \(written) of \(tensor.byteCount) bytes")
             }
         }
+        if let files { return try AtomicFile.write(path, in: files, writeAll) }
+        return try OutputFile(path).write(writeAll)
     }
 }
 

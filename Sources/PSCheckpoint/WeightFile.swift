@@ -61,11 +61,13 @@ package enum WeightFile {
     /// file that torchvision's `load_state_dict(strict=True)` takes: every batch norm gets its `num_batches_tracked`,
     /// an int64 scalar equal to the checkpoint's step.
     ///
-    /// - Parameter classNames: by label, for the file's header; nil: they are not known.
+    /// - Parameters:
+    ///   - classNames: by label, for the file's header; nil: they are not known.
+    ///   - network: for the header as well: settings of the network as `--set` takes them.
     @discardableResult
     package static func export(
         _ checkpoint: CheckpointReader, value: StoredValue, layout: ParameterLayout, classNames: [String]? = nil,
-        to path: String
+        network: [String]? = nil, to path: String
     ) throws(StorageError) -> WrittenFile {
         precondition(value.coversStatistics, "optimizer slots are not weights")
         try checkpoint.check(layout: layout)
@@ -90,23 +92,33 @@ package enum WeightFile {
                 })
         }
         return try SafetensorsWriter.write(
-            path: path, metadata: metadata(classNames: classNames), tensors: tensors)
+            path: path, metadata: metadata(classNames: classNames, network: network),
+            tensors: tensors)
     }
 
     fileprivate static let classNamesKey = "classes"
+    fileprivate static let networkKey = "model"
 
-    /// A weight file's header: what PyTorch's reader looks for, and the names of the classes as a JSON list.
-    package static func metadata(classNames: [String]?) -> [String: String] {
-        var metadata = ["format": "pt"]
+    /// A weight file's header: what PyTorch's reader looks for, and the names of the classes and the settings of the
+    /// network as JSON lists.
+    package static func metadata(classNames: [String]?, network: [String]?) -> [String: String] {
         // Without the newline that ends a JSON file.
-        metadata[classNamesKey] = classNames.map { String(decoding: JSON.compact($0).dropLast(), as: UTF8.self) }
+        func list(_ texts: [String]) -> String { String(decoding: JSON.compact(texts).dropLast(), as: UTF8.self) }
+        var metadata = ["format": "pt"]
+        metadata[classNamesKey] = classNames.map(list)
+        metadata[networkKey] = network.map(list)
         return metadata
     }
 }
 
 extension SafetensorsFile {
     /// The names of the classes, where the header has them as `WeightFile.export` writes them.
-    package var classNames: [String]? {
-        metadata[WeightFile.classNamesKey].flatMap { try? JSON.decode([String].self, from: $0.utf8) }
+    package var classNames: [String]? { list(WeightFile.classNamesKey) }
+
+    /// The settings of the network, where the header has them as `WeightFile.export` writes them.
+    package var networkAssignments: [String]? { list(WeightFile.networkKey) }
+
+    private func list(_ key: String) -> [String]? {
+        metadata[key].flatMap { try? JSON.decode([String].self, from: $0.utf8) }
     }
 }

@@ -63,12 +63,7 @@ package struct InitialWeights: Sendable {
                     into: UnsafeMutableBufferPointer(rebasing: values[layout.range(ofTensor: index)]))
             }
         }
-        if let bad = layout.tensors.indices.first(where: { !values[layout.range(ofTensor: $0)].allSatisfy(\.isFinite) })
-        {
-            throw StorageError.damaged(
-                path: path,
-                problem: "\(layout.tensors[bad].name) has values that are not finite; train from another file")
-        }
+        try WeightFile.check(values, of: description, path: path)
         self.values = values
         self.layout = layout
         rule = configuration.optimizer.rule
@@ -76,6 +71,13 @@ package struct InitialWeights: Sendable {
         remark =
             "weights from \(source.name)"
             + (anew.isEmpty ? "" : "; \(reasons.joined(separator: ", and ")): begun anew are \(names)")
+            + InitialWeights.otherStem(source.stem, description.settings.settled.stem)
+    }
+
+    /// The same tensors work on other first layers, but see the images at another scale than they were trained on.
+    private static func otherStem(_ theirs: Int?, _ own: Int?) -> String {
+        guard let theirs, let own, theirs != own else { return "" }
+        return "; their first layers are those of model.stem=\(theirs), this job's those of \(own)"
     }
 
     /// Values that are at hand: the flat vector of `layout`.
@@ -116,7 +118,7 @@ package struct InitialWeights: Sendable {
 /// What `model.init` may name.
 private enum InitialSource {
     case file(SafetensorsFile)
-    case checkpoint(CheckpointReader, ParameterLayout, classNames: [String]?)
+    case checkpoint(CheckpointReader, ModelDescription, classNames: [String]?)
 
     init(_ path: String) throws {
         guard LocalFileSystem().isDirectory(path) else {
@@ -139,9 +141,9 @@ private enum InitialSource {
             names = try RunDirectory(Paths.parent(of: Paths.parent(of: run.path))).classNames()
         }
         let settings = try JobConfiguration(yaml: reader.manifest.settings, path: "the settings of \(path)")
-        let layout = try ModelDescription(settings.model).layout
-        try reader.check(layout: layout)
-        self = .checkpoint(reader, layout, classNames: names)
+        let model = try ModelDescription(settings.model)
+        try reader.check(layout: model.layout)
+        self = .checkpoint(reader, model, classNames: names)
     }
 
     var name: String {
@@ -154,7 +156,21 @@ private enum InitialSource {
     var shapes: [String: [Int]] {
         switch self {
         case .file(let file): Dictionary(file.tensors.map { ($0.name, $0.shape) }) { first, _ in first }
-        case .checkpoint(_, let layout, _): Dictionary(layout.tensors.map { ($0.name, $0.shape) }) { first, _ in first }
+        case .checkpoint(_, let model, _):
+            Dictionary(model.layout.tensors.map { ($0.name, $0.shape) }) { first, _ in first }
+        }
+    }
+
+    /// The first layers they were trained with; a file that does not say has those of the network as published.
+    var stem: Int? {
+        switch self {
+        case .file(let file):
+            var described = JobConfiguration()
+            guard let header = file.networkAssignments, (try? described.read(networkAssignments: header)) != nil else {
+                return 299
+            }
+            return described.model.settled.stem
+        case .checkpoint(_, let model, _): return model.settings.settled.stem
         }
     }
 
@@ -171,7 +187,8 @@ private enum InitialSource {
         switch self {
         case .file(let file):
             return try WeightFile.load(file.path, of: description, ignoredPrefixes: ignoredPrefixes, anew: anew)
-        case .checkpoint(let reader, let own, _):
+        case .checkpoint(let reader, let model, _):
+            let own = model.layout
             let all = try reader.values(WeightChoice.average.storedValue, layout: own)
             var values = [Float](repeating: 0, count: layout.count)
             var problems: [String] = []
@@ -183,8 +200,16 @@ private enum InitialSource {
                 }
                 values.replaceSubrange(layout.range(ofTensor: index), with: all[own.range(ofTensor: source)])
             }
-            if !problems.isEmpty { throw StorageError.mismatch(path: reader.directory, problems: problems) }
-            return values
+            if problems.isEmpty { return values }
+            let (theirs, wanted) = (model.settings, description.settings)
+            if theirs.name != wanted.name {
+                problems.insert("the run is of \(theirs.name), not of \(wanted.name)", at: 0)
+            } else if theirs.width != wanted.width {
+                problems.insert(
+                    "the run's network is of width \(theirs.width), the model's of \(wanted.width): "
+                        + "set model.width=\(theirs.width)", at: 0)
+            }
+            throw StorageError.mismatch(path: reader.directory, problems: problems)
         }
     }
 }

@@ -262,7 +262,7 @@ package struct Evaluation: Encodable, Sendable {
                 "\(Report.count(excluded, "test image")) could not be read and did not count: "
                 + unreadable.joined(separator: ", ") + (excluded > unreadable.count ? ", ...\n" : "\n")
         }
-        if leftOut > 0 { text += "\(Report.count(leftOut, "test image")) were left out as listed\n" }
+        if leftOut > 0 { text += "\(Report.count(leftOut, "test image")) left out as listed\n" }
         return text + remarks.map { "\($0)\n" }.joined()
     }
 

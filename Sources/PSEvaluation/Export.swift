@@ -26,18 +26,23 @@ package struct Export: Encodable, Sendable {
     ) throws {
         let description = try ModelDescription(configuration.model)
         let written = try WeightFile.export(
-            checkpoint, value: weights.storedValue, layout: description.layout, classNames: classNames, to: path)
+            checkpoint, value: weights.storedValue, layout: description.layout, classNames: classNames,
+            network: configuration.networkAssignments, to: path)
         file = path
         bytes = written.byteCount
         sha256 = written.sha256
         step = checkpoint.manifest.step
         self.weights = weights
         model = description.network.name
-        network = description.network
+        let network = description.network
         notReference = Export.difference(from: configuration.model)
+        reference = network.reference
+        construction = network.construction(classes: description.classes, auxiliary: description.heads.count > 1)
     }
 
-    private let network: Network
+    private let reference: String
+    /// Python that makes the reference implementation; nil where there is none.
+    private let construction: String?
 
     private enum CodingKeys: CodingKey { case file, bytes, sha256, step, weights, model, notReference }
 
@@ -47,7 +52,9 @@ package struct Export: Encodable, Sendable {
             return "no other implementation has this network"
         }
         if settings.width != 1 { return "model.width is \(settings.width), its own is 1" }
-        if let stem = settings.settled.stem, stem != 299 { return "model.stem is \(stem), its own is 299" }
+        if let stem = settings.settled.stem, stem != 299 {
+            return "model.stem is \(stem), as published it is 299: train with model.stem=299"
+        }
         if settings.groups != 1 { return "model.groups is \(settings.groups), its own is 1" }
         if !settings.batchNormScale { return "model.batchNormScale is off, its batch norms have a scale" }
         if settings.auxiliary, !settings.auxiliaryNorm {
@@ -65,10 +72,10 @@ package struct Export: Encodable, Sendable {
     /// The lines for people.
     package var text: String {
         let use =
-            switch (network.constructor, notReference) {
+            switch (construction, notReference) {
             case (let call?, nil): "\(call) loads it with load_state_dict(..., strict=True)"
             case (let call?, let reason?): "\(call) cannot load it: \(reason)"
-            case (nil, _): "its names are those of \(network.reference)"
+            case (nil, _): "no other implementation loads it; its names: \(reference)"
             }
         return """
             \(file): \(Report.bytes(bytes)), \(weights == .average ? "running-average" : "raw") weights of step \(step)

@@ -24,12 +24,26 @@ package struct ModelWithWeights: Sendable {
         model: String?, weights: String, assignments: [String], image: Extent? = nil, withoutAuxiliary: Bool = false
     ) throws {
         let file = try SafetensorsFile(weights)
-        // Of a file that is no network's the error is about the names of Inception-v3.
-        let network =
-            try model.map { (name) throws(ModelError) in try Network.named(name) }
-            ?? file.network ?? .inceptionV3
+        var described = JobConfiguration()
+        if let header = file.networkAssignments {
+            do {
+                try described.read(networkAssignments: header)
+            } catch {
+                throw StorageError.damaged(path: weights, problem: "says of its network in its header: \(error)")
+            }
+        }
+        let isDescribed = file.networkAssignments != nil && (model == nil || model == described.model.name)
+        let named = model ?? (isDescribed ? described.model.name : file.network?.name)
+        guard let named else { throw StorageError.damaged(path: weights, problem: file.unknownNetwork) }
+        let network = try Network.named(named)
         var job = JobConfiguration()
         job.model = ModelSettings(network)
+        if isDescribed, let header = file.networkAssignments {
+            try job.read(networkAssignments: header)
+        } else {
+            // As its reference has it, whatever the size of the images.
+            job.model.stem = 299
+        }
         try job.read(assignments: assignments)
         job.model.name = network.name
         let prefixes = network.auxiliaryPrefixes

@@ -10,13 +10,21 @@ package struct WrittenFile: Sendable, Hashable {
 package enum AtomicFile {
     /// Lets `body` write `path + ".tmp"`, then makes it durable and renames it to `path`.
     ///
-    /// When anything fails the temporary file is removed and whatever was at `path` stays.
+    /// When anything fails the temporary file is removed and whatever was at `path` stays. For files that one process
+    /// writes, such as a run's; `OutputFile` is for those that a person names.
     package static func write(
         _ path: String, in files: any FileSystem = LocalFileSystem(),
         _ body: (HashingWriter) throws(StorageError) -> Void
     ) throws(StorageError) -> WrittenFile {
-        let temporary = path + ".tmp"
         try checkReplaceable(path, files)
+        return try write(path, beside: path + ".tmp", in: files, body)
+    }
+
+    /// - Parameter temporary: in the same directory.
+    static func write(
+        _ path: String, beside temporary: String, in files: any FileSystem,
+        _ body: (HashingWriter) throws(StorageError) -> Void
+    ) throws(StorageError) -> WrittenFile {
         do throws(StorageError) {
             let writer = HashingWriter(try files.create(temporary))
             try body(writer)
@@ -51,15 +59,7 @@ package enum AtomicFile {
         }
     }
 
-    /// Throws unless a file can be created beside `path` and renamed to it, so that long work is not done in vain.
-    package static func check(_ path: String, in files: any FileSystem = LocalFileSystem()) throws(StorageError) {
-        try checkReplaceable(path, files)
-        let temporary = path + ".tmp"
-        _ = try files.create(temporary)
-        try files.remove(temporary)
-    }
-
-    private static func checkReplaceable(_ path: String, _ files: any FileSystem) throws(StorageError) {
+    static func checkReplaceable(_ path: String, _ files: any FileSystem) throws(StorageError) {
         // A rename would replace a device or a directory's link by a plain file.
         if files.exists(path), !files.isRegularFile(path) {
             throw .damaged(path: path, problem: "is there and is no regular file; choose another path")

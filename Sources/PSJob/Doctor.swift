@@ -51,7 +51,9 @@ package struct Doctor: Encodable {
             configuration.model.classes = training?.classNames.count ?? ModelSettings().classes
         }
         var findings = Machine.libraries.map { Finding.ok("library \($0.name)", $0.version) }
-        findings.append(.ok("BLAS core", Machine.blasCore))
+        let variable = "OPENBLAS_CORETYPE"
+        let chosen = ProcessInfo.processInfo.environment[variable].map { " (\(variable)=\($0) is set)" } ?? ""
+        findings.append(.ok("BLAS core", Machine.blasCore + chosen))
         findings.append(Doctor.processors(configuration))
         findings.append(Doctor.ports())
         findings.append(Doctor.memory(configuration))

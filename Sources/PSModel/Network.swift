@@ -31,7 +31,8 @@ package struct Network: Sendable {
     package let title: String
     /// Whose names its tensors have, and whose first values.
     package let reference: String
-    /// What makes the reference implementation in Python, where there is one that loads this network's weights.
+    /// What makes the reference implementation in Python, of ImageNet's classes and with all its heads, where there is one
+    /// that loads this network's weights.
     package var constructor: String?
     /// Rows and columns of the images it was published for.
     package let imageSize: Int
@@ -59,6 +60,16 @@ package struct Network: Sendable {
 
     /// What the names of its auxiliary heads' tensors begin with.
     package var auxiliaryPrefixes: [String] { auxiliaryHeads.map { "\($0)." } }
+
+    /// Python that makes the reference implementation; nil where there is none.
+    package func construction(classes: Int, auxiliary: Bool) -> String? {
+        guard var call = constructor else { return nil }
+        var arguments = classes == 1000 ? [] : ["num_classes=\(classes)"]
+        if !auxiliaryHeads.isEmpty, !auxiliary { arguments.append("aux_logits=False") }
+        if arguments.isEmpty { return call }
+        call.removeLast()
+        return call + (call.hasSuffix("(") ? "" : ", ") + arguments.joined(separator: ", ") + ")"
+    }
 
     /// The first layers of a network with these settings: 299, 151 or 79.
     func stem(_ settings: ModelSettings) -> Int {

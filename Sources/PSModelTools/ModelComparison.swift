@@ -49,6 +49,20 @@ package struct ModelComparison: Encodable {
         }
     }
 
+    /// One line of `psctl model list`.
+    package struct Name: Encodable {
+        package let model: String
+        package let title: String
+        /// Whose names the tensors have.
+        package let reference: String
+        package let imageSize: Int
+
+        package init(_ network: Network) {
+            (model, title) = (network.name, network.title)
+            (reference, imageSize) = (network.reference, network.imageSize)
+        }
+    }
+
     /// Names and what they are.
     package static func list(_ networks: [Network]) -> String {
         let width = networks.map(\.name.count).max() ?? 0

@@ -11,12 +11,15 @@ package struct ModelPicture {
         var line: Int
     }
 
-    /// Where a row's box lies on the page, and where its block begins.
+    /// Where a row's box lies on the page, and in which block.
     private struct Centre {
         let x: Double
         let top: Double
-        let bottom: Double
+        let block: Int
+        let line: Int
         let blockLeft: Double
+
+        var bottom: Double { top + boxHeight }
     }
 
     private let rows: [TableRow]
@@ -38,7 +41,9 @@ package struct ModelPicture {
         title = description.network.title
         subtitle =
             "\(description.settings.imageSize) x \(description.settings.imageSize), "
-            + "\(Report.grouped(description.parameters)) parameters, \(Report.grouped(description.macs)) multiply-accumulates"
+            + "\(Report.grouped(description.parametersWithoutAuxiliary)) parameters, "
+            + "\(Report.grouped(description.macs)) multiply-accumulates"
+            + (description.heads.count > 1 ? ", auxiliary heads left out" : "")
         auxiliaryBlocks = Set(description.network.auxiliaryHeads)
         var blocks: [[Int]] = []
         for index in table.indices {
@@ -63,10 +68,12 @@ package struct ModelPicture {
         var boxes: [String] = []
         var y = 84.0
         var sideY = y
-        for (block, layout) in zip(blocks, layouts) {
+        for (index, (block, layout)) in zip(blocks, layouts).enumerated() {
             let isSide = isAuxiliary(block)
             let height = Double(layout.lines) * (Self.boxHeight + Self.gapY)
-            let top = isSide ? max(sideY, y - height) : y
+            // A head beside the trunk begins below what it reads.
+            let read = isSide ? rows[block[0]].inputs.first.flatMap { centres[$0] } : nil
+            let top = isSide ? max(sideY, (read?.bottom ?? y) + Self.gapY) : y
             let width = layout.columns * (Self.boxWidth + Self.gapX)
             let left = isSide ? sideLeft : Self.margin + (trunk - width) / 2
             if block.count > 1 {
@@ -77,7 +84,7 @@ package struct ModelPicture {
                 let x = left + place.column * (Self.boxWidth + Self.gapX)
                 let boxTop = top + Double(place.line) * (Self.boxHeight + Self.gapY)
                 centres[row] = Centre(
-                    x: x + Self.boxWidth / 2, top: boxTop, bottom: boxTop + Self.boxHeight, blockLeft: left - 12)
+                    x: x + Self.boxWidth / 2, top: boxTop, block: index, line: place.line, blockLeft: left - 12)
                 boxes.append(box(rows[row], x: x, y: boxTop))
             }
             if isSide { sideY = top + height + Self.gapY } else { y = top + height + (block.count > 1 ? Self.gapY : 0) }
@@ -148,7 +155,8 @@ package struct ModelPicture {
     private func frame(_ name: String, x: Double, y: Double, width: Double, height: Double) -> String {
         """
         <rect class="frame" x="\(number(x))" y="\(number(y))" width="\(number(width))" height="\(number(height))" rx="6"/>
-        <text class="quiet" x="\(number(x + 6))" y="\(number(y + 9))" font-size="9">\(escaped(name))</text>
+        <text class="quiet" x="\(number(x + width - 6))" y="\(number(y + 9))" text-anchor="end" font-size="9">\
+        \(escaped(name))</text>
         """
     }
 
@@ -170,23 +178,33 @@ package struct ModelPicture {
             """
     }
 
+    /// A line between two boxes that passes behind no other.
     private func arrow(_ from: Centre, _ to: Centre) -> String {
-        let middle = (from.bottom + to.top) / 2
-        if abs(from.x - to.x) < 1, to.top - from.bottom > Self.boxHeight + 2 * Self.gapY {
-            // A shortcut goes round what it leaves out.
-            let side = to.blockLeft
-            return """
-                <path class="arrow" marker-end="url(#tip)" d="M\(number(from.x)) \(number(from.bottom))C\(number(from.x)) \
-                \(number(from.bottom + 10)) \(number(side)) \(number(from.bottom + 2)) \(number(side)) \
-                \(number(from.bottom + 40))L\(number(side)) \(number(to.top - 30))C\(number(side)) \
-                \(number(to.top + 17)) \(number(to.x - Self.boxWidth / 2 - 30)) \(number(to.top + 17)) \
-                \(number(to.x - Self.boxWidth / 2)) \(number(to.top + 17))"/>
-                """
+        let middle = to.top + Self.boxHeight / 2
+        func curve(_ first: (Double, Double), _ second: (Double, Double), _ end: (Double, Double)) -> String {
+            "C" + [first, second, end].map { "\(number($0.0)) \(number($0.1))" }.joined(separator: " ")
         }
-        return """
-            <path class="arrow" marker-end="url(#tip)" d="M\(number(from.x)) \(number(from.bottom))C\(number(from.x)) \
-            \(number(middle)) \(number(to.x)) \(number(middle)) \(number(to.x)) \(number(to.top))"/>
-            """
+        func line(_ x: Double, _ y: Double) -> String { "L\(number(x)) \(number(y))" }
+        var path = "M\(number(from.x)) \(number(from.bottom))"
+        if isAuxiliary(blocks[to.block]), from.block != to.block {
+            // Out of the side, where nothing stands, and down into the head.
+            let y = from.top + Self.boxHeight / 2
+            path = "M\(number(from.x + Self.boxWidth / 2)) \(number(y))" + line(to.x - 12, y)
+            path += curve((to.x, y), (to.x, y), (to.x, y + 12)) + line(to.x, to.top)
+        } else if to.line == (from.block == to.block ? from.line + 1 : 0) {
+            let y = (from.bottom + to.top) / 2
+            path += curve((from.x, y), (to.x, y), (to.x, to.top))
+        } else if from.block == to.block, abs(from.x - to.x) >= 1 {
+            // A branch shorter than others: down its own column.
+            let y = to.top - Self.gapY / 2
+            path += line(from.x, to.top - Self.gapY) + curve((from.x, y), (to.x, y), (to.x, to.top))
+        } else {
+            // A shortcut goes round what it leaves out.
+            let (side, edge) = (to.blockLeft, to.x - Self.boxWidth / 2)
+            path += curve((from.x, from.bottom + 10), (side, from.bottom + 2), (side, from.bottom + 40))
+            path += line(side, to.top - 30) + curve((side, middle), (edge - 30, middle), (edge, middle))
+        }
+        return "<path class=\"arrow\" marker-end=\"url(#tip)\" d=\"\(path)\"/>"
     }
 
     private func number(_ value: Double) -> String { Report.decimal(value, places: 1) }

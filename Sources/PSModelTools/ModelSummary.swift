@@ -20,6 +20,8 @@ package struct ModelSummary: Encodable {
 
     package let model: String
     package let title: String
+    /// Whose names the tensors have.
+    package let reference: String
     /// Rows, columns, channels of an image.
     package let inputShape: [Int]
     package let rows: [Row]
@@ -32,12 +34,13 @@ package struct ModelSummary: Encodable {
     private let hasAuxiliary: Bool
 
     private enum CodingKeys: CodingKey {
-        case model, title, inputShape, rows, parameters, parametersWithoutAux, macs, minimumImageSize
+        case model, title, reference, inputShape, rows, parameters, parametersWithoutAux, macs, minimumImageSize
     }
 
     package init(_ description: ModelDescription) {
         model = description.settings.name
         title = description.network.title
+        reference = description.network.reference
         inputShape = [description.settings.imageSize, description.settings.imageSize, 3]
         rows = description.rows.map { row in
             Row(
@@ -71,7 +74,7 @@ package struct ModelSummary: Encodable {
             \(title)
             \(model): \(Report.grouped(parameters)) parameters\(without),
             \(Report.grouped(macs)) multiply-accumulates an image forward\(hasAuxiliary ? ", the auxiliary heads left out" : "").
-            Images of \(minimumImageSize) x \(minimumImageSize) and more.
+            Images of \(minimumImageSize) x \(minimumImageSize) and more. Tensors have the names of: \(reference).
 
             """
     }

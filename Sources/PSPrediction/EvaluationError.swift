@@ -38,7 +38,7 @@ package enum EvaluationError: Error, Sendable, Hashable, CustomStringConvertible
         case .unusableExclusions(let path, let first, let others):
             "\(path): \(first)"
                 + (others == 0 ? "" : others == 1 ? "; 1 more line is like it" : "; \(others) more lines are like it")
-                + "; a line must be an image's name as psctl evaluate --json prints it, or the number its file name ends in"
+                + "; a line must be an image's name (a file's, with its folders below the data set or without), or the number that ends it"
         case .notOfTheJob: "the coordinator asks for an evaluation that the job does not have; install the same release"
         case .nothingReadable(let path):
             "\(path): none of its test images can be read; psctl data inspect says why"

@@ -43,10 +43,14 @@ extension WeightFile {
             preconditionFailure("\(found.network.name) cannot be built as it was published")
         }
         let last = description.lastLayers.filter { !isAuxiliary($0) }.sorted()
-        guard let classes = found.tensors.first(where: { last.contains($0.name) })?.shape.first else {
-            throw .damaged(path: path, problem: "has no \(last.joined(separator: " or ")), the last layer")
+        let ends = found.tensors.filter { last.contains($0.name) }
+        guard let classes = ends.first?.shape.first, classes > 0, ends.allSatisfy({ $0.shape.first == classes }) else {
+            let shapes = ends.map { "\($0.name) is \($0.shape)" }.joined(separator: ", ")
+            throw .damaged(path: path, problem: "has no last layer for a number of classes: \(shapes)")
         }
-        try SafetensorsWriter.write(path: out, metadata: metadata(classNames: file.classNames), tensors: found.tensors)
+        try SafetensorsWriter.write(
+            path: out, metadata: metadata(classNames: file.classNames, network: file.networkAssignments),
+            tensors: found.tensors)
         return Imported(
             file: out, model: found.network.name, origin: isSlim ? .slim : .reference, prefix: found.prefix,
             tensors: found.tensors.count, classes: classes, auxiliary: names.contains(where: isAuxiliary),
@@ -63,47 +67,34 @@ extension WeightFile {
     }
 
     private static func behindPrefix(_ file: SafetensorsFile) throws(StorageError) -> Found {
-        guard let (prefix, network) = prefixAndNetwork(file) else {
-            throw .damaged(
-                path: file.path,
-                problem: "has no names of a network here as its reference has them, nor TF-slim's of Inception-v3 (its "
-                    + "first is \(file.tensors.map(\.name).min() ?? "none")); psctl model list names the networks")
+        guard let (prefix, network) = file.networkBehindPrefix() else {
+            throw .damaged(path: file.path, problem: file.unknownNetwork)
         }
+        let names = NetworkNames(network)
         var tensors: [OutgoingTensor] = []
-        for tensor in file.tensors where tensor.name.hasPrefix(prefix) {
-            guard tensor.dataType.isFloat else {
-                if tensor.name.hasSuffix(batchCounter) { continue }
-                throw .mismatch(path: file.path, problems: ["\(tensor.name) is \(tensor.summary); weights are floats"])
-            }
-            tensors.append(
-                OutgoingTensor(
-                    name: String(tensor.name.dropFirst(prefix.count)), shape: tensor.shape,
-                    values: try file.floats(of: tensor)))
-        }
-        return Found(
-            network: network, prefix: prefix, tensors: tensors,
-            leftOut: file.tensors.map(\.name).filter { !$0.hasPrefix(prefix) }.sorted())
-    }
-
-    /// The shortest prefix, of whole parts of names, behind which a network's tensors are.
-    private static func prefixAndNetwork(_ file: SafetensorsFile) -> (prefix: String, network: Network)? {
-        var prefixes: Set<String> = [""]
+        var leftOut: [String] = []
         for tensor in file.tensors {
-            let parts = tensor.name.split(separator: ".", omittingEmptySubsequences: false)
-            for count in 1..<max(2, parts.count) {
-                prefixes.insert(parts.prefix(count).joined(separator: ".") + ".")
+            let name = String(tensor.name.dropFirst(prefix.count))
+            if name.hasSuffix(batchCounter) { continue }
+            guard tensor.name.hasPrefix(prefix), names.mayHave(name) else {
+                leftOut.append(tensor.name)
+                continue
             }
-        }
-        // Every network has more than a dozen tensors: a prefix of fewer names needs no closer look.
-        for prefix in prefixes.sorted(by: { ($0.count, $0) < ($1.count, $1) }) {
-            let behind = file.tensors.filter { $0.name.hasPrefix(prefix) }
-            if behind.count < 12 { continue }
-            let shapes = behind.map { (String($0.name.dropFirst(prefix.count)), $0.shape) }
-            if let network = Network.likeliest(shapes: Dictionary(shapes) { first, _ in first }) {
-                return (prefix, network)
+            guard tensor.dataType.isFloat else {
+                throw .mismatch(
+                    path: file.path,
+                    problems: ["\(tensor.name) is \(tensor.summary); weights are F32, F16, BF16 or F64"])
             }
+            tensors.append(OutgoingTensor(name: name, shape: tensor.shape, values: try file.floats(of: tensor)))
         }
-        return nil
+        let missing = names.missing(Set(tensors.map(\.name)))
+        if !missing.isEmpty {
+            throw .mismatch(
+                path: file.path,
+                problems: ["looks like \(network.name), but is not whole"] + missing.map { "\(prefix)\($0) is missing" }
+            )
+        }
+        return Found(network: network, prefix: prefix, tensors: tensors, leftOut: leftOut.sorted())
     }
 
     private static func slim(_ file: SafetensorsFile) throws(StorageError) -> Found {
@@ -123,4 +114,35 @@ extension WeightFile {
         return Found(
             network: .inceptionV3, tensors: tensors + scales, scalesAreOne: !scales.isEmpty, leftOut: names.leftOut)
     }
+}
+
+/// The names of a network's tensors.
+private struct NetworkNames {
+    private let network: Network
+    private let all: Set<String>
+    /// Those that every file has: outside the auxiliary heads, and without the scales of batch norm.
+    private let required: Set<String>
+    /// Settings other than the published ones bring other names.
+    private let isOpen: Bool
+
+    init(_ network: Network) {
+        self.network = network
+        var settings = ModelSettings(network)
+        isOpen = network.features.contains(.factorisations)
+        settings.auxiliary = !network.auxiliaryHeads.isEmpty
+        all = NetworkNames.names(settings)
+        settings.auxiliary = false
+        settings.batchNormScale = !network.features.contains(.batchNorm)
+        required = NetworkNames.names(settings)
+    }
+
+    private static func names(_ settings: ModelSettings) -> Set<String> {
+        Set((try? ModelDescription(settings).layout.tensors.map(\.name)) ?? [])
+    }
+
+    func mayHave(_ name: String) -> Bool {
+        isOpen || all.contains(name) || network.auxiliaryPrefixes.contains(where: name.hasPrefix)
+    }
+
+    func missing(_ names: Set<String>) -> [String] { isOpen ? [] : required.subtracting(names).sorted() }
 }

@@ -12,7 +12,7 @@ package enum LastRun {
 
     /// The newest run's directory; nil where there is none.
     package static var path: String? {
-        if isLink(link), let target = Paths.resolved(link) { return target }
+        if Paths.isLink(link), let target = Paths.resolved(link) { return target }
         if let text = try? LocalFileSystem().read(note, atMost: 1 << 16) {
             let name = String(decoding: text, as: UTF8.self).prefix { !$0.isNewline }
             if let target = Paths.resolved(name.hasPrefix("/") ? String(name) : "runs/\(name)") { return target }
@@ -25,7 +25,7 @@ package enum LastRun {
     package static func become(_ run: RunDirectory) -> String? {
         let files = LocalFileSystem()
         let own = Paths.absolute(link)
-        if run.path == Paths.resolved(own), !isLink(link) {
+        if run.path == Paths.resolved(own), !Paths.isLink(link) {
             // A directory of that very name.
             unlink(note)
             return nil
@@ -50,7 +50,7 @@ package enum LastRun {
     /// Replaces the link in one step.
     /// - Returns: why it cannot be.
     private static func makeLink(to target: String) -> String? {
-        if !isLink(link), access(link, F_OK) == 0 { return "is there and is no link" }
+        if !Paths.isLink(link), access(link, F_OK) == 0 { return "is there and is no link" }
         let temporary = "\(link).\(getpid())"
         guard symlink(target, temporary) == 0 else { return "cannot be a link (\(String(cString: strerror(errno))))" }
         guard rename(temporary, link) == 0 else {
@@ -59,10 +59,5 @@ package enum LastRun {
             return "cannot be replaced (\(reason))"
         }
         return nil
-    }
-
-    private static func isLink(_ path: String) -> Bool {
-        var status = stat()
-        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
     }
 }

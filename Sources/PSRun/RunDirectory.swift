@@ -74,6 +74,27 @@ package struct RunDirectory: Sendable {
         return stat(path, &status) == 0 ? UInt64(status.st_ino) : nil
     }
 
+    /// The run that a file is part of, one that it wrote or reads; nil for files that people keep beside them.
+    ///
+    /// - Parameter resolved: an absolute path without links.
+    package static func owner(of resolved: String) -> String? {
+        var directory = resolved
+        while directory != "/", !directory.isEmpty {
+            directory = Paths.parent(of: directory)
+            let run = RunDirectory(directory)
+            guard (try? run.hasJob()) == true else { continue }
+            let own = [
+                run.configuration, run.plan, run.journal, run.samples, run.classes, run.endpoints, run.supervision,
+                run.status, run.metrics, run.voidMetrics, run.unreadableMetrics, run.summary, run.lock, run.nonce,
+            ]
+            let isOwn =
+                own.contains("\(run.path)/\(resolved.dropFirst(directory.count + 1))")
+                || resolved.hasPrefix("\(directory)/checkpoints/") || resolved.hasPrefix("\(directory)/logs/")
+            return isOwn ? directory : nil
+        }
+        return nil
+    }
+
     /// Whether the directory is missing or holds nothing.
     package var isEmpty: Bool { ((try? files.list(path)) ?? []).isEmpty }
 

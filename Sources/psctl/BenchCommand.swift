@@ -47,14 +47,14 @@ struct BenchCommand: ParsableCommand {
         }
 
         func run() throws {
-            if let svg { try AtomicFile.check(svg) }
+            let svg = try svg.map { try checkedOutput($0) }
             let description = try model.description()
             let benchmark = try StepBenchmark(
                 description: description, batch: model.batch, threads: threads.count, steps: steps,
                 plan: engine.settings.trainingPlan(description: description, batch: model.batch),
                 measuresLayers: plan || svg != nil, images: data ? settings.configuration() : nil)
             if let svg, let picture = benchmark.svg {
-                try AtomicFile.write(svg, Array(picture.utf8))
+                try svg.write(Array(picture.utf8))
             }
             write(json.isOn ? Report.json(benchmark) : benchmark.text)
         }

@@ -115,12 +115,12 @@ struct BenchPlanCommand: ParsableCommand {
 
     func run() throws {
         // Before minutes of measuring.
-        try AtomicFile.check(out)
+        let output = try checkedOutput(out)
         let progress = Progress()
         let benchmark = try PlanBenchmark(
             description: model.description(), batch: model.batch, threads: threads.count, steps: steps,
             maximumError: maximumError.value, note: { progress.say($0) })
-        try AtomicFile.write(out, Array(benchmark.file.text.utf8))
+        try output.write(Array(benchmark.file.text.utf8))
         write(json.isOn ? Report.json(benchmark) : benchmark.text)
     }
 }

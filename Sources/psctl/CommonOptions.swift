@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import PSCheckpoint
 import PSConfiguration
+import PSFiles
 import PSJob
 import PSNode
 import PSRun
@@ -78,4 +79,20 @@ enum Programs {
     static var directory: String {
         Bundle.main.executableURL?.resolvingSymlinksInPath().deletingLastPathComponent().path ?? "."
     }
+}
+
+/// Where a command writes what a person asked for.
+///
+/// - Parameter inputs: files that the command reads and that its result is no substitute for.
+/// - Throws: when it cannot be written, would replace an input, or is a run's own file.
+func checkedOutput(_ path: String, inputs: [String] = []) throws -> OutputFile {
+    if let resolved = Paths.resolved(path) {
+        if inputs.contains(where: { Paths.resolved($0) == resolved }) {
+            throw ValidationError("\(path) is what the command reads; name another file to write")
+        }
+        if let run = RunDirectory.owner(of: resolved) {
+            throw ValidationError("\(path) is one of the files of the run \(run); name another file to write")
+        }
+    }
+    return try OutputFile(path)
 }

@@ -23,7 +23,7 @@ struct DataInspectCommand: ParsableCommand {
 
     func run() throws {
         let configuration = try data.configuration()
-        if let sheet { try AtomicFile.check(sheet) }
+        let sheet = try sheet.map { try checkedOutput($0) }
         let progress = CountProgress()
         let inspection = try DataInspection(
             configuration.data, depth: quick ? .list : .headers, threads: threads.count
@@ -34,7 +34,7 @@ struct DataInspectCommand: ParsableCommand {
             let picture = try ContactSheet.samples(
                 of: training, settings: configuration.data, columns: 16, rows: 12, size: 96
             ).sheet.picture()
-            try AtomicFile.write(sheet, try picture.png())
+            try sheet.write(try picture.png())
         }
         write(json.isOn ? Report.json(inspection) : inspection.text)
     }

@@ -36,7 +36,7 @@ struct DataPreviewCommand: ParsableCommand {
     }
 
     func run() throws {
-        try AtomicFile.check(out)
+        let output = try checkedOutput(out)
         let configuration = try settings.configuration()
         let dataset = try Dataset.open(configuration.data.set, .train)
         let made: (sheet: ContactSheet, names: [String])
@@ -53,7 +53,7 @@ struct DataPreviewCommand: ParsableCommand {
             made = try ContactSheet.ticket(
                 Ticket(ticket ?? 0), of: dataset, configuration: configuration, columns: columns)
         }
-        try AtomicFile.write(out, try made.sheet.picture().png())
+        try output.write(try made.sheet.picture().png())
         let rowNames = className == nil ? "in rows of \(columns)" : "a row each"
         write("\(out): \(made.sheet.count) images, \(rowNames)\n" + made.names.map { "  \($0)\n" }.joined())
     }

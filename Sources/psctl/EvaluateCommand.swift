@@ -63,18 +63,20 @@ struct EvaluateCommand: ParsableCommand {
 
     func validate() throws {
         try network.check(others: !ensemble.isEmpty)
-        if network.file != nil, data == nil {
-            throw ValidationError("a weight file knows no images: name a data set with --data")
-        }
         if !ensemble.isEmpty, network.checkpoint.isGiven || network.file != nil {
             throw ValidationError(
                 "--ensemble names all networks; leave out --run-dir, --step, --best and --weights FILE, which name another"
             )
         }
+        if network.file != nil, data == nil {
+            throw ValidationError("a weight file knows no images: name a data set with --data")
+        }
     }
 
     func run() throws {
+        let page = try html.map { try checkedOutput($0) }
         var chosen = try ensemble.isEmpty ? [network.read()] : ensemble.map { try ChosenNetwork(path: $0, network) }
+        if chosen.allSatisfy({ $0.step != nil }) { try network.check() }
         for other in chosen.dropFirst() { try chosen[0].checkClasses(of: other) }
         // Whose test images, and in what parts: the first run's.
         guard let owner = chosen.first(where: { data != nil || $0.step != nil }) else {
@@ -107,7 +109,7 @@ struct EvaluateCommand: ParsableCommand {
             remarks: source.remarks
         ) { progress.count("measured", done: $0, of: $1) }
         progress.finish()
-        if let html { try writePage(html, evaluation, chosen[0], images) }
+        if let page { try writePage(page, evaluation, chosen[0], images) }
         write(json.isOn ? Report.json(evaluation) : evaluation.text + (matrix ? evaluation.matrix : ""))
     }
 
@@ -144,7 +146,7 @@ struct EvaluateCommand: ParsableCommand {
     }
 
     private func writePage(
-        _ path: String, _ evaluation: Evaluation, _ first: ChosenNetwork, _ images: any SampleSource
+        _ output: OutputFile, _ evaluation: Evaluation, _ first: ChosenNetwork, _ images: any SampleSource
     ) throws {
         // An ensemble has no history.
         let run = ensemble.isEmpty ? first.run : nil
@@ -153,7 +155,7 @@ struct EvaluateCommand: ParsableCommand {
             curve: (run?.evaluations() ?? []).compactMap { report in
                 report.top1.map { EvaluationPage.Point(step: Int(clamping: report.version.number), top1: $0) }
             }, data: images, settings: first.configuration.data)
-        try AtomicFile.write(path, Array(page.html.utf8), in: LocalFileSystem())
+        try output.write(Array(page.html.utf8))
     }
 }
 

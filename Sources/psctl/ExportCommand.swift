@@ -29,6 +29,7 @@ struct ExportCommand: ParsableCommand {
     @OptionGroup var json: JSONOption
 
     func run() throws {
+        _ = try checkedOutput(out)
         let run = try checkpoint.directory.existing()
         let export = try Export(
             checkpoint: checkpoint.read(run), configuration: run.readConfiguration(), weights: weights,

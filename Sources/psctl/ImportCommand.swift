@@ -31,6 +31,7 @@ struct ImportCommand: ParsableCommand {
     @OptionGroup var json: JSONOption
 
     func run() throws {
+        _ = try checkedOutput(out)
         let imported = try WeightFile.importing(file, to: out)
         if json.isOn { return write(Report.json(imported)) }
         var text =

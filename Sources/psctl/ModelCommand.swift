@@ -27,8 +27,11 @@ struct ModelCommand: ParsableCommand {
             // The defaults here are the network's own, not those of the default job.
             var job = JobConfiguration()
             job.model = ModelSettings(try Network.named(name))
+            for assignment in assignments where !assignment.hasPrefix("model.") || assignment.hasPrefix("model.name=") {
+                throw ValidationError(
+                    "--set \(assignment): what is described is \(name) with model settings, such as model.width=0.25")
+            }
             try job.read(assignments: assignments)
-            job.model.name = name
             return try ModelDescription(job.model)
         }
     }
@@ -39,7 +42,8 @@ struct ModelCommand: ParsableCommand {
         @OptionGroup var json: JSONOption
 
         func run() throws {
-            write(json.isOn ? Report.json(Network.all.map(\.name)) : ModelComparison.list(Network.all))
+            write(
+                json.isOn ? Report.json(Network.all.map(ModelComparison.Name.init)) : ModelComparison.list(Network.all))
         }
     }
 
@@ -98,8 +102,8 @@ struct ModelCommand: ParsableCommand {
         var svg: String
 
         func run() throws {
-            try AtomicFile.check(svg)
-            try AtomicFile.write(svg, Array(ModelPicture(try network.description()).svg.utf8))
+            let output = try checkedOutput(svg)
+            try output.write(Array(ModelPicture(try network.description()).svg.utf8))
         }
     }
 

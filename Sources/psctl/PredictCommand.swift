@@ -92,6 +92,7 @@ struct PredictCommand: ParsableCommand {
     }
 
     private func writeLogits(of path: String, to out: String) throws {
+        _ = try checkedOutput(out, inputs: [path, network.weights])
         let batch = try ImageBatch(path: path)
         let model = try network.read(image: Extent(batch.height, batch.width))
         let predictor = try Predictor(

@@ -222,7 +222,7 @@ import Testing
         let text = try jobs.psctl(
             "evaluate", "--run-dir", "run", "--exclude", "list", "--html", "page.html", "--crops", "10")
         #expect(text.output.contains("7 test images, 10 crops of each: top-1 "), "\(text.output)")
-        #expect(text.output.contains("% (error ") && text.output.contains("2 test images were left out as listed"))
+        #expect(text.output.contains("% (error ") && text.output.contains("2 test images left out as listed"))
         let page = try String(contentsOfFile: jobs.path("page.html"), encoding: .utf8)
         for words in ["top-1 error", "top-5 error", "<b>2</b><span>left out as listed", "10 crops of each"] {
             #expect(page.contains(words), "\(words)")

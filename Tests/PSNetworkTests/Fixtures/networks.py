@@ -29,6 +29,8 @@ tv_googlenet, tv_inception = (sys.modules["torchvision.models." + name] for name
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SEED = 1
+# With seed 1 a ReLU of aux2's dense layer stands so near 0 that correct engines differ in it.
+SEEDS = {"bn-googlenet": 2}
 PROJECTIONS = 4
 
 
@@ -291,6 +293,7 @@ if __name__ == "__main__":
     known = json.load(open(path)) if os.path.exists(path) else {}
     for name in sys.argv[1:] or NETWORKS:
         make, size, batch, bias, weight = NETWORKS[name]
+        SEED = SEEDS.get(name, 1)
         known[name] = totals(make, size)
         high, low = (run(make, size, batch, bias, weight, t) for t in (torch.float64, torch.float32))
         names = ["logits"] + [f"aux{i}" for i in range(1, len(high["heads"]))]
