@@ -14,7 +14,13 @@ GREY = "#808080"
 
 
 def with_packages(name, *packages, without_dependencies=()):
-    """Starts the script again in a virtual environment under .build with these packages of PyPI; in it already, returns."""
+    """Starts the script again in a virtual environment under .build with these packages of PyPI; in it already, returns.
+
+    Asked for help the script says what it is for, and installs nothing.
+    """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(sys.modules["__main__"].__doc__.strip())
+        sys.exit()
     environment = ROOT / ".build" / name
     if Path(sys.prefix) == environment:
         return
