@@ -53,7 +53,7 @@ import Testing
             ),
             (
                 ["bench", "plan", "--out", "/nonexistent/plan.json"], 1,
-                "psctl: error: cannot create /nonexistent/plan.json.tmp: No such file or directory"
+                "psctl: error: cannot create /nonexistent/plan.json: No such file or directory"
             ),
             (["bench", "step", "--plan-file", "/nonexistent"], 1, "psctl: error: cannot read the plan /nonexistent"),
             (["bench", "inference", "--convolution", "fft"], 64, "psctl: error: The value 'fft' is invalid"),
