@@ -26,16 +26,33 @@ package struct OutgoingTensor {
 }
 
 package enum SafetensorsWriter {
-    /// Writes a file under a temporary name, makes it durable and renames it to `path`.
+    /// Writes a job's own file under a temporary name, makes it durable and renames it to `path`.
     ///
-    /// - Parameters:
-    ///   - tensors: unique names, written in this order without padding. Put wider elements first if a reader wants them
-    ///     aligned.
-    ///   - files: where a job's own file is written; nil: it is a person's, an `OutputFile`.
+    /// - Parameter tensors: unique names, written in this order without padding. Put wider elements first if a reader
+    ///   wants them aligned.
     @discardableResult
     package static func write(
-        path: String, metadata: [String: String], tensors: [OutgoingTensor], in files: (any FileSystem)? = nil
+        path: String, metadata: [String: String], tensors: [OutgoingTensor],
+        in files: any FileSystem = LocalFileSystem()
     ) throws(StorageError) -> WrittenFile {
+        try AtomicFile.write(path, in: files) { (writer) throws(StorageError) in
+            try write(metadata: metadata, tensors: tensors, with: writer)
+        }
+    }
+
+    /// The same for a file that a person asked for.
+    @discardableResult
+    package static func write(
+        to output: OutputFile, metadata: [String: String], tensors: [OutgoingTensor]
+    ) throws(StorageError) -> WrittenFile {
+        try output.write { (writer) throws(StorageError) in
+            try write(metadata: metadata, tensors: tensors, with: writer)
+        }
+    }
+
+    private static func write(
+        metadata: [String: String], tensors: [OutgoingTensor], with writer: HashingWriter
+    ) throws(StorageError) {
         var end = 0
         let described = tensors.map { tensor in
             defer { end += tensor.byteCount }
@@ -43,19 +60,15 @@ package enum SafetensorsWriter {
                 name: tensor.name, dataType: tensor.dataType, shape: tensor.shape, range: end..<end + tensor.byteCount)
         }
         precondition(Set(described.map(\.name)).count == described.count, "two tensors of one name")
-        func writeAll(_ writer: HashingWriter) throws(StorageError) {
-            try writer.write(safetensorsHeader(metadata: metadata, tensors: described))
-            for tensor in tensors {
-                var written = 0
-                try tensor.emitAll { (bytes) throws(StorageError) in
-                    try writer.write(bytes)
-                    written += bytes.count
-                }
-                precondition(written == tensor.byteCount, "\(tensor.name) gave \(written) of \(tensor.byteCount) bytes")
+        try writer.write(safetensorsHeader(metadata: metadata, tensors: described))
+        for tensor in tensors {
+            var written = 0
+            try tensor.emitAll { (bytes) throws(StorageError) in
+                try writer.write(bytes)
+                written += bytes.count
             }
+            precondition(written == tensor.byteCount, "\(tensor.name) gave \(written) of \(tensor.byteCount) bytes")
         }
-        if let files { return try AtomicFile.write(path, in: files, writeAll) }
-        return try OutputFile(path).write(writeAll)
     }
 }
 

@@ -67,7 +67,7 @@ package enum WeightFile {
     @discardableResult
     package static func export(
         _ checkpoint: CheckpointReader, value: StoredValue, layout: ParameterLayout, classNames: [String]? = nil,
-        network: [String]? = nil, to path: String
+        network: [String]? = nil, to output: OutputFile
     ) throws(StorageError) -> WrittenFile {
         precondition(value.coversStatistics, "optimizer slots are not weights")
         try checkpoint.check(layout: layout)
@@ -92,8 +92,7 @@ package enum WeightFile {
                 })
         }
         return try SafetensorsWriter.write(
-            path: path, metadata: metadata(classNames: classNames, network: network),
-            tensors: tensors)
+            to: output, metadata: metadata(classNames: classNames, network: network), tensors: tensors)
     }
 
     fileprivate static let classNamesKey = "classes"

@@ -22,13 +22,13 @@ package struct Export: Encodable, Sendable {
     /// - Parameter classNames: go into the file's header as a JSON list called `classes`; nil: they are not known.
     package init(
         checkpoint: CheckpointReader, configuration: JobConfiguration, weights: WeightChoice, classNames: [String]?,
-        to path: String
+        to output: OutputFile
     ) throws {
         let description = try ModelDescription(configuration.model)
         let written = try WeightFile.export(
             checkpoint, value: weights.storedValue, layout: description.layout, classNames: classNames,
-            network: configuration.networkAssignments, to: path)
-        file = path
+            network: configuration.networkAssignments, to: output)
+        file = output.path
         bytes = written.byteCount
         sha256 = written.sha256
         step = checkpoint.manifest.step

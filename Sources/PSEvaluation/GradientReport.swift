@@ -41,7 +41,7 @@ package struct GradientReport: Sendable {
 
     /// Writes `loss` (a scalar), `logits`, `aux_logits` where there is an auxiliary head (`aux1_logits` and so on where there
     /// are several), and `grad.NAME` for each learned tensor, all float32 in torchvision's layout.
-    package func write(to path: String) throws {
+    package func write(to output: OutputFile) throws {
         let scalarLoss = Float(loss)
         let count = logits.count / classes
         var tensors = [
@@ -58,6 +58,6 @@ package struct GradientReport: Sendable {
                     name: "grad.\(tensor.name)", shape: tensor.shape,
                     values: Array(gradients[layout.range(ofTensor: index)])))
         }
-        try SafetensorsWriter.write(path: path, metadata: [:], tensors: tensors)
+        try SafetensorsWriter.write(to: output, metadata: [:], tensors: tensors)
     }
 }

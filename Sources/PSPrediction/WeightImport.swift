@@ -31,7 +31,7 @@ extension WeightFile {
 
     /// Writes the weights of a file under the names of its network's reference and as float32. Scales of batch norm that
     /// the source does not have (slim's) become 1, which computes the same.
-    package static func importing(_ path: String, to out: String) throws(StorageError) -> Imported {
+    package static func importing(_ path: String, to output: OutputFile) throws(StorageError) -> Imported {
         let file = try SafetensorsFile(path)
         let isSlim = SlimNames.areIn(file)
         let found = isSlim ? try slim(file) : try behindPrefix(file)
@@ -49,10 +49,10 @@ extension WeightFile {
             throw .damaged(path: path, problem: "has no last layer for a number of classes: \(shapes)")
         }
         try SafetensorsWriter.write(
-            path: out, metadata: metadata(classNames: file.classNames, network: file.networkAssignments),
+            to: output, metadata: metadata(classNames: file.classNames, network: file.networkAssignments),
             tensors: found.tensors)
         return Imported(
-            file: out, model: found.network.name, origin: isSlim ? .slim : .reference, prefix: found.prefix,
+            file: output.path, model: found.network.name, origin: isSlim ? .slim : .reference, prefix: found.prefix,
             tensors: found.tensors.count, classes: classes, auxiliary: names.contains(where: isAuxiliary),
             scalesAreOne: found.scalesAreOne, leftOut: found.leftOut)
     }

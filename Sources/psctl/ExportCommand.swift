@@ -29,11 +29,11 @@ struct ExportCommand: ParsableCommand {
     @OptionGroup var json: JSONOption
 
     func run() throws {
-        _ = try checkedOutput(out)
+        let output = try checkedOutput(out)
         let run = try checkpoint.directory.existing()
         let export = try Export(
             checkpoint: checkpoint.read(run), configuration: run.readConfiguration(), weights: weights,
-            classNames: run.classNames(), to: out)
+            classNames: run.classNames(), to: output)
         write(json.isOn ? Report.json(export) : export.text)
     }
 }

@@ -22,9 +22,9 @@ struct GradientsCommand: ParsableCommand {
     @OptionGroup var threads: ThreadsOption
 
     func run() throws {
-        _ = try checkedOutput(out, inputs: [input.weights, input.batch])
+        let output = try checkedOutput(out, inputs: [input.weights, input.batch])
         let (model, batch) = try input.read(withoutAuxiliary: false)
-        try GradientReport(model: model, batch: batch, path: input.batch, threads: threads.count).write(to: out)
+        try GradientReport(model: model, batch: batch, path: input.batch, threads: threads.count).write(to: output)
     }
 }
 

@@ -31,8 +31,7 @@ struct ImportCommand: ParsableCommand {
     @OptionGroup var json: JSONOption
 
     func run() throws {
-        _ = try checkedOutput(out)
-        let imported = try WeightFile.importing(file, to: out)
+        let imported = try WeightFile.importing(file, to: checkedOutput(out))
         if json.isOn { return write(Report.json(imported)) }
         var text =
             "\(out): \(imported.model), \(Report.count(imported.tensors, "tensor")) of \(file) "

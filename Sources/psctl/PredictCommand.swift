@@ -92,7 +92,7 @@ struct PredictCommand: ParsableCommand {
     }
 
     private func writeLogits(of path: String, to out: String) throws {
-        _ = try checkedOutput(out, inputs: [path, network.weights])
+        let output = try checkedOutput(out, inputs: [path, network.weights])
         let batch = try ImageBatch(path: path)
         let model = try network.read(image: Extent(batch.height, batch.width))
         let predictor = try Predictor(
@@ -101,7 +101,7 @@ struct PredictCommand: ParsableCommand {
             planning: model.configuration.engine.planning)
         let logits = predictor.logits(images: batch.images, count: batch.count)
         try SafetensorsWriter.write(
-            path: out, metadata: [:],
+            to: output, metadata: [:],
             tensors: [OutgoingTensor(name: "logits", shape: [batch.count, predictor.classes], values: logits)])
     }
 }

@@ -5,6 +5,7 @@ import PSCheckpoint
 import PSConfiguration
 import PSDatasets
 import PSEvaluation
+import PSFiles
 import PSJob
 import PSModel
 import PSParameters
@@ -67,7 +68,8 @@ private func evaluate(
         for weights in WeightChoice.allCases {
             let file = "\(directory)/\(weights).safetensors"
             let export = try Export(
-                checkpoint: checkpoint, configuration: job, weights: weights, classNames: ["a\"b", "c"], to: file)
+                checkpoint: checkpoint, configuration: job, weights: weights, classNames: ["a\"b", "c"],
+                to: OutputFile(file))
             #expect(try SafetensorsFile(file).metadata["classes"] == #"["a\"b","c"]"#)
             #expect(export.notReference?.contains("model.width is 0.1") == true)
             #expect(try WeightFile.load(file, layout: layout) == values[weights.storedValue])

@@ -150,8 +150,7 @@ func refusesALyingFile(bytes: [UInt8], reason: String) {
     // The temporary name leads to a device that is always full.
     symlink("/dev/full", "\(path).tmp")
     let error = #expect(throws: StorageError.self) {
-        try SafetensorsWriter.write(
-            path: path, metadata: [:], tensors: [outgoing("w", [1], [2])], in: LocalFileSystem())
+        try SafetensorsWriter.write(path: path, metadata: [:], tensors: [outgoing("w", [1], [2])])
     }
     #expect(error == .system(operation: "write", path: "\(path).tmp", code: ENOSPC))
     #expect(error?.description.contains("No space left on device") == true)
@@ -173,7 +172,7 @@ func refusesALyingFile(bytes: [UInt8], reason: String) {
     let error = #expect(throws: StorageError.self) {
         try SafetensorsWriter.write(path: "/nonexistent/x", metadata: [:], tensors: [])
     }
-    #expect(error == .system(operation: "create", path: "/nonexistent/x", code: ENOENT))
+    #expect(error == .system(operation: "create", path: "/nonexistent/x.tmp", code: ENOENT))
     #expect(throws: StorageError.self) { try SafetensorsFile("/tmp") }
 }
 

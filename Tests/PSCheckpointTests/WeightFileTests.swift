@@ -27,7 +27,7 @@ private func write(_ path: String, _ tensors: [(String, SafetensorsDataType, [In
     let reader = try CheckpointReader(path)
     let out = "\(directory.path)/model.safetensors"
     for value in [StoredValue.current, .average] {
-        let written = try WeightFile.export(reader, value: value, layout: smallModel, to: out)
+        let written = try WeightFile.export(reader, value: value, layout: smallModel, to: OutputFile(out))
         #expect(written.byteCount == readFile(out).count)
         #expect(try WeightFile.load(out, layout: smallModel) == state[value])
     }
