@@ -40,6 +40,12 @@ package protocol WritableFile: AnyObject, Sendable {
     func synchronize() throws(StorageError)
 }
 
+/// A directory that is held open: it is the same one wherever it is moved meanwhile.
+package protocol OpenDirectory: AnyObject, Sendable {
+    /// What was under the new name is replaced, durably.
+    func renameDurably(_ old: String, to new: String) throws(StorageError)
+}
+
 /// Files and directories. Every error names the path and the operation.
 package protocol FileSystem: Sendable {
     /// What is there; nil when nothing is.
@@ -54,6 +60,7 @@ package protocol FileSystem: Sendable {
     func rename(_ old: String, to new: String) throws(StorageError)
     /// Makes the names in a directory durable.
     func synchronize(directory: String) throws(StorageError)
+    func openDirectory(_ path: String) throws(StorageError) -> any OpenDirectory
     /// Opens a regular file.
     func open(_ path: String) throws(StorageError) -> any ReadableFile
     /// Opens a file for writing behind its first `kept` bytes, the rest is cut; creates it where it is not there.
@@ -91,8 +98,7 @@ extension FileSystem {
 
     /// Renames within one directory, durably.
     package func renameDurably(_ old: String, to new: String) throws(StorageError) {
-        try rename(old, to: new)
-        try synchronize(directory: Paths.parent(of: new))
+        try openDirectory(Paths.parent(of: new)).renameDurably(Paths.name(of: old), to: Paths.name(of: new))
     }
 
     /// Removes a directory that holds files only.

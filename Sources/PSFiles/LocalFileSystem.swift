@@ -65,12 +65,10 @@ package struct LocalFileSystem: FileSystem {
     }
 
     package func synchronize(directory: String) throws(StorageError) {
-        let descriptor = try Descriptor("open", directory, flags: O_RDONLY | O_DIRECTORY)
-        let number = descriptor.number
-        try Shortcomings.tolerate(.directoriesAreNotDurable, at: directory) { () throws(StorageError) in
-            try systemCall("synchronize", directory) { fsync(number) }
-        }
+        try LocalDirectory(directory).synchronize()
     }
+
+    package func openDirectory(_ path: String) throws(StorageError) -> any OpenDirectory { try LocalDirectory(path) }
 
     package func open(_ path: String) throws(StorageError) -> any ReadableFile { try OpenFile(path) }
 
@@ -88,6 +86,29 @@ package struct Descriptor: ~Copyable {
     }
 
     deinit { close(number) }
+}
+
+private final class LocalDirectory: OpenDirectory {
+    private let path: String
+    private let descriptor: Descriptor
+
+    init(_ path: String) throws(StorageError) {
+        self.path = path
+        descriptor = try Descriptor("open", path, flags: O_RDONLY | O_DIRECTORY)
+    }
+
+    func renameDurably(_ old: String, to new: String) throws(StorageError) {
+        try systemCall("rename to \(new)", "\(path)/\(old)") {
+            renameat(descriptor.number, old, descriptor.number, new)
+        }
+        try synchronize()
+    }
+
+    func synchronize() throws(StorageError) {
+        try Shortcomings.tolerate(.directoriesAreNotDurable, at: path) { () throws(StorageError) in
+            try systemCall("synchronize", path) { fsync(descriptor.number) }
+        }
+    }
 }
 
 /// Read with system calls, not mapped: a disk that fails is then an error and not a signal.

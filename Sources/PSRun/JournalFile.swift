@@ -79,7 +79,10 @@ package final class JournalFile {
         if let failure { throw failure }
         let next = path + ".new"
         let (old, oldEnd, oldDurable) = (file, end, durable)
+        let directory: any OpenDirectory
         do throws(StorageError) {
+            // A person may move the run at any moment; what is opened here is renamed wherever it is by then.
+            directory = try files.openDirectory(Paths.parent(of: path))
             file = try files.create(next)
             (end, durable) = (0, 0)
             try write(JournalFile.magic)
@@ -92,7 +95,9 @@ package final class JournalFile {
             throw error
         }
         // From here on it is not known which of the two is there.
-        try attempt { () throws(StorageError) in try files.renameDurably(next, to: path) }
+        try attempt { () throws(StorageError) in
+            try directory.renameDurably(Paths.name(of: next), to: Paths.name(of: path))
+        }
     }
 
     /// Appends a record; with `sync` it and all before it are on disk when this returns.

@@ -170,6 +170,26 @@ final class SimulatedFiles: FileSystem, @unchecked Sendable {
         disk.synchronized(directory)
     }
 
+    func openDirectory(_ path: String) throws(StorageError) -> any OpenDirectory {
+        guard case .directory? = disk.node(path) else { throw .system(operation: "open", path: path, code: ENOENT) }
+        return Directory(path: path, files: self)
+    }
+
+    private final class Directory: OpenDirectory {
+        private let path: String
+        private let files: SimulatedFiles
+
+        init(path: String, files: SimulatedFiles) {
+            self.path = path
+            self.files = files
+        }
+
+        func renameDurably(_ old: String, to new: String) throws(StorageError) {
+            try files.rename("\(path)/\(old)", to: "\(path)/\(new)")
+            try files.synchronize(directory: path)
+        }
+    }
+
     func open(_ path: String) throws(StorageError) -> any ReadableFile {
         try checkRead("open", path)
         guard let file = disk.file(path) else { throw .system(operation: "open", path: path, code: ENOENT) }
