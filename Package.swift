@@ -93,27 +93,33 @@ let package = Package(
         // The service.
         target("PSOptimization", ["PSParameters", "CKernels"]),
         target("PSFiles", ["CCrypto"]),
+        target("PSProofs", ["CCrypto"]),
         target("PSCheckpoint", ["PSFiles", "PSParameters"]),
         target("PSConfiguration", ["PSModel", "PSOptimization", "PSDatasets", "PSSamples", "PSPlanning", yams]),
-        target("PSMessages", ["CMessages", "PSParameters"]),
+        target("PSMessages", ["CMessages", "PSParameters", "PSProofs"]),
+        target("PSKeys", ["PSFiles", "PSProofs", "CZeroMQ"]),
         target("PSTransport", ["CZeroMQ"]),
-        target("PSNode", ["PSTransport", "PSMessages", logging]),
-        target("PSProtocol", ["PSMessages", "PSParameters"]),
-        target("PSRun", ["PSProtocol", "PSCheckpoint", "PSFiles", "PSMessages", "PSParameters", "CZlib"]),
+        target("PSNode", ["PSTransport", "PSMessages", "PSKeys", "PSProofs", logging]),
+        target("PSProtocol", ["PSMessages", "PSParameters", "PSProofs"]),
+        target("PSRun", ["PSProtocol", "PSCheckpoint", "PSFiles", "PSMessages", "PSParameters", "PSProofs", "CZlib"]),
         target(
             "PSServer",
-            ["PSNode", "PSProtocol", "PSOptimization", "PSCheckpoint", "PSRun", "PSFiles", "PSConfiguration"]),
+            [
+                "PSNode", "PSProtocol", "PSOptimization", "PSCheckpoint", "PSRun", "PSFiles", "PSKeys", "PSProofs",
+                "PSConfiguration",
+            ]),
         target(
             "PSWorker",
             [
-                "PSNode", "PSProtocol", "PSNetwork", "PSOptimization", "PSData", "PSDatasets", "PSCheckpoint", "PSRun",
+                "PSNode", "PSProtocol", "PSKeys", "PSProofs", "PSNetwork", "PSOptimization", "PSData", "PSDatasets",
+                "PSCheckpoint", "PSRun",
                 "PSConfiguration", "PSPlanning", "PSPrediction",
             ]),
         target(
             "PSCoordinator",
             [
-                "PSNode", "PSProtocol", "PSOptimization", "PSDatasets", "PSCheckpoint", "PSRun", "PSFiles",
-                "PSConfiguration", "PSPlanning", "PSPrediction",
+                "PSNode", "PSProtocol", "PSOptimization", "PSDatasets", "PSCheckpoint", "PSRun", "PSFiles", "PSKeys",
+                "PSConfiguration", "PSPlanning", "PSPrediction", "PSProofs",
             ]),
 
         // What a person asks for: reports, evaluation, jobs on this machine, benchmarks.
@@ -136,7 +142,8 @@ let package = Package(
             "PSJob",
             [
                 "PSReport", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSCoordinator", "PSDatasets",
-                "PSMessages", "PSModel", "PSNetwork", "PSNode", "PSParameters", "PSPrediction", "PSProtocol",
+                "PSKeys", "PSMessages", "PSModel", "PSNetwork", "PSNode", "PSParameters", "PSPrediction", "PSProofs",
+                "PSProtocol",
                 "PSTransport",
             ]),
         target(
@@ -157,9 +164,8 @@ let package = Package(
             [
                 "PSJob", "PSBenchmarks", "PSDataTools", "PSDatasets", "PSEvaluation", "PSReport", "PSRun", "PSFiles",
                 "PSCheckpoint",
-                "PSConfiguration", "PSCoordinator", "PSMessages", "PSModel", "PSModelTools", "PSNode", "PSParameters",
-                "PSPlanning",
-                "PSPrediction", "PSProtocol", "PSSamples", argumentParser,
+                "PSConfiguration", "PSCoordinator", "PSKeys", "PSMessages", "PSModel", "PSModelTools", "PSNode",
+                "PSParameters", "PSPlanning", "PSPrediction", "PSProtocol", "PSSamples", argumentParser,
             ]),
 
         // Tests.
@@ -190,10 +196,14 @@ let package = Package(
         tests(
             "PSRunTests",
             ["PSRun", "PSCheckpoint", "PSFiles", "PSMessages", "PSParameters", "PSProtocol", "TestSupport"]),
+        tests("PSKeysTests", ["PSKeys", "PSFiles", "PSProofs", "TestSupport"]),
         tests("PSPlanningTests", ["PSPlanning", "PSModel"]),
         tests("PSConfigurationTests", ["PSConfiguration", "PSModel", "PSPlanning"]),
-        tests("PSMessagesTests", ["PSMessages", "PSTransport"]),
-        tests("PSProtocolTests", ["PSProtocol", "PSFiles", "PSMessages", "PSParameters"]),
+        tests("PSMessagesTests", ["PSMessages", "PSProofs", "PSTransport"]),
+        tests(
+            "FuzzTests", ["PSProtocol", "PSMessages", "PSParameters", "PSProofs", "CMessages"],
+            resources: [.copy("Corpus")]),
+        tests("PSProtocolTests", ["PSProtocol", "PSFiles", "PSMessages", "PSParameters", "PSProofs"]),
         tests(
             "SimulationTests",
             [
@@ -208,7 +218,7 @@ let package = Package(
                 "PSConfiguration", "PSCoordinator", "PSData", "PSDatasets", "PSImages", "PSSamples", "SyntheticData",
                 "TestSupport",
                 "PSModel", "PSNetwork", "PSOptimization", "PSParameters",
-                "PSMessages", "PSModelTools", "PSPlanning", "PSProtocol",
+                "PSKeys", "PSMessages", "PSModelTools", "PSPlanning", "PSProtocol",
             ],
             resources: [.copy("Torchvision")]),
     ]

@@ -97,6 +97,96 @@ void   ps__hello__free_unpacked
   assert(message->base.descriptor == &ps__hello__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   ps__challenge__init
+                     (Ps__Challenge         *message)
+{
+  static const Ps__Challenge init_value = PS__CHALLENGE__INIT;
+  *message = init_value;
+}
+size_t ps__challenge__get_packed_size
+                     (const Ps__Challenge *message)
+{
+  assert(message->base.descriptor == &ps__challenge__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t ps__challenge__pack
+                     (const Ps__Challenge *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &ps__challenge__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t ps__challenge__pack_to_buffer
+                     (const Ps__Challenge *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &ps__challenge__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Ps__Challenge *
+       ps__challenge__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Ps__Challenge *)
+     protobuf_c_message_unpack (&ps__challenge__descriptor,
+                                allocator, len, data);
+}
+void   ps__challenge__free_unpacked
+                     (Ps__Challenge *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &ps__challenge__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   ps__keys__init
+                     (Ps__Keys         *message)
+{
+  static const Ps__Keys init_value = PS__KEYS__INIT;
+  *message = init_value;
+}
+size_t ps__keys__get_packed_size
+                     (const Ps__Keys *message)
+{
+  assert(message->base.descriptor == &ps__keys__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t ps__keys__pack
+                     (const Ps__Keys *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &ps__keys__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t ps__keys__pack_to_buffer
+                     (const Ps__Keys *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &ps__keys__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Ps__Keys *
+       ps__keys__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Ps__Keys *)
+     protobuf_c_message_unpack (&ps__keys__descriptor,
+                                allocator, len, data);
+}
+void   ps__keys__free_unpacked
+                     (Ps__Keys *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &ps__keys__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   ps__welcome__init
                      (Ps__Welcome         *message)
 {
@@ -1729,7 +1819,7 @@ void   ps__slice__free_unpacked
   assert(message->base.descriptor == &ps__slice__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[41] =
+static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[45] =
 {
   {
     "protocol",
@@ -1804,6 +1894,30 @@ static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[41] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "proof_high",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Envelope, proof_high),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "proof_low",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Envelope, proof_low),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "hello",
     10,
     PROTOBUF_C_LABEL_NONE,
@@ -1859,6 +1973,30 @@ static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[41] =
     offsetof(Ps__Envelope, body_case),
     offsetof(Ps__Envelope, members),
     &ps__members__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "challenge",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Ps__Envelope, body_case),
+    offsetof(Ps__Envelope, challenge),
+    &ps__challenge__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "keys",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Ps__Envelope, body_case),
+    offsetof(Ps__Envelope, keys),
+    &ps__keys__descriptor,
     NULL,
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -2225,58 +2363,62 @@ static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[41] =
   },
 };
 static const unsigned ps__envelope__field_indices_by_name[] = {
-  28,   /* field[28] = applied */
-  27,   /* field[27] = commit */
-  13,   /* field[13] = contribution */
-  37,   /* field[37] = control */
-  38,   /* field[38] = control_reply */
-  14,   /* field[14] = counted */
+  32,   /* field[32] = applied */
+  13,   /* field[13] = challenge */
+  31,   /* field[31] = commit */
+  17,   /* field[17] = contribution */
+  41,   /* field[41] = control */
+  42,   /* field[42] = control_reply */
+  18,   /* field[18] = counted */
   5,   /* field[5] = destination */
-  32,   /* field[32] = failed */
-  33,   /* field[33] = finish */
+  36,   /* field[36] = failed */
+  37,   /* field[37] = finish */
   2,   /* field[2] = generation */
-  19,   /* field[19] = gone */
-  12,   /* field[12] = grant */
-  9,   /* field[9] = heartbeat */
-  21,   /* field[21] = held */
-  6,   /* field[6] = hello */
+  23,   /* field[23] = gone */
+  16,   /* field[16] = grant */
+  11,   /* field[11] = heartbeat */
+  25,   /* field[25] = held */
+  8,   /* field[8] = hello */
   1,   /* field[1] = job */
-  34,   /* field[34] = leave */
-  15,   /* field[15] = measure */
-  17,   /* field[17] = measured */
-  16,   /* field[16] = measurement */
-  10,   /* field[10] = members */
-  25,   /* field[25] = prepare */
-  26,   /* field[26] = prepared */
+  14,   /* field[14] = keys */
+  38,   /* field[38] = leave */
+  19,   /* field[19] = measure */
+  21,   /* field[21] = measured */
+  20,   /* field[20] = measurement */
+  12,   /* field[12] = members */
+  29,   /* field[29] = prepare */
+  30,   /* field[30] = prepared */
+  6,   /* field[6] = proof_high */
+  7,   /* field[7] = proof_low */
   0,   /* field[0] = protocol */
-  40,   /* field[40] = publish */
-  18,   /* field[18] = pull */
-  39,   /* field[39] = push */
-  24,   /* field[24] = ready */
-  8,   /* field[8] = refusal */
-  22,   /* field[22] = resend */
-  23,   /* field[23] = reset */
-  31,   /* field[31] = saved */
-  29,   /* field[29] = snapshot */
-  30,   /* field[30] = snapshotting */
+  44,   /* field[44] = publish */
+  22,   /* field[22] = pull */
+  43,   /* field[43] = push */
+  28,   /* field[28] = ready */
+  10,   /* field[10] = refusal */
+  26,   /* field[26] = resend */
+  27,   /* field[27] = reset */
+  35,   /* field[35] = saved */
+  33,   /* field[33] = snapshot */
+  34,   /* field[34] = snapshotting */
   4,   /* field[4] = source */
-  36,   /* field[36] = status */
-  35,   /* field[35] = status_request */
+  40,   /* field[40] = status */
+  39,   /* field[39] = status_request */
   3,   /* field[3] = term */
-  20,   /* field[20] = took */
-  11,   /* field[11] = want */
-  7,   /* field[7] = welcome */
+  24,   /* field[24] = took */
+  15,   /* field[15] = want */
+  9,   /* field[9] = welcome */
 };
 static const ProtobufCIntRange ps__envelope__number_ranges[7 + 1] =
 {
   { 1, 0 },
-  { 10, 6 },
-  { 20, 11 },
-  { 30, 18 },
-  { 40, 23 },
-  { 60, 35 },
-  { 98, 39 },
-  { 0, 41 }
+  { 10, 8 },
+  { 20, 15 },
+  { 30, 22 },
+  { 40, 27 },
+  { 60, 39 },
+  { 98, 43 },
+  { 0, 45 }
 };
 const ProtobufCMessageDescriptor ps__envelope__descriptor =
 {
@@ -2286,14 +2428,14 @@ const ProtobufCMessageDescriptor ps__envelope__descriptor =
   "Ps__Envelope",
   "ps",
   sizeof(Ps__Envelope),
-  41,
+  45,
   ps__envelope__field_descriptors,
   ps__envelope__field_indices_by_name,
   7,  ps__envelope__number_ranges,
   (ProtobufCMessageInit) ps__envelope__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__hello__field_descriptors[10] =
+static const ProtobufCFieldDescriptor ps__hello__field_descriptors[13] =
 {
   {
     "role",
@@ -2415,8 +2557,45 @@ static const ProtobufCFieldDescriptor ps__hello__field_descriptors[10] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "challenge",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Hello, challenge),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "takes_over",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Hello, takes_over),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "public_key",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Hello, public_key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__hello__field_indices_by_name[] = {
+  10,   /* field[10] = challenge */
   4,   /* field[4] = endpoint */
   7,   /* field[7] = has_memory */
   1,   /* field[1] = host */
@@ -2424,14 +2603,16 @@ static const unsigned ps__hello__field_indices_by_name[] = {
   6,   /* field[6] = kernel_hash */
   9,   /* field[9] = last_commit */
   2,   /* field[2] = pid */
+  12,   /* field[12] = public_key */
   3,   /* field[3] = rank_plus_one */
   0,   /* field[0] = role */
+  11,   /* field[11] = takes_over */
   8,   /* field[8] = version */
 };
 static const ProtobufCIntRange ps__hello__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor ps__hello__descriptor =
 {
@@ -2441,14 +2622,103 @@ const ProtobufCMessageDescriptor ps__hello__descriptor =
   "Ps__Hello",
   "ps",
   sizeof(Ps__Hello),
-  10,
+  13,
   ps__hello__field_descriptors,
   ps__hello__field_indices_by_name,
   1,  ps__hello__number_ranges,
   (ProtobufCMessageInit) ps__hello__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__welcome__field_descriptors[8] =
+static const ProtobufCFieldDescriptor ps__challenge__field_descriptors[2] =
+{
+  {
+    "number",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Challenge, number),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "run_directory",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Challenge, run_directory),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned ps__challenge__field_indices_by_name[] = {
+  0,   /* field[0] = number */
+  1,   /* field[1] = run_directory */
+};
+static const ProtobufCIntRange ps__challenge__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor ps__challenge__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "ps.Challenge",
+  "Challenge",
+  "Ps__Challenge",
+  "ps",
+  sizeof(Ps__Challenge),
+  2,
+  ps__challenge__field_descriptors,
+  ps__challenge__field_indices_by_name,
+  1,  ps__challenge__number_ranges,
+  (ProtobufCMessageInit) ps__challenge__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor ps__keys__field_descriptors[1] =
+{
+  {
+    "workers",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Ps__Keys, n_workers),
+    offsetof(Ps__Keys, workers),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned ps__keys__field_indices_by_name[] = {
+  0,   /* field[0] = workers */
+};
+static const ProtobufCIntRange ps__keys__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor ps__keys__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "ps.Keys",
+  "Keys",
+  "Ps__Keys",
+  "ps",
+  sizeof(Ps__Keys),
+  1,
+  ps__keys__field_descriptors,
+  ps__keys__field_indices_by_name,
+  1,  ps__keys__number_ranges,
+  (ProtobufCMessageInit) ps__keys__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor ps__welcome__field_descriptors[12] =
 {
   {
     "rank",
@@ -2546,10 +2816,62 @@ static const ProtobufCFieldDescriptor ps__welcome__field_descriptors[8] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "grant_key_1",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Welcome, grant_key_1),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "grant_key_2",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Welcome, grant_key_2),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "grant_key_3",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Welcome, grant_key_3),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "grant_key_4",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Welcome, grant_key_4),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__welcome__field_indices_by_name[] = {
   1,   /* field[1] = configuration */
   6,   /* field[6] = data_digest */
+  8,   /* field[8] = grant_key_1 */
+  9,   /* field[9] = grant_key_2 */
+  10,   /* field[10] = grant_key_3 */
+  11,   /* field[11] = grant_key_4 */
   4,   /* field[4] = layout_digest */
   3,   /* field[3] = nonce */
   5,   /* field[5] = plan */
@@ -2560,7 +2882,7 @@ static const unsigned ps__welcome__field_indices_by_name[] = {
 static const ProtobufCIntRange ps__welcome__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor ps__welcome__descriptor =
 {
@@ -2570,14 +2892,14 @@ const ProtobufCMessageDescriptor ps__welcome__descriptor =
   "Ps__Welcome",
   "ps",
   sizeof(Ps__Welcome),
-  8,
+  12,
   ps__welcome__field_descriptors,
   ps__welcome__field_indices_by_name,
   1,  ps__welcome__number_ranges,
   (ProtobufCMessageInit) ps__welcome__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue ps__refusal__reason__enum_values_by_number[11] =
+static const ProtobufCEnumValue ps__refusal__reason__enum_values_by_number[12] =
 {
   { "UNKNOWN", "PS__REFUSAL__REASON__UNKNOWN", 0 },
   { "PROTOCOL", "PS__REFUSAL__REASON__PROTOCOL", 1 },
@@ -2590,11 +2912,12 @@ static const ProtobufCEnumValue ps__refusal__reason__enum_values_by_number[11] =
   { "FULL", "PS__REFUSAL__REASON__FULL", 8 },
   { "MALFORMED", "PS__REFUSAL__REASON__MALFORMED", 9 },
   { "STALE", "PS__REFUSAL__REASON__STALE", 10 },
+  { "OCCUPIED", "PS__REFUSAL__REASON__OCCUPIED", 11 },
 };
 static const ProtobufCIntRange ps__refusal__reason__value_ranges[] = {
-{0, 0},{0, 11}
+{0, 0},{0, 12}
 };
-static const ProtobufCEnumValueIndex ps__refusal__reason__enum_values_by_name[11] =
+static const ProtobufCEnumValueIndex ps__refusal__reason__enum_values_by_name[12] =
 {
   { "FULL", 8 },
   { "GENERATION", 3 },
@@ -2602,6 +2925,7 @@ static const ProtobufCEnumValueIndex ps__refusal__reason__enum_values_by_name[11
   { "JOB", 2 },
   { "KERNELS", 7 },
   { "MALFORMED", 9 },
+  { "OCCUPIED", 11 },
   { "PROTOCOL", 1 },
   { "SESSION", 5 },
   { "STALE", 10 },
@@ -2615,9 +2939,9 @@ const ProtobufCEnumDescriptor ps__refusal__reason__descriptor =
   "Reason",
   "Ps__Refusal__Reason",
   "ps",
-  11,
+  12,
   ps__refusal__reason__enum_values_by_number,
-  11,
+  12,
   ps__refusal__reason__enum_values_by_name,
   1,
   ps__refusal__reason__value_ranges,
@@ -2674,7 +2998,7 @@ const ProtobufCMessageDescriptor ps__refusal__descriptor =
   (ProtobufCMessageInit) ps__refusal__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__heartbeat__field_descriptors[4] =
+static const ProtobufCFieldDescriptor ps__heartbeat__field_descriptors[5] =
 {
   {
     "bytes_sent",
@@ -2724,17 +3048,30 @@ static const ProtobufCFieldDescriptor ps__heartbeat__field_descriptors[4] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "unreachable_rank_plus_one",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Heartbeat, unreachable_rank_plus_one),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__heartbeat__field_indices_by_name[] = {
   2,   /* field[2] = activity */
   1,   /* field[1] = bytes_received */
   0,   /* field[0] = bytes_sent */
   3,   /* field[3] = progress */
+  4,   /* field[4] = unreachable_rank_plus_one */
 };
 static const ProtobufCIntRange ps__heartbeat__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor ps__heartbeat__descriptor =
 {
@@ -2744,14 +3081,14 @@ const ProtobufCMessageDescriptor ps__heartbeat__descriptor =
   "Ps__Heartbeat",
   "ps",
   sizeof(Ps__Heartbeat),
-  4,
+  5,
   ps__heartbeat__field_descriptors,
   ps__heartbeat__field_indices_by_name,
   1,  ps__heartbeat__number_ranges,
   (ProtobufCMessageInit) ps__heartbeat__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__members__server__field_descriptors[2] =
+static const ProtobufCFieldDescriptor ps__members__server__field_descriptors[3] =
 {
   {
     "endpoint",
@@ -2777,15 +3114,28 @@ static const ProtobufCFieldDescriptor ps__members__server__field_descriptors[2] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "public_key",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Members__Server, public_key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__members__server__field_indices_by_name[] = {
   0,   /* field[0] = endpoint */
   1,   /* field[1] = incarnation */
+  2,   /* field[2] = public_key */
 };
 static const ProtobufCIntRange ps__members__server__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor ps__members__server__descriptor =
 {
@@ -2795,7 +3145,7 @@ const ProtobufCMessageDescriptor ps__members__server__descriptor =
   "Ps__Members__Server",
   "ps",
   sizeof(Ps__Members__Server),
-  2,
+  3,
   ps__members__server__field_descriptors,
   ps__members__server__field_indices_by_name,
   1,  ps__members__server__number_ranges,

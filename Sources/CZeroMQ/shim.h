@@ -1,2 +1,5 @@
 #pragma once
 #include <zmq.h>
+
+// Draft in the header, built into every release since 4.2.1: with it a socket whose ZAP handler is missing lets nobody in.
+enum { PS_ZMQ_ZAP_ENFORCE_DOMAIN = 93 };

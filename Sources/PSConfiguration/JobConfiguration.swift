@@ -91,12 +91,31 @@ package struct EngineSettings: Sendable, Hashable {
 
 /// The local processes that `psctl train` starts.
 package struct ClusterSettings: Sendable, Hashable, Codable {
+    /// How the processes that `psctl train` starts reach one another.
+    package enum Transport: String, Sendable, Hashable, Codable, CaseIterable {
+        /// Sockets of this machine, as all of them are on it.
+        case auto
+        case ipc
+        /// The loopback address.
+        case tcp
+    }
+
+    /// Whether processes and people show keys where they connect by TCP.
+    package enum Security: String, Sendable, Hashable, Codable, CaseIterable {
+        /// Required, but not on the loopback address.
+        case auto
+        case required
+        case off
+    }
+
     package var workers = 2
     package var servers = 2
     /// Compute threads of each worker.
     package var threads = 1
     /// Starts in place of one process that ended by itself, counted afresh whenever the job makes progress.
     package var maxRestarts = 20
+    package var transport = Transport.auto
+    package var security = Security.auto
 
     package init() {}
 }

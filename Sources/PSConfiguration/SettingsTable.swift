@@ -178,6 +178,13 @@ package enum SettingsTable {
         .integer("cluster.threads", \.cluster.threads, 1...1024, "compute threads of each worker"),
         .integer(
             "cluster.maxRestarts", \.cluster.maxRestarts, 0...mostTimes, "restarts of one process without progress"),
+        .choice(
+            "cluster.transport", \.cluster.transport,
+            "how processes on one machine reach one another: by sockets only their user can open (auto and ipc) or by TCP"
+        ),
+        .choice(
+            "cluster.security", \.cluster.security,
+            "whether whoever connects by TCP shows a key: auto asks for keys except on the loopback address"),
         .integer(
             "server.bufferBytes", \.server.bufferBytes, 1 << 20...1 << 50,
             "a server's memory for gradients ahead of their turn"),

@@ -7,16 +7,18 @@ import PSCheckpoint
 import PSConfiguration
 import PSDatasets
 import PSFiles
+import PSKeys
 import PSMessages
 import PSNode
 import PSOptimization
 import PSParameters
 import PSPlanning
+import PSProofs
 import PSProtocol
 import PSRun
 import PSTransport
 
-package final class CoordinatorNode {
+package final class CoordinatorNode: DaemonNode {
     private let logger: Logger
     private var complaints: Complaints
     private let options: CoordinatorOptions
@@ -26,12 +28,15 @@ package final class CoordinatorNode {
     private let data: Dataset
     private let metrics: Metrics
     private let lock: RunLock
-    private let context = TransportContext()
+    private let context: TransportContext
     private let link: Link
-    private let input: NodeInput<CoordinatorState.Event>
+    package let input: NodeInput<CoordinatorState.Event>
     private let disk = SerialThread(name: "disk")
     private let journaling = SerialThread(name: "journal")
     private let performer: CoordinatorPerformer
+    /// Who may speak, by public key; empty in a job without keys.
+    private let allowed = AllowedKeys()
+    private var nextKeys = MonotonicTime(milliseconds: 0)
     private var nextStatus = MonotonicTime(milliseconds: 0)
     /// Where workers and servers reach this process.
     package let endpoint: String
@@ -58,7 +63,9 @@ package final class CoordinatorNode {
         layout = opening.description.layout
         plan = opening.plan
         data = opening.data
-        link = Link(try Socket(.router, context: context, largestMessage: 8 << 20))
+        let ownKeys = try options.keys?.coordinator().keys
+        context = try TransportContext(usesKeys: ownKeys != nil)
+        link = Link(try context.listener(largestMessage: largestControlMessage, secretKey: ownKeys?.secretKey))
         endpoint = try CoordinatorNode.bind(link.socket, options.bind, former: opening.replay.endpoint)
 
         try lock.sign()
@@ -69,7 +76,7 @@ package final class CoordinatorNode {
         if opening.isNewPlan { try run.replace(run.plan, with: Array(plan.text.utf8)) }
         // And before a wish is in the journal: a start that fails here has changed no history.
         try run.replace(run.configuration, with: Array(configuration.resolvedYAML().utf8))
-        let nonce = try run.writeNonce()
+        let (nonce, key) = try run.writeKey()
         let journal = try Journal(run)
         if journal.cutByteCount > 0 {
             logger.warning("the journal's last record was torn: \(journal.cutByteCount) bytes cut")
@@ -96,21 +103,76 @@ package final class CoordinatorNode {
             incarnation: identity.incarnation, replay: replay,
             lastReport: metrics.takeUp(replay, stepsPerEpoch: settings.stepsPerEpoch),
             at: input.now)
+        let gate = Gate<RoutingID>(
+            key: key, challenge: Challenge(number: UInt64.random(in: 1...UInt64.max), runDirectory: run.path),
+            coordinator: identity.incarnation, job: replay.job)
         performer = CoordinatorPerformer(
-            state, wire: link, files: files, journaling: journaling, disk: disk, logger: logger,
+            state, gate: gate, wire: link, files: files, journaling: journaling, disk: disk, logger: logger,
+            security: CoordinatorNode.security(options, endpoint), role: { [allowed] in allowed.roles[$0] },
             post: { [mailbox = input.mailbox] in mailbox.post($0) })
+        performer.complain = { [unowned self] in
+            complaints.warn("\($0), from \(link.connections.address(of: $1))", at: input.now)
+        }
         try Endpoints(
             coordinator: endpoint, pid: identity.pid, host: identity.host, incarnation: identity.incarnation,
-            directory: run.number
+            directory: run.number, usesKeys: options.keys != nil
         ).write(to: run)
         for line in Shortcomings.takeNew() { logger.warning("\(line)") }
+        if let remark = CoordinatorNode.openness(options, endpoint) { logger.warning("\(remark)") }
+        if let keys = options.keys { try letIn(keys.allowed()) }
         logger.info(
             "coordinator is up",
             metadata: ["endpoint": "\(endpoint)", "plan": "\(plan.summary)", "run": "\(run.path)"])
     }
 
+    private static func security(_ options: CoordinatorOptions, _ endpoint: String) -> String {
+        if JobSecurity.isLocal(endpoint) { return "local" }
+        return options.keys == nil ? "off" : "required"
+    }
+
+    /// What a person should know of who can reach this process.
+    private static func openness(_ options: CoordinatorOptions, _ endpoint: String) -> String? {
+        if JobSecurity.isLocal(endpoint) || JobSecurity.isLoopback(endpoint) { return nil }
+        let isEverywhere = Addresses.parse(endpoint).map { Addresses.isEverywhere($0.host) } ?? false
+        let place = isEverywhere ? "on every address of this machine" : "at \(endpoint)"
+        if options.keys != nil { return isEverywhere ? "the coordinator listens \(place)" : nil }
+        return
+            "the coordinator listens \(place) without keys (cluster.security is off): whoever reaches it and reads the run "
+            + "directory may take part, and nothing is encrypted"
+    }
+
+    /// Lets in these from now on; who is in and not among them is turned away.
+    private func letIn(_ list: [AllowedKey]) throws {
+        let roles = Dictionary(list.map { ($0.publicKey, $0.role) }, uniquingKeysWith: { first, _ in first })
+        guard roles != allowed.roles else { return }
+        allowed.roles = roles
+        context.gatekeeper?.allow(Set(roles.keys))
+        let workers = roles.filter { $0.value == .worker }.keys.sorted()
+        _ = try performer.handle(.keys(workers), at: input.now)
+    }
+
+    /// Looks for keys that were added or revoked, about once a second.
+    private func readKeysIfDue() throws {
+        guard let keys = options.keys, input.now >= nextKeys else { return }
+        nextKeys = input.now.later(1000)
+        // A few small lines; a list that cannot be read leaves everything as it is.
+        do throws(KeyError) {
+            let list = try keys.allowed()
+            try? letIn(list)
+        } catch {
+            complaints.warn("the list of keys stays as it was: \(error)", at: input.now)
+        }
+    }
+
     /// A restarted coordinator listens where the others look for it.
     private static func bind(_ socket: Socket, _ endpoint: String, former: String) throws(TransportError) -> String {
+        if endpoint == DaemonArguments.localBind {
+            let isThere =
+                SocketDirectory.isEndpoint(former)
+                && SocketDirectory.isPrivate(SocketDirectory.directory(of: former))
+            if isThere { return try socket.bind(former) }
+            return try socket.bind("\(SocketDirectory.scheme)\(try SocketDirectory.make())/coordinator")
+        }
         guard let wanted = Addresses.parse(endpoint), wanted.port == "*" || wanted.port == "0",
             let old = Addresses.parse(former), old.host == Addresses.numericHost(wanted.host)
         else { return try Addresses.bind(socket, to: endpoint) }
@@ -190,35 +252,42 @@ package final class CoordinatorNode {
     }
 
     /// Runs until the job is over. The summary is of what the last complete checkpoint holds.
-    package func run() throws -> ExitStatus {
-        var nextTick = input.now
-        while true {
-            try input.wait([link], until: nextTick)
-            for event in input.mailbox.takeAll() {
-                if let status = try performer.handle(event, at: input.now) { return try leave(status) }
-            }
-            for _ in 0..<256 {
-                guard let received = try link.receive() else { break }
-                if case .failure(let error) = received.envelope {
-                    complaints.warn("from an unknown sender: \(error)", at: input.now)
-                }
-                if let status = try performer.take(received, at: input.now) { return try leave(status) }
-            }
-            if let signal = input.takeStop() {
-                let code = signal == SIGINT ? ExitStatus.interrupted : ExitStatus.preempted
-                _ = try performer.handle(.stop(exitCode: code, text: "stopped by a signal"), at: input.now)
-            }
-            if input.takeParentGone() {
-                _ = try performer.handle(
-                    .stop(exitCode: ExitStatus.preempted, text: "the process that started the job is gone"),
-                    at: input.now)
-            }
-            if input.now >= nextTick {
-                nextTick = MonotonicTime(milliseconds: input.now.milliseconds + 50)
-                if let status = try performer.handle(.tick, at: input.now) { return try leave(status) }
-                writeStatusIfDue()
-            }
+    package func run() throws -> ExitStatus { try leave(runLoop()) }
+
+    package let tickMilliseconds = 50
+    package var links: [Link] { [link] }
+
+    package func take(_ event: CoordinatorState.Event) throws -> ExitStatus? {
+        try performer.handle(event, at: input.now)
+    }
+
+    package func take(_ event: Link.Event, of link: Link) throws -> ExitStatus? {
+        switch event {
+        case .message(let received): return try performer.take(received, at: input.now)
+        case .closed(let peer): return try peer.flatMap { try performer.closed($0, at: input.now) }
         }
+    }
+
+    package func takeStop(_ signal: Int32) throws -> ExitStatus? {
+        let code = signal == SIGINT ? ExitStatus.interrupted : ExitStatus.preempted
+        return try performer.handle(.stop(exitCode: code, text: "stopped by a signal"), at: input.now)
+    }
+
+    package func takeParentGone() throws -> ExitStatus? {
+        try performer.handle(
+            .stop(exitCode: ExitStatus.preempted, text: "the process that started the job is gone"), at: input.now)
+    }
+
+    package func tick() throws -> ExitStatus? {
+        let cuts = link.sweep()
+        let handshakes = complaints.warn(
+            context.gatekeeper?.takeRefused(), link.takeFailedHandshakes(), at: input.now)
+        performer.turnedAway(handshakes: handshakes, connections: cuts.count)
+        complaints.warn(cuts, at: input.now)
+        try readKeysIfDue()
+        if let status = try performer.handle(.tick, at: input.now) { return status }
+        writeStatusIfDue()
+        return nil
     }
 
     // MARK: Status
@@ -243,6 +312,8 @@ package final class CoordinatorNode {
 
     private func leave(_ status: ExitStatus) throws -> ExitStatus {
         link.close(lingerMilliseconds: 500)
+        let ownEndpoint = endpoint
+        defer { SocketDirectory.remove(of: ownEndpoint) }
         var last = performer.status(at: input.now)
         for index in last.processes.indices { last.processes[index].state = .down }
         write(last)
@@ -297,4 +368,9 @@ package final class CoordinatorNode {
         if state.lastCommit == nil, let former = try? RunSummary.read(from: run) { summary.takeWork(of: former) }
         try summary.write(to: run)
     }
+}
+
+/// Who may speak, by public key: shared with the performer's closure, on one thread.
+private final class AllowedKeys {
+    var roles: [String: KeyRole] = [:]
 }

@@ -1,6 +1,8 @@
 // What a coordinator is started with.
 
 import PSConfiguration
+import PSKeys
+import PSNode
 import PSProtocol
 import PSRun
 
@@ -27,10 +29,58 @@ package struct CoordinatorOptions: Sendable {
     /// Standard input is a pipe from who started this process; its end means that they are gone.
     package var lifeline = false
     package var timing = Timing()
+    /// Nil: whoever sees the run directory is let in.
+    package var keys: KeyDirectory?
 
     package init(configuration: JobConfiguration, runDirectory: RunDirectory, bind: String) {
         self.configuration = configuration
         self.runDirectory = runDirectory
         self.bind = bind
+    }
+}
+
+extension CoordinatorOptions {
+    /// Why a coordinator cannot listen where it was told to.
+    package enum KeyProblem: Error, CustomStringConvertible {
+        case missing(bind: String, directory: String)
+        case useless(bind: String)
+        case off
+
+        package var description: String {
+            switch self {
+            case .missing(let bind, let directory):
+                "others than this machine reach \(bind), and there are no keys in \(directory): make them with psctl keys "
+                    + "create --keys \(directory), or set cluster.security=off where every machine of the network is trusted"
+            case .useless(let bind):
+                "\(bind) is a socket of this machine, where no keys are shown: leave --keys away, or bind to tcp://HOST:PORT"
+            case .off: "--keys is given, and cluster.security is off: leave one of them away"
+            }
+        }
+    }
+
+    /// The keys that are asked for where the coordinator listens; nil: none.
+    ///
+    /// - Parameter given: the directory that a person named.
+    package static func keys(
+        _ security: ClusterSettings.Security, given: String?, run: RunDirectory, bind: String
+    ) throws -> KeyDirectory? {
+        if JobSecurity.isLocal(bind) {
+            if given != nil { throw KeyProblem.useless(bind: bind) }
+            return nil
+        }
+        switch security {
+        case .off:
+            if given != nil { throw KeyProblem.off }
+            return nil
+        case .auto where given == nil && JobSecurity.isLoopback(bind): return nil
+        case .auto, .required: break
+        }
+        let directory = KeyDirectory(given ?? "\(run.path)/keys")
+        guard given != nil || run.files.isDirectory(directory.path) else {
+            throw KeyProblem.missing(bind: bind, directory: directory.path)
+        }
+        _ = try directory.coordinator()
+        _ = try directory.allowed()
+        return directory
     }
 }

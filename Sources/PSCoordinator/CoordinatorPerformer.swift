@@ -7,6 +7,7 @@ import PSFiles
 import PSMessages
 import PSNode
 import PSParameters
+import PSProofs
 import PSProtocol
 import PSRun
 import PSTransport
@@ -43,16 +44,33 @@ package final class CoordinatorPerformer {
     private let disk: any WorkQueue
     private let post: @Sendable (CoordinatorState.Event) -> Void
     private let logger: Logger
-    private var routes: [Incarnation: RoutingID] = [:]
+    private var gate: Gate<RoutingID>
+    /// What the key that a connection showed may be; nil: a job without keys.
+    private let security: String
+    private let role: (_ key: String) -> KeyRole?
+    /// What was turned away since the job's coordinator started.
+    private var lastStatusText: (text: String, at: MonotonicTime)?
+    package private(set) var turnedAway = JobStatus.TurnedAway()
+    /// Told of what is turned away, and by whom.
+    package var complain: (_ text: String, RoutingID) -> Void = { _, _ in }
     /// Shown each effect before it is performed: the simulator looks on.
     package var watch: (CoordinatorState.Effect) -> Void = { _ in }
 
-    /// - Parameter post: hands an event from any thread to the one that calls `handle`.
+    /// - Parameters:
+    ///   - gate: decides who is heard.
+    ///   - security: as status says it: "local", "required" or "off".
+    ///   - role: what the key that a connection showed may be now; nil: nothing.
+    ///   - post: hands an event from any thread to the one that calls `handle`.
     package init(
-        _ state: CoordinatorState, wire: any Wire, files: Files, journaling: any WorkQueue, disk: any WorkQueue,
-        logger: Logger, post: @escaping @Sendable (CoordinatorState.Event) -> Void
+        _ state: CoordinatorState, gate: Gate<RoutingID>, wire: any Wire, files: Files, journaling: any WorkQueue,
+        disk: any WorkQueue, logger: Logger, security: String = "local",
+        role: @escaping (_ key: String) -> KeyRole? = { _ in nil },
+        post: @escaping @Sendable (CoordinatorState.Event) -> Void
     ) {
         self.state = state
+        self.gate = gate
+        self.role = role
+        self.security = security
         self.wire = wire
         self.files = files
         self.journaling = journaling
@@ -71,36 +89,75 @@ package final class CoordinatorPerformer {
     /// A message from whoever reached this process.
     package func take(_ received: Received, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
         guard let peer = received.peer else { return nil }
+        let keyRole = received.key.flatMap(role)
+        if received.key != nil, keyRole == nil {
+            turnAway("its key was revoked", peer)
+            wire.cut(peer, because: "its key was revoked")
+            return nil
+        }
         switch received.envelope {
-        case .failure(let error):
-            try wire.send(state.envelope(.refusal(Refusal(of: error)), to: 0), to: peer)
+        case .failure(.protocolVersion):
+            // It tells our version, by which the sender knows why.
+            try wire.send(Gate<RoutingID>.otherVersion, to: peer)
+            turnAway(received.problem, peer)
+            return nil
+        case .failure:
+            turnAway(received.problem, peer)
             return nil
         case .success(let envelope):
-            switch envelope.message {
-            case .statusRequest, .control:
-                // Another job may have listened at this port before: who asks names the process that is meant.
-                guard envelope.destination == state.incarnation else {
-                    let refusal = Refusal(.incarnation, "another process than the one that is meant listens here")
-                    try wire.send(state.envelope(.refusal(refusal), to: envelope.source), to: peer)
-                    return nil
-                }
-            default: break
+            switch gate.decide(envelope, from: peer, keyRole: keyRole) {
+            case .turnAway(let text): turnAway(text, peer)
+            case .answer(let answer): try wire.send(answer, to: peer)
+            case .deliver: return try hear(envelope, peer, at: now)
             }
-            routes[envelope.source] = peer
-            if case .statusRequest = envelope.message {
-                let json = String(decoding: JSON.pretty(status(at: now)), as: UTF8.self)
-                try wire.send(state.envelope(.status(json: json), to: envelope.source), to: peer)
-                return nil
-            }
-            let status = try handle(.said(envelope), at: now)
-            // Who is no member got its answer and is forgotten, so that questions leave nothing behind.
-            if !state.isKnown(envelope.source) { routes[envelope.source] = nil }
-            return status
+            return nil
         }
     }
 
+    private func turnAway(_ text: String, _ peer: RoutingID) {
+        turnedAway.messages += 1
+        complain(text, peer)
+    }
+
+    private func hear(
+        _ envelope: Envelope, _ peer: RoutingID, at now: MonotonicTime
+    ) throws(TransportError) -> ExitStatus? {
+        wire.isSomebodys(peer)
+        if case .statusRequest = envelope.message {
+            try wire.send(state.envelope(.status(json: statusText(at: now)), to: envelope.source), to: peer)
+            return nil
+        }
+        let status = try handle(.said(envelope), at: now)
+        // Who is no member got its answer and is forgotten, so that questions leave nothing behind.
+        if !state.isKnown(envelope.source) { gate.forget(envelope.source) }
+        return status
+    }
+
+    /// A connection is closed.
+    package func closed(_ peer: RoutingID, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
+        guard let incarnation = gate.closed(peer) else { return nil }
+        return try handle(.closed(incarnation), at: now)
+    }
+
+    /// Made at most a few times a second, however often it is asked for.
+    private func statusText(at now: MonotonicTime) -> String {
+        if let (text, at) = lastStatusText, now.since(at) < 100 { return text }
+        let text = String(decoding: JSON.pretty(status(at: now)), as: UTF8.self)
+        lastStatusText = (text, now)
+        return text
+    }
+
     package func status(at now: MonotonicTime) -> JobStatus {
-        state.status(at: now, bytesSent: wire.bytesSent, bytesReceived: wire.bytesReceived)
+        var status = state.status(at: now, bytesSent: wire.bytesSent, bytesReceived: wire.bytesReceived)
+        status.turnedAway = turnedAway
+        status.security = security
+        return status
+    }
+
+    /// Handshakes and connections that were turned away before they said anything.
+    package func turnedAway(handshakes: Int, connections: Int) {
+        turnedAway.handshakes += handshakes
+        turnedAway.connections += connections
     }
 
     // MARK: Effects
@@ -111,8 +168,8 @@ package final class CoordinatorPerformer {
             switch effect {
             case .send(let envelope), .heartbeat(let envelope):
                 let who = envelope.destination
-                if let route = routes[who], try !wire.send(envelope, to: route) || !state.isKnown(who) {
-                    routes[who] = nil
+                if let peer = gate.connection(of: who), try !wire.send(envelope, to: peer) || !state.isKnown(who) {
+                    gate.forget(who)
                 }
             case .journal(let record, let sync): append(record, sync: sync)
             case .completeCheckpoint(let version, let generation, let files): complete(version, generation, files)

@@ -75,6 +75,13 @@ package struct LocalFileSystem: FileSystem {
     package func create(_ path: String, keeping kept: Int) throws(StorageError) -> any WritableFile {
         try FileBeingWritten(path, keeping: kept)
     }
+
+    /// Creates a file that only its owner may read and write, whatever the umask is.
+    ///
+    /// - Throws: where anything is there already, be it a link.
+    package func createPrivate(_ path: String) throws(StorageError) -> any WritableFile {
+        try FileBeingWritten(private: path)
+    }
 }
 
 /// An open file, closed when it goes out of scope.
@@ -143,6 +150,13 @@ private final class OpenFile: ReadableFile {
 private final class FileBeingWritten: WritableFile {
     private let path: String
     private let descriptor: Descriptor
+
+    init(private path: String) throws(StorageError) {
+        self.path = path
+        descriptor = try Descriptor("create", path, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600)
+        let number = descriptor.number
+        try systemCall("set the mode of", path) { fchmod(number, 0o600) }
+    }
 
     init(_ path: String, keeping kept: Int) throws(StorageError) {
         self.path = path

@@ -4,9 +4,11 @@ import Foundation
 import PSCheckpoint
 import PSCoordinator
 import PSFiles
+import PSKeys
 import PSMessages
 import PSNode
 import PSParameters
+import PSProofs
 import PSProtocol
 import PSRun
 import PSTransport
@@ -14,12 +16,30 @@ import PSTransport
 package struct CoordinatorClient {
     private let link: Link
     private let incarnation: Incarnation
+    /// 0: whoever has the other half of the key.
     private let coordinator: Incarnation
+    private let joining: JoinOptions?
 
-    package init(_ endpoints: Endpoints) throws(TransportError) {
+    /// By a person's key alone, from wherever the coordinator can be reached.
+    package init(_ joining: JoinOptions) throws(TransportError) {
+        incarnation = UInt64.random(in: 1...UInt64.max)
+        coordinator = 0
+        self.joining = joining
+        link = Link(
+            try TransportContext().client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys))
+        try Addresses.connect(link.socket, to: joining.coordinator)
+    }
+
+    /// Why there is no answer, as far as it is known.
+    package var refusal: String? { joining?.refusal(of: link) }
+    package var hint: String { joining?.hint(of: link) ?? "" }
+
+    /// - Parameter key: of a person, in a job with keys.
+    package init(_ endpoints: Endpoints, key: JoinFile? = nil) throws(TransportError) {
         incarnation = UInt64.random(in: 1...UInt64.max)
         coordinator = endpoints.incarnation
-        link = Link(try Socket(.dealer, context: TransportContext(), largestMessage: 8 << 20))
+        joining = nil
+        link = Link(try TransportContext().client(largestMessage: largestControlMessage, keys: key?.clientKeys))
         var endpoint = endpoints.coordinator
         if let (host, port) = Addresses.parse(endpoint), Addresses.isEverywhere(host),
             endpoints.host != ProcessInfo.processInfo.hostName
@@ -30,26 +50,29 @@ package struct CoordinatorClient {
     }
 
     /// The coordinator of the run, if its files name one. That of the run which this one is a copy of is another's.
-    package init?(run: RunDirectory) {
+    ///
+    /// - Throws: where it asks for keys, and this person's cannot be read.
+    package static func find(_ run: RunDirectory) throws -> CoordinatorClient? {
         guard let endpoints = Endpoints.read(from: run),
-            !endpoints.areCopied(in: run, host: ProcessInfo.processInfo.hostName),
-            let client = try? CoordinatorClient(endpoints)
+            !endpoints.areCopied(in: run, host: ProcessInfo.processInfo.hostName), !endpoints.isElsewhere
         else { return nil }
-        self = client
+        guard endpoints.usesKeys ?? false else { return try? CoordinatorClient(endpoints) }
+        let file = KeyDirectory(run.keys).joinFile(of: KeyRole.operator.rawValue)
+        return try? CoordinatorClient(endpoints, key: JoinFile.read(file, as: .operator, .viewer))
     }
 
     /// - Returns: the answer, or nil when none came in time.
     package func ask(_ message: Message, milliseconds: Int) throws(TransportError) -> Message? {
         // Answers to earlier questions that came too late.
-        while try link.receive() != nil {}
+        while try link.next() != nil {}
         try link.send(
             Envelope(job: 0, generation: 0, source: incarnation, destination: coordinator, message: message))
         let deadline = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + milliseconds)
-        while MonotonicTime.now < deadline {
+        while MonotonicTime.now < deadline, refusal == nil {
             try Poller.wait(
                 sockets: [link.socket], descriptors: [], milliseconds: max(1, deadline.since(.now)))
-            if let received = try link.receive(), case .success(let envelope) = received.envelope,
-                envelope.source == coordinator
+            if case .message(let received)? = try link.next(), case .success(let envelope) = received.envelope,
+                coordinator == 0 || envelope.source == coordinator
             {
                 return envelope.message
             }
@@ -63,6 +86,46 @@ package struct CoordinatorClient {
     }
 }
 
+extension Endpoints {
+    /// Whether only processes of another machine reach the coordinator.
+    fileprivate var isElsewhere: Bool {
+        SocketDirectory.isEndpoint(coordinator) && host != ProcessInfo.processInfo.hostName
+    }
+}
+
+/// A job that is reached by a person's key alone.
+package struct RemoteJob {
+    private let client: CoordinatorClient
+    private let joining: JoinOptions
+
+    /// - Parameter path: of the person's join file.
+    package init(path: String) throws {
+        joining = try JoinOptions(coordinator: nil, file: JoinFile.read(path, as: .operator, .viewer), of: path)
+        client = try CoordinatorClient(joining)
+    }
+
+    package func status() throws -> JobStatus {
+        guard let status = try client.status(milliseconds: 5000) else { throw noAnswer }
+        return status
+    }
+
+    package func request(_ control: Control) throws -> String {
+        guard case .controlReply(let isTaken, let text)? = try client.ask(.control(control), milliseconds: 5000) else {
+            if joining.file?.role == .viewer {
+                throw JobError.requestDeclined("a viewer's key may look only: an operator's is needed for that")
+            }
+            throw noAnswer
+        }
+        guard isTaken else { throw JobError.requestDeclined(text) }
+        return text
+    }
+
+    private var noAnswer: JobError {
+        .requestDeclined(
+            client.refusal ?? "the coordinator \(joining.coordinator) does not answer within 5 s\(client.hint)")
+    }
+}
+
 /// A job that runs, as a person commands it.
 package struct RunningJob {
     private let run: RunDirectory
@@ -71,8 +134,11 @@ package struct RunningJob {
 
     /// - Returns: what the coordinator says it will do.
     package func request(_ control: Control) throws -> String {
+        if let endpoints = Endpoints.read(from: run), endpoints.isElsewhere {
+            throw JobError.isElsewhere(host: endpoints.host)
+        }
         guard
-            case .controlReply(let isTaken, let text)? = try CoordinatorClient(run: run)?.ask(
+            case .controlReply(let isTaken, let text)? = try CoordinatorClient.find(run)?.ask(
                 .control(control), milliseconds: 3000)
         else {
             if let state = try? JobStatus.read(from: run)?.state, [.finished, .failed, .stopped].contains(state) {

@@ -19,6 +19,8 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
     case isCopy(runDirectory: String)
     /// The directory went while the job ran.
     case runIsGone(runDirectory: String)
+    /// The job has no port: only its own machine reaches it.
+    case isElsewhere(host: String)
     case emptyPath(option: String)
     /// The coordinator answered that it will not.
     case requestDeclined(String)
@@ -55,6 +57,8 @@ package enum JobError: Error, Sendable, Hashable, CustomStringConvertible {
         case .hasEnded(let path, let state): "the job of \(path) has ended (\(state)): there is nobody to ask"
         case .isCopy(let path):
             "\(path) is a copy of a run whose job works elsewhere: name that one by --run-dir; no job works here"
+        case .isElsewhere(let host):
+            "the job runs on \(host) and has no port: run this command there (psctl status shows what it wrote last)"
         case .runIsGone(let path):
             "\(path) is no longer there: was it moved or removed? Go on where it is now, or move it back, with --resume last"
         case .requestDeclined(let text), .jobFailed(let text), .damagedCheckpoint(let text): text

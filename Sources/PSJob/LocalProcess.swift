@@ -30,6 +30,8 @@ final class LocalProcess {
     private let log: String
     private(set) var pid: pid_t = 0
     private(set) var isRunning = false
+    /// Whether one was started before, which has ended: the next takes its rank over.
+    private(set) var wasStarted = false
     /// Starts in place of one that ended, since the job's last progress.
     var restarts = 0
     /// Not to be started before this time.
@@ -102,6 +104,7 @@ final class LocalProcess {
         if lifeline >= 0 { close(lifeline) }
         lifeline = ends[1]
         isRunning = true
+        wasStarted = true
     }
 
     /// Opened here, not in the child: there a pipe without a reader would wait, and this process with it.

@@ -14,7 +14,7 @@ package enum LocalStatus {
     /// A process of this host that the kernel does not know is never `up`, whatever was reported.
     package static func read(_ run: RunDirectory) throws -> JobStatus {
         var status: JobStatus
-        if let answered = try CoordinatorClient(run: run)?.status(milliseconds: 700) {
+        if let answered = try CoordinatorClient.find(run)?.status(milliseconds: 700) {
             status = answered
         } else {
             status = try lastWritten(run)

@@ -52,7 +52,7 @@ package struct RunAvailability {
         {
             return true
         }
-        if let status = try? CoordinatorClient(run: run)?.status(milliseconds: 500) { return status.ending != nil }
+        if let status = try? CoordinatorClient.find(run)?.status(milliseconds: 500) { return status.ending != nil }
         // It has told everybody and answers no more. The words of a former coordinator say nothing of who is there now.
         guard let status = try? JobStatus.read(from: run), status.ending != nil else { return false }
         return status.processes.first { $0.role == Role.coordinator.name }.map { coordinator in

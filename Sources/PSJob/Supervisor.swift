@@ -6,9 +6,11 @@ import PSCheckpoint
 import PSConfiguration
 import PSCoordinator
 import PSFiles
+import PSKeys
 import PSMessages
 import PSNode
 import PSParameters
+import PSProofs
 import PSProtocol
 import PSRun
 
@@ -24,6 +26,9 @@ package final class Supervisor {
     /// Where the coordinator that runs now listens, once it does.
     private var endpoints: Endpoints?
     private var lastStatus: JobStatus?
+    /// Nil: the processes show no keys.
+    private var keys: KeyDirectory?
+    private var personKey: JoinFile?
     private var progress: Version = 0
     /// Called once, when a coordinator has accepted the run.
     package var whenUp: () -> Void = {}
@@ -65,10 +70,13 @@ package final class Supervisor {
         Signals.install()
         // Whoever started this process may have them ignored; then the kernel would not tell how a child ended.
         signal(SIGCHLD, SIG_DFL)
+        try makeKeys()
         try AtomicFile.write(settingsFile, Array(configuration.resolvedYAML().utf8))
         defer {
             unlink(settingsFile)
             endAll()
+            // Where it was ended before it could do that.
+            if let endpoints { SocketDirectory.remove(of: endpoints.coordinator) }
         }
         try startCoordinator()
         var client: CoordinatorClient?
@@ -95,7 +103,7 @@ package final class Supervisor {
             if let endpoints {
                 // A job that stops does not wait for processes that are missing.
                 if !stopSeen { for process in others { try look(after: process, endpoint: endpoints.coordinator) } }
-                if client == nil { client = try CoordinatorClient(endpoints) }
+                if client == nil { client = try CoordinatorClient(endpoints, key: personKey) }
                 if let status = try client?.status(milliseconds: 200) {
                     if status.version > progress {
                         progress = status.version
@@ -115,10 +123,29 @@ package final class Supervisor {
         }
     }
 
+    /// Of a job that is to show keys though all of it is on this machine; made where there are none yet.
+    private func makeKeys() throws {
+        guard configuration.cluster.transport == .tcp, configuration.cluster.security == .required else { return }
+        if run.files.isDirectory(run.keys) {
+            keys = KeyDirectory(run.keys)
+        } else {
+            keys = try KeyDirectory.create(run.keys, coordinator: nil)
+        }
+        personKey = try keys.map { try JoinFile.read($0.joinFile(of: KeyRole.operator.rawValue), as: .operator) }
+    }
+
+    /// All processes are on this machine: without a port nobody else can reach them.
+    private var bind: String {
+        switch configuration.cluster.transport {
+        case .auto, .ipc: DaemonArguments.localBind
+        case .tcp: "tcp://127.0.0.1:*"
+        }
+    }
+
     private func startCoordinator() throws {
         // A job may outlive whatever is left in a temporary directory.
         let settings = hasBeenUp ? run.configuration : settingsFile
-        var arguments = ["--config", settings, "--run-dir", run.path, "--bind", "tcp://127.0.0.1:*"]
+        var arguments = ["--config", settings, "--run-dir", run.path, "--bind", bind]
         // A wish to resume holds until a coordinator has it in its journal; one that is started in its place goes on.
         if hasBeenUp {
             arguments.append("--restart")
@@ -190,7 +217,9 @@ package final class Supervisor {
         }
         guard !process.isRunning, MonotonicTime.now >= process.notBefore else { return }
         try process.start(
-            ["--coordinator", endpoint, "--rank", "\(process.rank)"] + (process.role == .worker ? workerArguments : []))
+            ["--coordinator", endpoint, "--rank", "\(process.rank)"] + (process.wasStarted ? ["--take-over"] : [])
+                + (keys.map { ["--join", $0.joinFile(of: process.role.name)] } ?? [])
+                + (process.role == .worker ? workerArguments : []))
     }
 
     private func restart(_ process: LocalProcess, after end: ProcessEnd) throws {

@@ -19,7 +19,11 @@ private struct Arena: ~Copyable {
         return raw.bindMemory(to: T.self, capacity: count)
     }
 
-    mutating func string(_ text: String) -> UnsafeMutablePointer<CChar> {
+    /// - Parameter field: message and name. A text for people is cut to what the field holds, so that it arrives; any
+    ///   other would mean something else, and is left for the receiver to refuse.
+    mutating func string(_ text: String, _ field: String) -> UnsafeMutablePointer<CChar> {
+        guard let limit = MessageLimits.texts[field] else { preconditionFailure("no limit for \(field)") }
+        let text = limit.isForPeople ? text.cut(toBytes: limit.bytes) : text
         let bytes = Array(text.utf8).filter { $0 != 0 }
         let pointer = allocate(CChar.self, bytes.count + 1)
         for (index, byte) in bytes.enumerated() { pointer[index] = CChar(bitPattern: byte) }
@@ -54,6 +58,8 @@ extension Envelope {
         envelope.pointee.term = term
         envelope.pointee.source = source
         envelope.pointee.destination = destination
+        envelope.pointee.proof_high = proof.high
+        envelope.pointee.proof_low = proof.low
         message.fill(envelope, &arena, values)
 
         let size = withBase(envelope) { protobuf_c_message_get_packed_size($0) } - values.count
@@ -89,43 +95,50 @@ extension Message {
             e.pointee.body_case = PS__ENVELOPE__BODY_HELLO
             let m: UnsafeMutablePointer<Ps__Hello> = arena.new(ps__hello__init)
             m.pointee.role = Ps__Role(hello.role.rawValue)
-            m.pointee.host = arena.string(hello.host)
+            m.pointee.host = arena.string(hello.host, "Hello.host")
             m.pointee.pid = UInt32(hello.pid)
             m.pointee.rank_plus_one = UInt32(hello.rank.map { $0 + 1 } ?? 0)
-            m.pointee.endpoint = arena.string(hello.endpoint)
-            m.pointee.kernel_core = arena.string(hello.kernelCore)
+            m.pointee.endpoint = arena.string(hello.endpoint, "Hello.endpoint")
+            m.pointee.kernel_core = arena.string(hello.kernelCore, "Hello.kernel_core")
             m.pointee.kernel_hash = hello.kernelHash
             if let memory = hello.memory {
                 m.pointee.has_memory = 1
                 m.pointee.version = memory.version.number
                 m.pointee.last_commit = memory.lastCommit.map { arena.commit($0) }
             }
+            m.pointee.challenge = hello.challenge
+            m.pointee.takes_over = hello.takesOver ? 1 : 0
+            m.pointee.public_key = arena.string(hello.publicKey, "Hello.public_key")
             e.pointee.hello = m
         case .welcome(let welcome):
             e.pointee.body_case = PS__ENVELOPE__BODY_WELCOME
             let m: UnsafeMutablePointer<Ps__Welcome> = arena.new(ps__welcome__init)
             m.pointee.rank = UInt32(welcome.rank)
-            m.pointee.configuration = arena.string(welcome.configuration)
-            m.pointee.run_directory = arena.string(welcome.runDirectory)
-            m.pointee.nonce = arena.string(welcome.nonce)
+            m.pointee.configuration = arena.string(welcome.configuration, "Welcome.configuration")
+            m.pointee.run_directory = arena.string(welcome.runDirectory, "Welcome.run_directory")
+            m.pointee.nonce = arena.string(welcome.nonce, "Welcome.nonce")
             m.pointee.layout_digest = welcome.layoutDigest
-            m.pointee.plan = arena.string(welcome.plan)
-            m.pointee.data_digest = arena.string(welcome.dataDigest)
-            m.pointee.test_digest = arena.string(welcome.testDigest)
+            m.pointee.plan = arena.string(welcome.plan, "Welcome.plan")
+            m.pointee.data_digest = arena.string(welcome.dataDigest, "Welcome.data_digest")
+            m.pointee.test_digest = arena.string(welcome.testDigest, "Welcome.test_digest")
+            if let key = welcome.grantKey {
+                (m.pointee.grant_key_1, m.pointee.grant_key_2, m.pointee.grant_key_3, m.pointee.grant_key_4) = key.parts
+            }
             e.pointee.welcome = m
         case .refusal(let refusal):
             e.pointee.body_case = PS__ENVELOPE__BODY_REFUSAL
             let m: UnsafeMutablePointer<Ps__Refusal> = arena.new(ps__refusal__init)
             m.pointee.reason = Ps__Refusal__Reason(refusal.reason.rawValue)
-            m.pointee.text = arena.string(refusal.text)
+            m.pointee.text = arena.string(refusal.text, "Refusal.text")
             e.pointee.refusal = m
         case .heartbeat(let heartbeat):
             e.pointee.body_case = PS__ENVELOPE__BODY_HEARTBEAT
             let m: UnsafeMutablePointer<Ps__Heartbeat> = arena.new(ps__heartbeat__init)
             m.pointee.bytes_sent = heartbeat.bytesSent
             m.pointee.bytes_received = heartbeat.bytesReceived
-            m.pointee.activity = arena.string(heartbeat.activity)
+            m.pointee.activity = arena.string(heartbeat.activity, "Heartbeat.activity")
             m.pointee.progress = heartbeat.progress
+            m.pointee.unreachable_rank_plus_one = UInt32(heartbeat.unreachable.map { $0 + 1 } ?? 0)
             e.pointee.heartbeat = m
         case .members(let servers):
             e.pointee.body_case = PS__ENVELOPE__BODY_MEMBERS
@@ -133,12 +146,25 @@ extension Message {
             var list: [UnsafeMutablePointer<Ps__Members__Server>?] = []
             for server in servers {
                 let s: UnsafeMutablePointer<Ps__Members__Server> = arena.new(ps__members__server__init)
-                s.pointee.endpoint = arena.string(server.endpoint)
+                s.pointee.endpoint = arena.string(server.endpoint, "Members.Server.endpoint")
                 s.pointee.incarnation = server.incarnation
+                s.pointee.public_key = arena.string(server.publicKey, "Members.Server.public_key")
                 list.append(s)
             }
             (m.pointee.n_servers, m.pointee.servers) = arena.array(list)
             e.pointee.members = m
+        case .challenge(let challenge):
+            e.pointee.body_case = PS__ENVELOPE__BODY_CHALLENGE
+            let m: UnsafeMutablePointer<Ps__Challenge> = arena.new(ps__challenge__init)
+            m.pointee.number = challenge.number
+            m.pointee.run_directory = arena.string(challenge.runDirectory, "Challenge.run_directory")
+            e.pointee.challenge = m
+        case .keys(let workers):
+            e.pointee.body_case = PS__ENVELOPE__BODY_KEYS
+            let m: UnsafeMutablePointer<Ps__Keys> = arena.new(ps__keys__init)
+            let texts: [UnsafeMutablePointer<CChar>?] = workers.map { arena.string($0, "Keys.workers") }
+            (m.pointee.n_workers, m.pointee.workers) = arena.array(texts)
+            e.pointee.keys = m
         case .want:
             e.pointee.body_case = PS__ENVELOPE__BODY_WANT
             e.pointee.want = arena.new(ps__want__init)
@@ -233,7 +259,7 @@ extension Message {
             m.pointee.version = reset.version.number
             if let base = reset.base {
                 let b: UnsafeMutablePointer<Ps__Checkpoint> = arena.new(ps__checkpoint__init)
-                b.pointee.foreign = arena.string(base.foreign ?? "")
+                b.pointee.foreign = arena.string(base.foreign ?? "", "Checkpoint.foreign")
                 // The largest generation, which no job comes to, is then not known.
                 b.pointee.generation_plus_one = base.generation.map { $0 &+ 1 } ?? 0
                 m.pointee.from = b
@@ -286,10 +312,10 @@ extension Message {
             var list: [UnsafeMutablePointer<Ps__Saved__File>?] = []
             for file in files {
                 let f: UnsafeMutablePointer<Ps__Saved__File> = arena.new(ps__saved__file__init)
-                f.pointee.name = arena.string(file.name)
-                f.pointee.content = arena.string(file.content)
+                f.pointee.name = arena.string(file.name, "Saved.File.name")
+                f.pointee.content = arena.string(file.content, "Saved.File.content")
                 f.pointee.bytes = file.bytes
-                f.pointee.sha256 = arena.string(file.sha256)
+                f.pointee.sha256 = arena.string(file.sha256, "Saved.File.sha256")
                 list.append(f)
             }
             (m.pointee.n_files, m.pointee.files) = arena.array(list)
@@ -298,19 +324,19 @@ extension Message {
             e.pointee.body_case = PS__ENVELOPE__BODY_FAILED
             let m: UnsafeMutablePointer<Ps__Failed> = arena.new(ps__failed__init)
             m.pointee.version = version.number
-            m.pointee.text = arena.string(text)
+            m.pointee.text = arena.string(text, "Failed.text")
             m.pointee.what = Ps__Failed__What(rawValue: what.rawValue)
             e.pointee.failed = m
         case .finish(let exitCode, let text):
             e.pointee.body_case = PS__ENVELOPE__BODY_FINISH
             let m: UnsafeMutablePointer<Ps__Finish> = arena.new(ps__finish__init)
             m.pointee.exit_code = UInt32(exitCode)
-            m.pointee.text = arena.string(text)
+            m.pointee.text = arena.string(text, "Finish.text")
             e.pointee.finish = m
         case .leave(let text):
             e.pointee.body_case = PS__ENVELOPE__BODY_LEAVE
             let m: UnsafeMutablePointer<Ps__Leave> = arena.new(ps__leave__init)
-            m.pointee.text = arena.string(text)
+            m.pointee.text = arena.string(text, "Leave.text")
             e.pointee.leave = m
         case .statusRequest:
             e.pointee.body_case = PS__ENVELOPE__BODY_STATUS_REQUEST
@@ -318,7 +344,7 @@ extension Message {
         case .status(let json):
             e.pointee.body_case = PS__ENVELOPE__BODY_STATUS
             let m: UnsafeMutablePointer<Ps__Status> = arena.new(ps__status__init)
-            m.pointee.json = arena.string(json)
+            m.pointee.json = arena.string(json, "Status.json")
             e.pointee.status = m
         case .control(let control):
             e.pointee.body_case = PS__ENVELOPE__BODY_CONTROL
@@ -335,7 +361,7 @@ extension Message {
             e.pointee.body_case = PS__ENVELOPE__BODY_CONTROL_REPLY
             let m: UnsafeMutablePointer<Ps__ControlReply> = arena.new(ps__control_reply__init)
             m.pointee.ok = ok ? 1 : 0
-            m.pointee.text = arena.string(text)
+            m.pointee.text = arena.string(text, "ControlReply.text")
             e.pointee.control_reply = m
         case .push(let attempt, let slice):
             e.pointee.body_case = PS__ENVELOPE__BODY_PUSH

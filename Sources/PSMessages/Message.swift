@@ -1,9 +1,10 @@
 // The messages of a job as Swift values. `Proto/parameter_server.proto` says what each field means.
 
 import PSParameters
+import PSProofs
 
 /// The version of the messages' meaning; processes of different versions refuse one another.
-package let protocolVersion: UInt32 = 5
+package let protocolVersion: UInt32 = 6
 
 /// A random name of one start of one process; 0 means "not known yet".
 package typealias Incarnation = UInt64
@@ -42,12 +43,28 @@ package struct Hello: Sendable, Hashable {
     package var kernelCore = ""
     package var kernelHash: UInt64 = 0
     package var memory: Memory?
+    /// The number of the challenge that the envelope's proof answers; 0: none came yet.
+    package var challenge: UInt64 = 0
+    /// Whoever started the process says that the one whose rank it takes has ended.
+    package var takesOver = false
+    /// A server of a job with keys: the public half of the pair that workers reach it by; else empty.
+    package var publicKey = ""
 
     package init(role: Role, host: String, pid: Int, rank: Int?) {
         self.role = role
         self.host = host
         self.pid = pid
         self.rank = rank
+    }
+}
+
+/// Where the run directory is whose secret both must know.
+package struct Challenge: Sendable, Hashable {
+    package var number: UInt64
+    package var runDirectory: String
+    package init(number: UInt64, runDirectory: String) {
+        self.number = number
+        self.runDirectory = runDirectory
     }
 }
 
@@ -60,6 +77,8 @@ package struct Welcome: Sendable, Hashable {
     package var plan: String
     package var dataDigest: String
     package var testDigest: String
+    /// To a server: checks what workers show.
+    package var grantKey: ProofKey?
     package init(
         rank: Int, configuration: String, runDirectory: String, nonce: String, layoutDigest: UInt64, plan: String,
         dataDigest: String = "", testDigest: String = ""
@@ -78,7 +97,7 @@ package struct Welcome: Sendable, Hashable {
 package struct Refusal: Sendable, Hashable {
     package enum Reason: UInt32, Sendable, Hashable {
         case unknown = 0
-        case protocolVersion, job, generation, incarnation, session, term, kernels, full, malformed, stale
+        case protocolVersion, job, generation, incarnation, session, term, kernels, full, malformed, stale, occupied
     }
     package var reason: Reason
     package var text: String
@@ -93,15 +112,20 @@ package struct Heartbeat: Sendable, Hashable {
     package var bytesReceived: UInt64 = 0
     package var activity = ""
     package var progress: UInt64 = 0
+    /// A worker: the rank of a server that it cannot reach.
+    package var unreachable: Int?
     package init() {}
 }
 
 package struct ServerAddress: Sendable, Hashable {
     package var endpoint: String
     package var incarnation: Incarnation
-    package init(endpoint: String, incarnation: Incarnation) {
+    /// Empty in a job without keys.
+    package var publicKey: String
+    package init(endpoint: String, incarnation: Incarnation, publicKey: String = "") {
         self.endpoint = endpoint
         self.incarnation = incarnation
+        self.publicKey = publicKey
     }
 }
 
@@ -313,6 +337,9 @@ package enum Message: Sendable, Hashable {
     case refusal(Refusal)
     case heartbeat(Heartbeat)
     case members([ServerAddress])
+    case challenge(Challenge)
+    /// Public keys of the workers that may reach a server.
+    case keys([String])
 
     case want
     case grant(Attempt, version: Version)
@@ -366,17 +393,19 @@ package struct Envelope: Sendable, Hashable {
     package var term: UInt64
     package var source: Incarnation
     package var destination: Incarnation
+    package var proof = Proof.none
     package var message: Message
 
     package init(
         job: UInt64, generation: UInt32, term: UInt64 = 0, source: Incarnation, destination: Incarnation,
-        message: Message
+        proof: Proof = .none, message: Message
     ) {
         self.job = job
         self.generation = generation
         self.term = term
         self.source = source
         self.destination = destination
+        self.proof = proof
         self.message = message
     }
 }

@@ -1,50 +1,11 @@
 // The head of a message whose payload travels in a second frame: found to be consistent with that payload, then
 // rewritten as a complete message without `values`, so that protobuf-c can unpack it.
 
-/// A reader of protobuf's wire format over untrusted bytes.
-private struct WireReader {
-    let bytes: UnsafeRawBufferPointer
-    var position: Int
-    let end: Int
-
-    mutating func varint() -> UInt64? {
-        var value: UInt64 = 0
-        var shift: UInt64 = 0
-        while position < end, shift < 64 {
-            let byte = bytes[position]
-            position += 1
-            value |= UInt64(byte & 0x7F) << shift
-            if byte < 0x80 { return value }
-            shift += 7
-        }
-        return nil
-    }
-
-    /// Skips a field's value; false when it runs past the end.
-    mutating func skip(wireType: UInt64) -> Bool {
-        switch wireType {
-        case 0: return varint() != nil
-        case 1: return advance(8)
-        case 2:
-            guard let length = varint(), length <= UInt64(end - position) else { return false }
-            return advance(Int(length))
-        case 5: return advance(4)
-        default: return false
-        }
-    }
-
-    private mutating func advance(_ count: Int) -> Bool {
-        guard count <= end - position else { return false }
-        position += count
-        return true
-    }
-}
-
 /// - Returns: the bytes of the same message without `values`, or what is wrong with the head.
 func headWithoutValues(_ head: UnsafeRawBufferPointer, payloadCount: Int) -> Result<[UInt8], MessageError> {
     /// A level's start and the position of its tag, in `head`.
-    var openings: [(tag: Int, content: Int)] = []
-    var reader = WireReader(bytes: head, position: 0, end: head.count)
+    var openings: [(number: UInt64, tag: Int, content: Int)] = []
+    var reader = WireReader(head)
     let total = UInt64(head.count) + UInt64(payloadCount)
     // Envelope.push = 98 or .publish = 99, then slice = 15, then values = 15.
     for fields in [98...99, 15...15, 15...15] as [ClosedRange<UInt64>] {
@@ -61,7 +22,7 @@ func headWithoutValues(_ head: UnsafeRawBufferPointer, payloadCount: Int) -> Res
                     return .failure(
                         .malformed("a declared length does not end where the payload of \(payloadCount) bytes ends"))
                 }
-                openings.append((tagPosition, reader.position))
+                openings.append((tag >> 3, tagPosition, reader.position))
                 break
             }
             guard reader.skip(wireType: tag & 7) else {
@@ -76,18 +37,16 @@ func headWithoutValues(_ head: UnsafeRawBufferPointer, payloadCount: Int) -> Res
     // Innermost first: each level is the bytes of its own fields, then the level below.
     let slice = Array(head[openings[1].content..<openings[2].tag])
     let carrier = Array(head[openings[0].content..<openings[1].tag]) + field(15, slice)
-    let bodyField = head[openings[0].tag..<openings[0].content]
-    let number: UInt64 = bodyField.starts(with: tagBytes(98)) ? 98 : 99
-    return .success(Array(head[0..<openings[0].tag]) + field(number, carrier))
+    return .success(Array(head[0..<openings[0].tag]) + field(openings[0].number, carrier))
 }
 
-private func tagBytes(_ number: UInt64) -> [UInt8] { varintBytes(number << 3 | 2) }
+func tagBytes(_ number: UInt64) -> [UInt8] { varintBytes(number << 3 | 2) }
 
-private func field(_ number: UInt64, _ content: [UInt8]) -> [UInt8] {
+func field(_ number: UInt64, _ content: [UInt8]) -> [UInt8] {
     tagBytes(number) + varintBytes(UInt64(content.count)) + content
 }
 
-private func varintBytes(_ value: UInt64) -> [UInt8] {
+func varintBytes(_ value: UInt64) -> [UInt8] {
     var rest = value
     var bytes: [UInt8] = []
     while rest >= 0x80 {

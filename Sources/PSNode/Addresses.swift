@@ -44,7 +44,8 @@ package enum Addresses {
 
     /// Why `endpoint` cannot be reached from this machine as it is now: its name is not known, or there is no way to it.
     package static func problem(reaching endpoint: String) -> String? {
-        if case .failure(let problem) = way(to: endpoint) { problem.text } else { nil }
+        if SocketDirectory.isEndpoint(endpoint) { return nil }
+        if case .failure(let problem) = way(to: endpoint) { return problem.text } else { return nil }
     }
 
     private struct Problem: Error { let text: String }
@@ -126,7 +127,13 @@ package enum Addresses {
                 throw TransportError("find the address that faces \(peer)", reason: problem.text)
             }
         }
-        guard let wanted else { return try bind(socket, to: endpoint(facing(), "*")) }
+        guard let wanted else {
+            if SocketDirectory.isEndpoint(peer) {
+                // Beside the coordinator's, where nobody else comes.
+                return try socket.bind(SocketDirectory.endpoint(beside: peer, "server-\(getpid())"))
+            }
+            return try bind(socket, to: endpoint(facing(), "*"))
+        }
         guard let (host, port) = parse(wanted), host == "*" || isEverywhere(host) else {
             return try bind(socket, to: wanted)
         }

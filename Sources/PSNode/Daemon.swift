@@ -4,13 +4,17 @@ import Glibc
 import Logging
 
 package enum DaemonArguments {
+    /// `--bind ipc`: a socket of this machine in a directory of its own.
+    package static let localBind = "ipc"
     /// As many servers, and as many workers, as the settings allow a job.
     private static let mostRanks = 10_000
 
     /// What is wrong with a daemon's arguments, or nil.
     package static func mistake(coordinator: String? = nil, bind: String? = nil, rank: Int? = nil) -> String? {
         for (option, value) in [("--coordinator", coordinator), ("--bind", bind)] {
-            if let value, let mistake = Addresses.mistake(in: value) { return "\(option) \(value): \(mistake)" }
+            if let value, !(option == "--bind" && value == localBind), let mistake = Addresses.mistake(in: value) {
+                return "\(option) \(value): \(mistake)"
+            }
         }
         if let coordinator, let (host, port) = Addresses.parse(coordinator) {
             if host == "*" { return "--coordinator \(coordinator): expected a host, where the coordinator is" }
@@ -39,6 +43,7 @@ package enum Daemon {
         _ name: String, need: ProcessLimits.Need, _ body: (Logger) throws -> (code: Int, text: String)
     ) -> Never {
         StandardStreams.prepare()
+        FilePermissions.restrict()
         // A log whose reader is gone is a failed write, not the end.
         signal(SIGPIPE, SIG_IGN)
         LoggingSystem.bootstrap(PrintableLogHandler.init)
@@ -60,5 +65,14 @@ package enum Daemon {
 
     private static func print(_ name: String, _ text: String, isError: Bool) {
         StandardStreams.write("\(name): \(isError ? "error: " : "")\(text)\n", to: STDERR_FILENO)
+    }
+}
+
+package enum FilePermissions {
+    /// What a job writes is its owner's alone: weights, and names that let whoever knows them command it. `PS_UMASK`, an
+    /// octal number as umask(1) takes it, says otherwise.
+    package static func restrict() {
+        let wish = getenv("PS_UMASK").flatMap { mode_t(String(cString: $0), radix: 8) }
+        umask(wish.map { $0 & 0o777 } ?? 0o077)
     }
 }

@@ -10,7 +10,9 @@ extension Addresses {
 
     /// What is wrong with an endpoint, or nil.
     package static func mistake(in endpoint: String) -> String? {
-        if case .failure(let mistake) = read(endpoint) { mistake.text } else { nil }
+        if SocketDirectory.isEndpoint(endpoint) { return SocketDirectory.mistake(in: endpoint) }
+        if case .failure(let mistake) = read(endpoint) { return mistake.text }
+        return nil
     }
 
     private struct Mistake: Error { let text: String }
@@ -18,7 +20,7 @@ extension Addresses {
     private static func read(_ endpoint: String) -> Result<(host: String, port: String), Mistake> {
         func wrong(_ text: String) -> Result<(host: String, port: String), Mistake> { .failure(Mistake(text: text)) }
         let scheme = "tcp://"
-        guard endpoint.hasPrefix(scheme) else { return wrong("expected tcp://HOST:PORT") }
+        guard endpoint.hasPrefix(scheme) else { return wrong("expected tcp://HOST:PORT or ipc:///PATH") }
         let rest = endpoint.dropFirst(scheme.count)
         let host: Substring
         let port: Substring

@@ -1,6 +1,7 @@
-// A socket that speaks envelopes: encodes what is sent, decodes what arrives, counts bytes.
+// A socket that speaks envelopes: encodes what is sent, decodes what arrives, counts bytes, tells of closed connections.
 
 import PSMessages
+import PSParameters
 import PSTransport
 
 /// Part of a shared buffer that travels as a message's values.
@@ -20,11 +21,31 @@ package struct Payload: Sendable {
 }
 
 package final class Link: Wire {
+    /// What can happen on a link.
+    package enum Event {
+        case message(Received)
+        /// A connection is closed: a peer's, or the only one of a link that connects.
+        case closed(RoutingID?)
+    }
+
     package let socket: Socket
     package private(set) var bytesSent: UInt64 = 0
     package private(set) var bytesReceived: UInt64 = 0
+    /// Of a link that listens.
+    package private(set) var connections: Connections
+    /// Of a link that connects: since when there is no connection; nil while there is one.
+    package private(set) var downSince: MonotonicTime?
+    /// Of a link that connects: the peer does not let this process's key in.
+    package private(set) var isRefused = false
+    /// Of a link that connects: a handshake failed otherwise.
+    package private(set) var hasFailed = false
+    private var waiting: [Event] = []
 
-    package init(_ socket: Socket) { self.socket = socket }
+    package init(_ socket: Socket) {
+        self.socket = socket
+        connections = Connections(ConnectionLimits())
+        if socket.kind == .dealer { downSince = .now }
+    }
 
     @discardableResult
     package func send(_ envelope: Envelope, to peer: RoutingID?, values: Payload?) throws(TransportError) -> Bool {
@@ -40,9 +61,61 @@ package final class Link: Wire {
 
     package func close(lingerMilliseconds: Int) { socket.close(lingerMilliseconds: lingerMilliseconds) }
 
-    package func receive() throws(TransportError) -> Received? {
-        guard let (peer, frames) = try socket.receive() else { return nil }
-        bytesReceived += frames.reduce(0) { $0 + UInt64($1.byteCount) }
+    /// The next thing that happened, or nil.
+    ///
+    /// Where many connect, messages come before the word that their connection is closed. Where there is one connection,
+    /// the word that it was closed comes before what arrives by the next.
+    package func next() throws(TransportError) -> Event? {
+        if !waiting.isEmpty { return waiting.removeFirst() }
+        if let arrival = try socket.receive() {
+            bytesReceived += arrival.frames.reduce(0) { $0 + UInt64($1.byteCount) }
+            if let peer = arrival.peer {
+                if !connections.knows(peer) { takeEvents() }
+                connections.arrived(from: peer, by: arrival.descriptor)
+            } else {
+                takeEvents()
+            }
+            waiting.append(.message(decode(arrival)))
+        } else {
+            takeEvents()
+            waiting += connections.takeClosed().map { .closed($0) }
+        }
+        return waiting.isEmpty ? nil : waiting.removeFirst()
+    }
+
+    private func takeEvents() {
+        let events = socket.takeEvents()
+        if events.isEmpty { return }
+        guard socket.kind == .dealer else { return connections.take(events, at: MonotonicTime.now.milliseconds) }
+        for event in events {
+            switch event {
+            case .opened, .retried: break
+            case .ready: (downSince, hasFailed) = (nil, false)
+            case .refused, .failed, .closed:
+                if case .refused = event { isRefused = true }
+                if case .failed = event { hasFailed = true }
+                if downSince == nil { waiting.append(.closed(nil)) }
+                downSince = downSince ?? .now
+            }
+        }
+    }
+
+    /// Closes connections that cost more than they may. - Returns: those closed from this end, and why.
+    package func sweep() -> [Connections.Cut] {
+        takeEvents()
+        connections.sweep(at: MonotonicTime.now.milliseconds)
+        return connections.takeCuts()
+    }
+
+    /// Addresses whose handshake failed, since the last call.
+    package func takeFailedHandshakes() -> [String] { connections.takeFailedHandshakes() }
+
+    package func cut(_ peer: RoutingID, because reason: String) { connections.cut(peer, because: reason) }
+
+    package func isSomebodys(_ peer: RoutingID) { connections.isSomebodys(peer) }
+
+    private func decode(_ arrival: Socket.Arrival) -> Received {
+        let frames = arrival.frames
         let values = frames.count == 2 ? frames[1] : nil
         let envelope: Result<Envelope, MessageError>
         if (1...2).contains(frames.count) {
@@ -57,9 +130,11 @@ package final class Link: Wire {
         } else {
             envelope = .failure(.malformed("\(frames.count) frames, where a message has one or two"))
         }
-        return Received(peer: peer, envelope: envelope, values: values)
+        return Received(peer: arrival.peer, key: arrival.key, envelope: envelope, values: values)
     }
 }
 
 /// The largest frame of a slice, its head included: one row of a tensor may be larger than a slice's usual limit.
 package let largestSliceMessage = 32 << 20
+/// The largest message without a slice.
+package let largestControlMessage = 8 << 20

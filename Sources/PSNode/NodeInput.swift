@@ -2,6 +2,7 @@
 
 import Glibc
 import Logging
+import PSKeys
 import PSParameters
 import PSTransport
 
@@ -54,6 +55,32 @@ package struct Complaints {
     private var keptBack = 0
 
     package init(_ logger: Logger) { self.logger = logger }
+
+    /// Connections that were closed from this end.
+    package mutating func warn(_ cuts: [Connections.Cut], at now: MonotonicTime) {
+        guard let first = cuts.first else { return }
+        let others = cuts.count > 1 ? " (and \(cuts.count - 1) others)" : ""
+        warn("the connection of \(first.address) is closed: \(first.reason)\(others)", at: now)
+    }
+
+    /// Handshakes that failed, at who answers for keys and before that.
+    /// - Returns: how many there were.
+    @discardableResult
+    package mutating func warn(
+        _ refused: (some: [Gatekeeper.Refused], count: Int)?, _ failed: [String], at now: MonotonicTime
+    ) -> Int {
+        if let refused, let first = refused.some.first {
+            let key = first.key.isEmpty ? "no key" : "the key \(fingerprint(first.key))"
+            let others = refused.count > 1 ? " (and \(refused.count - 1) others)" : ""
+            warn("\(first.address) showed \(key), which may not speak here\(others)", at: now)
+        }
+        // What the gatekeeper refused is closed as well.
+        let rest = failed.count - (refused?.count ?? 0)
+        if rest > 0, let first = failed.last {
+            warn("\(first) does not speak as this job does, with keys or without (\(rest) such)", at: now)
+        }
+        return max(failed.count, refused?.count ?? 0)
+    }
 
     package mutating func warn(_ text: String, at now: MonotonicTime) {
         if let last, now.since(last) < 1000 {

@@ -20,8 +20,8 @@ package enum ProcessLimits {
     package static let coordinatorThreads = 5
     /// Main, compute, disk, two of ZeroMQ's.
     package static let serverThreads = 5
-    /// Main, compute, two of ZeroMQ's.
-    package static let workerThreads = 4
+    /// Main, compute, disk, two of ZeroMQ's.
+    package static let workerThreads = 5
     /// Main and two of ZeroMQ's, with those of one that is just being closed.
     package static let clientThreads = 5
     /// Streams, bells, a context's and a few sockets' descriptors, files being written.

@@ -14,6 +14,10 @@ package protocol Wire: AnyObject {
     func send(_ envelope: Envelope, to peer: RoutingID?, values: Payload?) throws(TransportError) -> Bool
     var bytesSent: UInt64 { get }
     var bytesReceived: UInt64 { get }
+    /// The connection belongs to a member of the job or to a person who may ask: it may cost more than a stranger's.
+    func isSomebodys(_ peer: RoutingID)
+    /// Closes a peer's connection.
+    func cut(_ peer: RoutingID, because reason: String)
     /// Nothing is sent or received any more; what was sent last is given this long to leave.
     func close(lingerMilliseconds: Int)
 }
@@ -34,12 +38,17 @@ package protocol WorkQueue: Sendable {
 package struct Received {
     /// The sender, on a wire with many peers.
     package let peer: RoutingID?
+    /// The public key the sender showed, in Z85; nil in a job without keys.
+    package let key: String?
     package let envelope: Result<Envelope, MessageError>
     /// The values of a push or publish.
     package let values: Frame?
 
-    package init(peer: RoutingID?, envelope: Result<Envelope, MessageError>, values: Frame?) {
+    package init(
+        peer: RoutingID?, key: String? = nil, envelope: Result<Envelope, MessageError>, values: Frame?
+    ) {
         self.peer = peer
+        self.key = key
         self.envelope = envelope
         self.values = values
     }

@@ -14,7 +14,7 @@ extension CoordinatorState {
         case .running: phase = .finalizing(status)
         case .finalizing(let first):
             // The first reason stands, unless the end it leads to is not in sight.
-            if first.code == 0, status.code != 0, missingServer != nil || isEvaluationPending {
+            if first.code == 0, status.code != 0, membership.missingServer != nil || isEvaluationPending {
                 phase = .finalizing(status)
             }
         }
@@ -40,7 +40,7 @@ extension CoordinatorState {
         order = nil
         closing = nil
         saving = nil
-        return members.filter { $0.state == .up }.map { finish(status, to: $0.incarnation) }
+        return membership.all.filter { $0.state == .up }.map { finish(status, to: $0.incarnation) }
     }
 
     private func finish(_ status: ExitStatus, to destination: Incarnation) -> Effect {
@@ -52,8 +52,7 @@ extension CoordinatorState {
         let source = envelope.source
         switch envelope.message {
         case .leave:
-            workers[source]?.state = .down
-            if let rank = servers.firstIndex(where: { $0?.incarnation == source }) { servers[rank]!.state = .down }
+            membership.left(source)
             return []
         case .control: return [.send(self.envelope(.controlReply(ok: false, text: "the job has ended"), to: source))]
         case .statusRequest: return []
@@ -73,13 +72,12 @@ extension CoordinatorState {
         return [.exit(status)]
     }
 
-    /// A server that is silent, gone or was never here.
-    var missingServer: Int? { servers.firstIndex { $0?.state != .up } }
-
     /// A job that is stopped does not wait for a server: its last complete checkpoint stands. One that has come to its
     /// end waits, since its last steps are to be saved.
     mutating func giveUpOnMissingServers(at now: MonotonicTime) -> [Effect] {
-        guard case .finalizing(let status) = phase, status.code != 0, let rank = missingServer else { return [] }
+        guard case .finalizing(let status) = phase, status.code != 0, let rank = membership.missingServer else {
+            return []
+        }
         return [lostCommits(rank)] + end(status, at: now)
     }
 
@@ -97,7 +95,7 @@ extension CoordinatorState {
                 heartbeatAgeSeconds: 0, bytesSent: bytesSent, bytesReceived: bytesReceived, activity: activity,
                 tickets: 0)
         ]
-        for member in members {
+        for member in membership.all {
             processes.append(
                 JobStatus.Process(
                     role: member.role.name, rank: member.rank, pid: member.hello.pid, host: member.hello.host,
@@ -147,7 +145,7 @@ extension CoordinatorState {
 
     /// The servers that the job waits for; nil when all are up.
     private var waiting: String? {
-        let missing = servers.indices.filter { servers[$0]?.state != .up }
+        let missing = membership.missingServers
         if missing.isEmpty { return nil }
         return "waiting for server" + (missing.count == 1 ? " " : "s ")
             + missing.map(String.init).joined(separator: ", ")

@@ -9,56 +9,22 @@ import PSParameters
 
 /// The evaluation under way.
 struct Evaluating: Sendable {
-    private enum Standing: Sendable, Hashable {
-        case open
-        case granted(EvaluationAttempt, worker: Incarnation)
-        case measured(Measurement)
-    }
-
     let version: Version
-    private var parts: [Standing]
+    var parts: Assignments<EvaluationAttempt, Measurement>
 
     init(_ version: Version, partCount: Int) {
         self.version = version
-        parts = Array(repeating: .open, count: partCount)
-    }
-
-    /// The lowest part that nobody has.
-    var nextOpen: Int? { parts.firstIndex(of: .open) }
-
-    func grant(of worker: Incarnation) -> EvaluationAttempt? {
-        for case .granted(let attempt, worker) in parts { return attempt }
-        return nil
-    }
-
-    mutating func grant(_ attempt: EvaluationAttempt, to worker: Incarnation) {
-        parts[attempt.part] = .granted(attempt, worker: worker)
-    }
-
-    /// The worker is gone, or all of them when none is named: what was granted is open again.
-    mutating func revoke(_ worker: Incarnation? = nil) {
-        for (part, standing) in parts.enumerated() {
-            if case .granted(_, let holder) = standing, worker == nil || holder == worker { parts[part] = .open }
-        }
+        parts = Assignments(count: partCount)
     }
 
     /// - Returns: whether the attempt stands or is known already.
-    mutating func count(_ measurement: Measurement) -> Bool {
+    mutating func count(_ measurement: Measurement) -> Assignments<EvaluationAttempt, Measurement>.Count {
         let attempt = measurement.attempt
-        guard attempt.version == version, parts.indices.contains(attempt.part) else { return false }
-        switch parts[attempt.part] {
-        case .granted(attempt, _):
-            parts[attempt.part] = .measured(measurement)
-            return true
-        case .measured(let known): return known.attempt == attempt
-        default: return false
-        }
+        return attempt.version == version ? parts.finish(attempt, attempt.part, measurement) : .stale
     }
 
     /// In order.
-    var measurements: [Measurement] {
-        parts.compactMap { if case .measured(let measurement) = $0 { measurement } else { nil } }
-    }
+    var measurements: [Measurement] { parts.outcomes }
 
     var partCount: Int { parts.count }
 }
@@ -115,23 +81,29 @@ extension CoordinatorState {
     }
 
     /// The part that a worker should have now rather than a training ticket.
-    func part(for worker: Incarnation, instead training: Ticket?) -> Int? {
-        guard let part = evaluating?.nextOpen else { return nil }
+    func part(for worker: Incarnation, instead training: Ticket?, at now: MonotonicTime) -> Int? {
+        let overdue = training == nil ? evaluating?.parts.overdue(since: partDeadline(at: now), for: worker) : nil
+        guard let part = evaluating?.parts.nextOpen ?? overdue?.place else { return nil }
         // One for one, so that both go on; all of it when training waits for it anyway.
         return training == nil || waitsForEvaluation || !measuredLast.contains(worker) ? part : nil
     }
 
-    mutating func grantPart(_ part: Int, to worker: Incarnation) -> Effect {
+    /// Parts granted before this moment are given to another worker as well.
+    private func partDeadline(at now: MonotonicTime) -> MonotonicTime { now.later(-timing.deadline(partTimes.median)) }
+
+    mutating func grantPart(_ part: Int, to worker: Incarnation, at now: MonotonicTime) -> Effect {
         attempts += 1
         let attempt = EvaluationAttempt(version: evaluating!.version, part: part, number: term << 40 | attempts)
-        evaluating!.grant(attempt, to: worker)
+        evaluating!.parts.grant(attempt, part, to: worker, at: now)
         measuredLast.insert(worker)
         return .send(envelope(.measure(attempt), to: worker))
     }
 
     mutating func measured(_ measurement: Measurement, worker: Incarnation, at now: MonotonicTime) -> [Effect] {
-        guard evaluating?.count(measurement) == true else {
-            return refuse(worker, .stale, "that part of the evaluation is not open any more")
+        switch evaluating?.count(measurement) {
+        case .counted(let since)?: partTimes.add(now.since(since))
+        case .known?: break
+        case .stale?, nil: return refuse(worker, .stale, "that part of the evaluation is not open any more")
         }
         return [.send(envelope(.measured(measurement.attempt), to: worker))] + evaluatedIfComplete(at: now)
     }

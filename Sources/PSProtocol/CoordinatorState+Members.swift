@@ -10,9 +10,7 @@ extension CoordinatorState {
     }
 
     /// Whether the process is counted, up or not.
-    package func isMember(_ incarnation: Incarnation) -> Bool {
-        workers[incarnation] != nil || servers.contains { $0?.incarnation == incarnation }
-    }
+    package func isMember(_ incarnation: Incarnation) -> Bool { membership.isMember(incarnation) }
 
     mutating func hello(_ hello: Hello, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
         if envelope.job != 0, envelope.job != job {
@@ -25,72 +23,45 @@ extension CoordinatorState {
         }
     }
 
-    private func welcome(_ destination: Incarnation, rank: Int) -> Effect {
-        .send(
-            envelope(
-                .welcome(
-                    Welcome(
-                        rank: rank, configuration: settings.configuration, runDirectory: settings.runDirectory,
-                        nonce: settings.nonce, layoutDigest: settings.layoutDigest, plan: settings.plan,
-                        dataDigest: settings.dataDigest, testDigest: settings.testDigest)),
-                to: destination))
+    private func welcome(_ destination: Incarnation, _ role: Role, rank: Int) -> Effect {
+        var welcome = Welcome(
+            rank: rank, configuration: settings.configuration, runDirectory: settings.runDirectory,
+            nonce: settings.nonce, layoutDigest: settings.layoutDigest, plan: settings.plan,
+            dataDigest: settings.dataDigest, testDigest: settings.testDigest)
+        if role == .server { welcome.grantKey = grantKey }
+        return .send(envelope(.welcome(welcome), to: destination))
     }
 
     private mutating func workerHello(_ hello: Hello, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
-        var effects: [Effect] = []
-        let mine = Replay.Kernels(core: hello.kernelCore, hash: hello.kernelHash)
-        if let kernels, kernels != mine {
-            return refuse(
-                envelope.source, .kernels,
-                "its kernels give other bits (OpenBLAS core \(mine.core), probe \(String(mine.hash, radix: 16))) than the "
-                    + "job's (core \(kernels.core), probe \(String(kernels.hash, radix: 16))): use machines of one kind, or "
-                    + "set OPENBLAS_CORETYPE to the same core on all of them")
+        if let refusal = otherKernels(of: hello) {
+            return [.send(self.envelope(.refusal(refusal), to: envelope.source))]
         }
-        if kernels == nil {
-            kernels = mine
-            effects.append(.journal(.kernels(core: mine.core, hash: mine.hash), sync: false))
-        }
-        let isBack = workers[envelope.source]?.state == .lost
-        // A process that says hello computes nothing that counts.
-        effects += forget(envelope.source, at: now)
-        let others = workersByRank.filter { $0.incarnation != envelope.source }
-        let taken = Set(others.filter { $0.state == .up }.map(\.rank))
-        let free = (0...).first { !taken.contains($0) }!
-        // A start for a rank takes it from who had it; a process that comes back yields to who is there.
-        let comesBack = envelope.job != 0
-        let rank = hello.rank.map { comesBack && taken.contains($0) ? free : $0 } ?? free
-        for other in others where other.rank == rank {
-            effects += forget(other.incarnation, at: now)
-            workers[other.incarnation] = nil
-        }
-        workers[envelope.source] = Member(
-            role: .worker, rank: rank, incarnation: envelope.source, hello: hello,
-            helloGeneration: envelope.generation, heard: now)
+        let (rank, displaced, isBack) = membership.admitWorker(hello, envelope, at: now)
+        var effects = displaced.flatMap { forget($0, at: now) }
         if isBack { effects.append(.warn("worker \(rank) is heard again")) }
-        effects.append(welcome(envelope.source, rank: rank))
+        effects.append(welcome(envelope.source, .worker, rank: rank))
         if isGranting { effects.append(.send(members(to: envelope.source))) }
         return effects
     }
 
+    /// Why a worker cannot be one of the job's: it would give other bits than those that fixed them.
+    private func otherKernels(of hello: Hello) -> Refusal? {
+        guard let kernels, kernels.hash != hello.kernelHash else { return nil }
+        return Refusal(
+            .kernels,
+            "its kernels give other bits (OpenBLAS core \(hello.kernelCore), probe \(String(hello.kernelHash, radix: 16))) "
+                + "than the job's (core \(kernels.core), probe \(String(kernels.hash, radix: 16))): use machines of one "
+                + "kind, or set OPENBLAS_CORETYPE to the same core on all of them")
+    }
+
     private mutating func serverHello(_ hello: Hello, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
-        if replaced.contains(envelope.source) {
-            return refuse(envelope.source, .full, "a later start took over its rank, \(hello.rank ?? 0)")
+        let (rank, isNew): (Int, Bool)
+        switch membership.admitServer(hello, envelope, lost: timing.lost, at: now) {
+        case .refused(let refusal): return [.send(self.envelope(.refusal(refusal), to: envelope.source))]
+        case .admitted(let seat, let isAnother): (rank, isNew) = (seat, isAnother)
         }
-        let known = servers.firstIndex { $0?.incarnation == envelope.source }
-        guard let rank = known ?? rankForServer(hello, comesBack: envelope.job != 0) else {
-            let wanted = hello.rank.map { "rank \($0)" } ?? "a free rank"
-            return refuse(
-                envelope.source, .full,
-                "it wants \(wanted), but the job has \(servers.count) servers and they are up as far as is known: in place "
-                    + "of one that died start it again in \(settings.timing.lost / 1000) s or with --rank; for more "
-                    + "servers raise cluster.servers and resume the job")
-        }
-        let isNew = known == nil
-        if isNew, let former = servers[rank] { replaced.insert(former.incarnation) }
-        servers[rank] = Member(
-            role: .server, rank: rank, incarnation: envelope.source, hello: hello,
-            helloGeneration: envelope.generation, heard: now)
-        var effects = [welcome(envelope.source, rank: rank)]
+        var effects = [welcome(envelope.source, .server, rank: rank)]
+        if let workerKeys { effects.append(.send(self.envelope(.keys(workerKeys), to: envelope.source))) }
         switch phase {
         case .gathering, .givingUp, .farewell, .leaving: break
         case .finalizing(let status) where isNew && status.code != 0:
@@ -106,24 +77,12 @@ extension CoordinatorState {
         return effects + resolveIfGathered(at: now)
     }
 
-    /// A start for a rank takes it from who had it; a server that comes back yields to who is there.
-    private func rankForServer(_ hello: Hello, comesBack: Bool) -> Int? {
-        let free = servers.indices.filter { servers[$0]?.state != .up }
-        guard let wanted = hello.rank else { return free.first }
-        return free.contains(wanted) || (!comesBack && servers.indices.contains(wanted)) ? wanted : nil
-    }
-
-    func members(to destination: Incarnation) -> Envelope {
-        let addresses = servers.compactMap { server in
-            server.map { ServerAddress(endpoint: $0.hello.endpoint, incarnation: $0.incarnation) }
-        }
-        return envelope(.members(addresses), to: destination)
-    }
+    func members(to destination: Incarnation) -> Envelope { envelope(.members(membership.addresses), to: destination) }
 
     /// What a worker was granted is open again, and it wants nothing.
     mutating func forget(_ worker: Incarnation, at now: MonotonicTime) -> [Effect] {
         ledger.revoke(worker)
-        evaluating?.revoke(worker)
+        evaluating?.parts.revoke(worker)
         measuredLast.remove(worker)
         idle.removeAll { $0 == worker }
         return assign(at: now)
@@ -131,18 +90,20 @@ extension CoordinatorState {
 
     mutating func workerSaid(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
         let worker = envelope.source
-        if case .heartbeat(let heartbeat) = envelope.message { workers[worker]!.heartbeat = heartbeat }
+        var effects: [Effect] = []
+        if case .heartbeat(let heartbeat) = envelope.message { effects = takes(heartbeat, of: worker, at: now) }
         if case .leave = envelope.message {
             // It goes, whatever generation it knew.
         } else if isGranting, envelope.generation != generation {
             // Word of the new servers got lost.
-            return [.send(members(to: worker))]
+            return effects + [.send(members(to: worker))]
         }
         switch envelope.message {
-        case .heartbeat: return []
+        case .heartbeat: return effects
         case .leave(let text):
-            workers[worker]!.state = .down
-            let warning = text.isEmpty ? [] : [Effect.warn("worker \(workers[worker]!.rank) leaves: \(text)")]
+            membership.left(worker)
+            let rank = membership.worker(worker)?.rank ?? 0
+            let warning = text.isEmpty ? [] : [Effect.warn("worker \(rank) leaves: \(text)")]
             return warning + forget(worker, at: now)
         case .refusal: return []
         case .want: return want(worker, at: now)
@@ -153,9 +114,28 @@ extension CoordinatorState {
         }
     }
 
+    /// A worker that cannot reach a server gives its ticket to another; both are named, once.
+    private mutating func takes(_ heartbeat: Heartbeat, of worker: Incarnation, at now: MonotonicTime) -> [Effect] {
+        let former = membership.worker(worker)?.heartbeat.unreachable
+        membership.takes(heartbeat, of: worker)
+        guard let member = membership.worker(worker), former != heartbeat.unreachable else { return [] }
+        guard let rank = heartbeat.unreachable else { return [.warn("\(member.name) reaches all servers again")] }
+        guard membership.servers.indices.contains(rank), let server = membership.servers[rank] else { return [] }
+        return [
+            .warn(
+                "\(member.name) cannot reach \(server.name) at \(server.hello.endpoint): its tickets go to others until it "
+                    + "can")
+        ] + forget(worker, at: now)
+    }
+
     private mutating func want(_ worker: Incarnation, at now: MonotonicTime) -> [Effect] {
         guard isGranting else { return [] }
-        if let attempt = evaluating?.grant(of: worker) { return [.send(self.envelope(.measure(attempt), to: worker))] }
+        if let hello = membership.worker(worker)?.hello, let refusal = otherKernels(of: hello) {
+            return [.send(envelope(.refusal(refusal), to: worker))]
+        }
+        if let attempt = evaluating?.parts.grant(of: worker) {
+            return [.send(self.envelope(.measure(attempt), to: worker))]
+        }
         if case .running = phase, let attempt = ledger.grant(of: worker) {
             // Servers may lack room for its contribution before that of a lower ticket, whose worker is gone: when
             // nobody else is free, this worker computes the lower one first.
@@ -171,10 +151,10 @@ extension CoordinatorState {
     mutating func serverSaid(_ envelope: Envelope, rank: Int, at now: MonotonicTime) -> [Effect] {
         switch envelope.message {
         case .heartbeat(let heartbeat):
-            servers[rank]!.heartbeat = heartbeat
+            membership.takes(heartbeat, of: envelope.source)
             return []
         case .leave(let text):
-            servers[rank]!.state = .down
+            membership.left(envelope.source)
             return text.isEmpty ? [] : [.warn("server \(rank) leaves: \(text)")]
         case .refusal: return []
         default: break
@@ -193,7 +173,7 @@ extension CoordinatorState {
             case .saveFailed, .saveUnavailable:
                 guard saving?.version == version else { return [] }
                 return saveFailed(
-                    "server \(rank) on \(servers[rank]!.hello.host) cannot save its part of a checkpoint: \(text)",
+                    "server \(rank) on \(membership.servers[rank]!.hello.host) cannot save its part of a checkpoint: \(text)",
                     mayPass: what == .saveUnavailable, at: now)
             }
         default: return refuse(envelope.source, .malformed, "a server has no business to say that to the coordinator")
@@ -206,6 +186,14 @@ extension CoordinatorState {
         }
         switch envelope.message {
         case .control(.stop(let last)):
+            // Whoever asks without end waits for nobody but himself.
+            guard waitingForStop.count < 8 else {
+                return [
+                    .send(
+                        self.envelope(
+                            .controlReply(ok: false, text: "a stop is being written down"), to: envelope.source))
+                ]
+            }
             // Not promised before it is durable: whatever dies then, the stop holds.
             stopAfter = max(last, version)
             waitingForStop.append((envelope.source, stopAfter!))

@@ -6,8 +6,8 @@ import PSParameters
 extension CoordinatorState {
     /// Once every rank has a server: those that kept their memory go on where they are, else all load one checkpoint.
     mutating func resolveIfGathered(at now: MonotonicTime) -> [Effect] {
-        guard case .gathering = phase, missingServer == nil else { return [] }
-        let memories = takeMemories()
+        guard case .gathering = phase, membership.missingServer == nil else { return [] }
+        let memories = membership.takeMemories(of: generation)
         let journaled = (close: openClose, commit: journaledCommit)
         openClose = nil
         journaledCommit = nil
@@ -40,22 +40,13 @@ extension CoordinatorState {
         return run(at: now) + settled(at: now) + assign(at: now)
     }
 
-    /// What the servers held when they said hello, if all hold this generation. It is true only once.
-    private mutating func takeMemories() -> [Hello.Memory]? {
-        let memories = servers.compactMap { server in
-            server.flatMap { $0.helloGeneration == generation && generation > 0 ? $0.hello.memory : nil }
-        }
-        for rank in servers.indices { servers[rank]!.hello.memory = nil }
-        return memories.count == servers.count ? memories : nil
-    }
-
     private mutating func run(at now: MonotonicTime) -> [Effect] {
         phase = .running
         hasRun = true
-        return workersByRank.filter { $0.state == .up }.map { .send(members(to: $0.incarnation)) }
+        return membership.workersByRank.filter { $0.state == .up }.map { .send(members(to: $0.incarnation)) }
     }
 
-    private mutating func rollBack(at now: MonotonicTime) -> [Effect] {
+    mutating func rollBack(at now: MonotonicTime) -> [Effect] {
         let base = checkpoints.last
         goBack(to: base)
         phase = .rollingBack(base: base)
@@ -67,6 +58,7 @@ extension CoordinatorState {
         generation += 1
         version = base?.version ?? 0
         ledger = Ledger(step: version.nextStep, shape: settings.stepShape)
+        kernelsOfStep = nil
         order = nil
         closing = nil
         saving = nil
@@ -77,7 +69,7 @@ extension CoordinatorState {
         skippedSteps.removeAll { $0.before >= version }
         evaluations.removeAll { $0.version > version }
         // Its checkpoint stands, unless it is of what is void now.
-        evaluating?.revoke()
+        evaluating?.parts.revoke()
         if let measured = evaluating?.version, measured > version { evaluating = nil }
     }
 

@@ -35,7 +35,7 @@ extension CoordinatorState {
     }
 
     func orderSnapshot(_ rank: Int, version: Version) -> [Effect] {
-        guard let server = servers[rank] else { return [] }
+        guard let server = membership.servers[rank] else { return [] }
         return [.send(envelope(.snapshot(version: version), to: server.incarnation))]
     }
 
@@ -54,7 +54,7 @@ extension CoordinatorState {
         saving!.files[rank] = files
         var effects: [Effect] = []
         if case .snapshot? = order?.kind, answered(rank) { effects += settledAfterSnapshot(at: now) }
-        if saving!.files.count == servers.count {
+        if saving!.files.count == membership.servers.count {
             effects.append(
                 .completeCheckpoint(version: version, generation: generation, files: saving!.files))
         }

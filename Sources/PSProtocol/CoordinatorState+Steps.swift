@@ -8,23 +8,72 @@ extension CoordinatorState {
     mutating func assign(at now: MonotonicTime) -> [Effect] {
         guard isGranting else { return [] }
         var effects: [Effect] = []
-        while let worker = idle.first {
-            let ticket = isTraining ? ledger.nextOpen : nil
-            if let part = part(for: worker, instead: ticket) {
-                effects.append(grantPart(part, to: worker))
-            } else if let ticket {
-                attempts += 1
-                let attempt = Attempt(ticket: ticket, number: term << 40 | attempts)
-                ledger.grant(attempt, to: worker)
-                measuredLast.remove(worker)
-                if firstGrant == nil { firstGrant = (version, now) }
-                effects.append(.send(envelope(.grant(attempt, version: version), to: worker)))
-            } else {
-                break
+        var left: [Incarnation] = []
+        for worker in idle {
+            switch kernelChoice(for: worker, at: now) {
+            case .fit: break
+            case .wait:
+                left.append(worker)
+                continue
+            case .others:
+                // What those before pushed has other bits, and no step was closed with it: from the start, then.
+                return effects + [.warn("the first step is begun anew with the kernels of \(name(of: worker))")]
+                    + rollBack(at: now)
             }
-            idle.removeFirst()
+            let ticket = isTraining ? ledger.nextOpen : nil
+            if let part = part(for: worker, instead: ticket, at: now) {
+                effects.append(grantPart(part, to: worker, at: now))
+            } else if let ticket {
+                effects.append(grantTicket(ticket, to: worker, at: now))
+            } else if isTraining, let late = ledger.overdue(since: deadline(at: now), for: worker) {
+                effects += [.warn(copyText(late, worker, at: now)), grantTicket(late.ticket, to: worker, at: now)]
+            } else {
+                left.append(worker)
+            }
         }
+        idle = left
         return effects
+    }
+
+    private enum KernelChoice { case fit, wait, others }
+
+    /// The first step that is closed fixes the job's kernels. Until then whoever came first computes, unless it is gone or
+    /// is never done.
+    private mutating func kernelChoice(for worker: Incarnation, at now: MonotonicTime) -> KernelChoice {
+        guard kernels == nil, let hello = membership.worker(worker)?.hello else { return .fit }
+        let own = Replay.Kernels(core: hello.kernelCore, hash: hello.kernelHash)
+        guard let others = kernelsOfStep, others.hash != own.hash else {
+            kernelsOfStep = kernelsOfStep ?? own
+            return .fit
+        }
+        let areAtWork =
+            membership.workersByRank.contains { $0.state == .up && $0.hello.kernelHash == others.hash }
+            && ledger.overdue(since: deadline(at: now), for: worker) == nil
+        return areAtWork ? .wait : .others
+    }
+
+    private func name(of worker: Incarnation) -> String { membership.worker(worker)?.name ?? "another worker" }
+
+    private mutating func grantTicket(_ ticket: Ticket, to worker: Incarnation, at now: MonotonicTime) -> Effect {
+        attempts += 1
+        let attempt = Attempt(ticket: ticket, number: term << 40 | attempts)
+        ledger.grant(attempt, to: worker, at: now)
+        measuredLast.remove(worker)
+        if firstGrant == nil { firstGrant = (version, now) }
+        return .send(envelope(.grant(attempt, version: version), to: worker))
+    }
+
+    /// Tickets granted before this moment are given to another worker as well: whoever has them may never be done, though
+    /// it lives.
+    private func deadline(at now: MonotonicTime) -> MonotonicTime { now.later(-timing.deadline(ticketTimes.median)) }
+
+    private func copyText(
+        _ late: (ticket: Ticket, holder: Incarnation, since: MonotonicTime), _ worker: Incarnation,
+        at now: MonotonicTime
+    ) -> String {
+        let seconds = now.since(late.since) / 1000
+        return
+            "\(name(of: late.holder)) has had ticket \(late.ticket) for \(seconds) s: \(name(of: worker)) computes it as well"
     }
 
     /// Whether anything is given to workers.
@@ -48,8 +97,9 @@ extension CoordinatorState {
         }
         switch ledger.count(contribution) {
         case .stale: return refuse(worker, .stale, "ticket \(contribution.attempt.ticket) is not open any more")
-        case .counted:
-            if let rank = workers[worker]?.rank { ticketsByRank[rank, default: 0] += 1 }
+        case .counted(let since):
+            ticketTimes.add(now.since(since))
+            if let rank = membership.worker(worker)?.rank { ticketsByRank[rank, default: 0] += 1 }
         case .known: break
         }
         return [.send(envelope(.counted(contribution.attempt), to: worker))] + closeIfComplete(at: now)
@@ -61,7 +111,12 @@ extension CoordinatorState {
         let contributions = ledger.contributions
         let attempts = contributions.map(\.attempt)
         closing = Closing(contributions: contributions, isDurable: false)
-        return [.journal(.close(step: version.nextStep, contributions: contributions), sync: true)]
+        var effects: [Effect] = []
+        if kernels == nil, let pinned = kernelsOfStep {
+            kernels = pinned
+            effects.append(.journal(.kernels(core: pinned.core, hash: pinned.hash), sync: false))
+        }
+        return effects + [.journal(.close(step: version.nextStep, contributions: contributions), sync: true)]
             + issue(.prepare(attempts), at: now)
     }
 
@@ -73,7 +128,9 @@ extension CoordinatorState {
     }
 
     mutating func decideIfPossible(at now: MonotonicTime) -> [Effect] {
-        guard let closing, closing.isDurable, order == nil, closing.prepared.count == servers.count else { return [] }
+        guard let closing, closing.isDurable, order == nil, closing.prepared.count == membership.servers.count else {
+            return []
+        }
         var norms = [Double](repeating: 0, count: settings.sliceCount)
         for norm in closing.prepared.values.flatMap(\.norms) where norms.indices.contains(norm.slice) {
             norms[norm.slice] = norm.squared

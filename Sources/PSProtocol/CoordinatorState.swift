@@ -6,10 +6,16 @@
 
 import PSMessages
 import PSParameters
+import PSProofs
 
 package struct CoordinatorState: Sendable {
     package enum Event: Sendable {
+        /// The gate has let it through: the source is who it says.
         case said(Envelope)
+        /// The connection of a process is closed.
+        case closed(Incarnation)
+        /// Public keys of workers, in a job with keys: as they are at the start, or have changed.
+        case keys([String])
         /// The record of `.journal(_, sync: true)` is on the disk.
         case durable(JournalRecord)
         case journalFailed(String)
@@ -43,17 +49,6 @@ package struct CoordinatorState: Sendable {
         case sound
         case damaged(String)
         case unavailable(String)
-    }
-
-    struct Member: Sendable {
-        var role: Role
-        var rank: Int
-        var incarnation: Incarnation
-        var hello: Hello
-        var helloGeneration: UInt32
-        var heard: MonotonicTime
-        var heartbeat = Heartbeat()
-        var state = JobStatus.ProcessState.up
     }
 
     enum Phase: Sendable {
@@ -125,12 +120,17 @@ package struct CoordinatorState: Sendable {
     /// What the journal tells of the step at hand when this coordinator starts: its close, else the commit before it.
     var openClose: [Contribution]?
     var journaledCommit: Replay.Committed?
+    /// Fixed by the first step that is closed.
     var kernels: Replay.Kernels?
+    /// Until then: of whoever was counted first in the open step.
+    var kernelsOfStep: Replay.Kernels?
 
-    var servers: [Member?]
-    var workers: [Incarnation: Member] = [:]
-    /// Servers whose rank a later start has taken over.
-    var replaced: Set<Incarnation> = []
+    var membership: Membership
+    /// Public keys of the workers that servers let in, and when servers were told last; nil: a job without keys.
+    var workerKeys: [String]?
+    private var keysSaid: MonotonicTime?
+    /// Makes what workers show to servers.
+    let grantKey: ProofKey
     /// Workers that want a ticket, first come first.
     var idle: [Incarnation] = []
     var attempts: UInt64 = 0
@@ -145,6 +145,8 @@ package struct CoordinatorState: Sendable {
     var measuredLast: Set<Incarnation> = []
 
     var ledger: Ledger
+    var ticketTimes = Durations()
+    var partTimes = Durations()
     var closing: Closing?
     var order: Order?
     var saving: Saving?
@@ -171,9 +173,10 @@ package struct CoordinatorState: Sendable {
 
     package init(
         settings: CoordinatorSettings, identity: Hello, incarnation: Incarnation, replay: Replay,
-        lastReport: StepReport? = nil, at now: MonotonicTime
+        lastReport: StepReport? = nil, grantKey: ProofKey = .random(), at now: MonotonicTime
     ) {
         self.settings = settings
+        self.grantKey = grantKey
         self.identity = identity
         self.incarnation = incarnation
         job = replay.job
@@ -188,7 +191,7 @@ package struct CoordinatorState: Sendable {
         evaluations = replay.evaluations
         kernels = replay.kernels
         stopAfter = replay.stopAfter
-        servers = Array(repeating: nil, count: settings.serverCount)
+        membership = Membership(serverCount: settings.serverCount)
         ledger = Ledger(step: replay.version.nextStep, shape: settings.stepShape)
         checkpointTime = now
         // A coordinator that died while the others left has nobody to gather; what it had promised holds.
@@ -217,6 +220,12 @@ package struct CoordinatorState: Sendable {
     private mutating func decide(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .said(let envelope): return said(envelope, at: now)
+        case .keys(let keys):
+            workerKeys = keys
+            return sayKeys(at: now)
+        case .closed(let incarnation):
+            membership.closed(incarnation, at: now)
+            return []
         case .durable(let record): return durable(record, at: now)
         case .journalFailed(let text):
             // On the way out nothing is promised any more.
@@ -235,7 +244,8 @@ package struct CoordinatorState: Sendable {
 
     private mutating func said(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
         let source = envelope.source
-        if envelope.job == job, envelope.term > term {
+        // Only servers say who else coordinates: they refuse whoever does not any more.
+        if envelope.job == job, envelope.term > term, membership.rank(ofServer: source) != nil {
             return exit(
                 ExitStatus(code: ExitStatus.failed, text: "another coordinator with a later term runs this job"))
         }
@@ -252,16 +262,12 @@ package struct CoordinatorState: Sendable {
         guard envelope.destination == incarnation else {
             return refuse(source, .incarnation, "this coordinator was started anew; say hello")
         }
-        if let worker = workers[source], worker.state == .up {
-            workers[source]!.heard = now
-            return workerSaid(envelope, at: now)
-        }
-        if let rank = servers.firstIndex(where: { $0?.incarnation == source }), servers[rank]!.state != .down {
-            servers[rank]!.heard = now
-            let isBack = servers[rank]!.state == .lost
-            servers[rank]!.state = .up
+        switch membership.heard(source, at: now) {
+        case .worker?: return workerSaid(envelope, at: now)
+        case .server(let rank, let isBack)?:
             return (isBack ? [.warn("server \(rank) is heard again")] : [])
                 + serverSaid(envelope, rank: rank, at: now) + resolveIfGathered(at: now)
+        case nil: break
         }
         if case .leave = envelope.message { return [] }
         return refuse(source, .session, "this coordinator does not count the process among its members; say hello")
@@ -272,38 +278,36 @@ package struct CoordinatorState: Sendable {
     private mutating func tick(at now: MonotonicTime) -> [Effect] {
         var effects: [Effect] = []
         if case .farewell(let status, let since) = phase {
-            let haveLeft = !members.isEmpty && members.allSatisfy { $0.state != .up }
+            let haveLeft = !membership.all.isEmpty && membership.all.allSatisfy { $0.state != .up }
             return haveLeft || now.since(since) >= timing.farewell ? leave(status) : []
         }
         if case .leaving = phase { return [] }
-        for worker in workersByRank where worker.state == .up && now.since(worker.heard) >= timing.lost {
-            workers[worker.incarnation]!.state = .lost
-            effects.append(
-                .warn(
-                    "worker \(worker.rank) (pid \(worker.hello.pid) on \(worker.hello.host)) is silent: "
-                        + "its ticket is granted anew"))
-            effects += forget(worker.incarnation, at: now)
-        }
-        for (rank, server) in servers.enumerated() {
-            guard let server, server.state == .up, now.since(server.heard) >= timing.lost else { continue }
-            servers[rank]!.state = .lost
-            effects.append(
-                .warn(
-                    "server \(rank) (pid \(server.hello.pid) on \(server.hello.host)) is silent: the job waits for it"))
+        for member in membership.takeLost(lost: timing.lost, gone: timing.gone, at: now) {
+            let why = now.since(member.heard) >= timing.lost ? "is silent" : "is gone, its connection is closed"
+            switch member.role {
+            case .worker:
+                effects.append(.warn("\(member.name) \(why): its ticket is granted anew"))
+                effects += forget(member.incarnation, at: now)
+            default: effects.append(.warn("\(member.name) \(why): the job waits for it"))
+            }
         }
         if let order, now.since(order.sent) >= timing.retry { effects += send(order, at: now) }
         if let saving, self.order == nil, now.since(saving.asked) >= timing.retry {
             self.saving!.asked = now
-            for rank in servers.indices where saving.files[rank] == nil {
+            for rank in membership.servers.indices where saving.files[rank] == nil {
                 effects += orderSnapshot(rank, version: saving.version)
             }
         }
         if lastHeartbeat.map({ now.since($0) >= timing.heartbeat }) ?? true {
             lastHeartbeat = now
-            for member in members where member.state == .up || (member.role == .server && member.state == .lost) {
+            for member in membership.all
+            where member.state == .up || (member.role == .server && member.state == .lost) {
                 effects.append(.heartbeat(envelope(.heartbeat(Heartbeat()), to: member.incarnation)))
             }
         }
+        if let keysSaid, now.since(keysSaid) >= timing.bulkRetry { effects += sayKeys(at: now) }
+        // For those who wait, what others have had for too long.
+        if !idle.isEmpty { effects += assign(at: now) }
         if case .running = phase { effects += takeSnapshotIfDue(at: now) }
         // A last save that failed for a moment.
         if unsavable != nil { effects += finishIfSaved(at: now) }
@@ -311,17 +315,28 @@ package struct CoordinatorState: Sendable {
         return effects + giveUpOnMissingServers(at: now)
     }
 
-    var workersByRank: [Member] { workers.values.sorted { ($0.rank, $0.incarnation) < ($1.rank, $1.incarnation) } }
-
-    /// Servers, then workers.
-    var members: [Member] { servers.compactMap { $0 } + workersByRank }
+    /// Told again and again: the word may get lost, and a server that does not know a worker's key stands in its way.
+    private mutating func sayKeys(at now: MonotonicTime) -> [Effect] {
+        guard let workerKeys else { return [] }
+        keysSaid = now
+        return membership.servers.compactMap(\.self).filter { $0.state != .down }.map {
+            .send(envelope(.keys(workerKeys), to: $0.incarnation))
+        }
+    }
 
     // MARK: Envelopes
 
     package func envelope(_ message: Message, to destination: Incarnation) -> Envelope {
-        Envelope(
+        let proof =
+            switch message {
+            case .members: grantKey.pass(worker: destination, generation: generation)
+            case .grant(let attempt, _):
+                grantKey.grant(worker: destination, ticket: attempt.ticket.number, attempt: attempt.number)
+            default: Proof.none
+            }
+        return Envelope(
             job: job, generation: generation, term: term, source: incarnation, destination: destination,
-            message: message)
+            proof: proof, message: message)
     }
 
     func refuse(_ destination: Incarnation, _ reason: Refusal.Reason, _ text: String) -> [Effect] {
@@ -332,7 +347,7 @@ package struct CoordinatorState: Sendable {
 
     mutating func issue(_ kind: Order.Kind, at now: MonotonicTime) -> [Effect] {
         precondition(order == nil, "one order at a time")
-        let order = Order(kind: kind, awaiting: Set(servers.indices), sent: now)
+        let order = Order(kind: kind, awaiting: Set(membership.servers.indices), sent: now)
         self.order = order
         return send(order, at: now)
     }
@@ -340,11 +355,11 @@ package struct CoordinatorState: Sendable {
     private mutating func send(_ order: Order, at now: MonotonicTime) -> [Effect] {
         self.order?.sent = now
         return order.awaiting.sorted().flatMap { rank -> [Effect] in
-            guard let server = servers[rank] else { return [] }
+            guard let server = membership.servers[rank] else { return [] }
             switch order.kind {
             case .reset(let base):
                 let reset = Reset(
-                    version: base?.version ?? 0, base: base, rank: rank, servers: servers.count)
+                    version: base?.version ?? 0, base: base, rank: rank, servers: membership.servers.count)
                 return [.send(envelope(.reset(reset), to: server.incarnation))]
             case .prepare(let attempts):
                 return [.send(envelope(.prepare(step: version.nextStep, attempts: attempts), to: server.incarnation))]

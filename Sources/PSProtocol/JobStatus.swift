@@ -60,6 +60,17 @@ package struct JobStatus: Sendable, Hashable, Codable {
         package var text: String
     }
 
+    /// What was turned away since the coordinator started: of strangers, of who may not say that, of what is no message.
+    package struct TurnedAway: Sendable, Hashable, Codable {
+        /// Keys that are not on the list, and connections that showed none.
+        package var handshakes = 0
+        /// Closed from this end, because of what they cost.
+        package var connections = 0
+        package var messages = 0
+
+        package init() {}
+    }
+
     /// The running average on the test images.
     package struct Evaluation: Sendable, Hashable, Codable {
         package struct Running: Sendable, Hashable, Codable {
@@ -105,10 +116,15 @@ package struct JobStatus: Sendable, Hashable, Codable {
     package var ending: Int?
     /// Nil while nothing was measured on the test images.
     package var evaluation: Evaluation?
+    /// Nil in what earlier releases wrote.
+    package var turnedAway: TurnedAway?
+    /// Whether processes and people show keys: "required" or "off"; nil in what earlier releases wrote.
+    package var security: String?
     package var processes: [Process]
 
     enum CodingKeys: String, CodingKey {
-        case state, epoch, loss, text, checkpoint, generation, plan, notices, ending, evaluation, processes
+        case state, epoch, loss, text, checkpoint, generation, plan, notices, ending, evaluation, security, processes
+        case turnedAway = "turned_away"
         case version = "step"
         case lastVersion = "steps"
         case learningRate = "learning_rate"

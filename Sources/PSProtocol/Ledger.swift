@@ -3,65 +3,63 @@
 import PSMessages
 import PSParameters
 
-/// A ticket is open, granted to one worker, or counted.
 struct Ledger: Sendable {
-    enum Standing: Sendable, Hashable {
-        case open
-        case granted(Attempt, worker: Incarnation)
-        case counted(Contribution)
-    }
-
     let step: Step
     private let shape: StepShape
-    /// By place.
-    private var standings: [Standing]
+    private var assignments: Assignments<Attempt, Contribution>
 
     init(step: Step, shape: StepShape) {
         self.step = step
         self.shape = shape
-        standings = Array(repeating: .open, count: shape.ticketsPerStep)
+        assignments = Assignments(count: shape.ticketsPerStep)
     }
 
-    var isComplete: Bool {
-        standings.allSatisfy { if case .counted = $0 { true } else { false } }
-    }
+    var isComplete: Bool { assignments.isComplete }
 
     /// The lowest open ticket.
-    var nextOpen: Ticket? { standings.firstIndex(of: .open).map { shape.ticket(step, Place($0)) } }
+    var nextOpen: Ticket? { assignments.nextOpen.map { shape.ticket(step, Place($0)) } }
 
-    func grant(of worker: Incarnation) -> Attempt? {
-        for case .granted(let attempt, worker) in standings { return attempt }
-        return nil
-    }
-
-    mutating func grant(_ attempt: Attempt, to worker: Incarnation) {
-        standings[shape.place(of: attempt.ticket).number] = .granted(attempt, worker: worker)
-    }
-
-    /// The worker is gone: what it was granted is open again.
-    mutating func revoke(_ worker: Incarnation) {
-        for (place, standing) in standings.enumerated() {
-            if case .granted(_, worker) = standing { standings[place] = .open }
+    /// The lowest ticket that others than `worker` have had since before `time`, and who had it last.
+    func overdue(
+        since time: MonotonicTime, for worker: Incarnation
+    ) -> (ticket: Ticket, holder: Incarnation, since: MonotonicTime)? {
+        assignments.overdue(since: time, for: worker).map {
+            (shape.ticket(step, Place($0.place)), $0.grant.worker, $0.grant.since)
         }
     }
 
-    enum Outcome { case counted, known, stale }
+    func grant(of worker: Incarnation) -> Attempt? { assignments.grant(of: worker) }
 
-    mutating func count(_ contribution: Contribution) -> Outcome {
+    mutating func grant(_ attempt: Attempt, to worker: Incarnation, at now: MonotonicTime) {
+        assignments.grant(attempt, shape.place(of: attempt.ticket).number, to: worker, at: now)
+    }
+
+    mutating func revoke(_ worker: Incarnation) { assignments.revoke(worker) }
+
+    mutating func count(_ contribution: Contribution) -> Assignments<Attempt, Contribution>.Count {
         let attempt = contribution.attempt
         guard shape.step(of: attempt.ticket) == step else { return .stale }
-        let place = shape.place(of: attempt.ticket).number
-        switch standings[place] {
-        case .granted(attempt, _):
-            standings[place] = .counted(contribution)
-            return .counted
-        case .counted(let known): return known.attempt == attempt ? .known : .stale
-        default: return .stale
-        }
+        return assignments.finish(attempt, shape.place(of: attempt.ticket).number, contribution)
     }
 
     /// Counted contributions in ticket order.
-    var contributions: [Contribution] {
-        standings.compactMap { if case .counted(let contribution) = $0 { contribution } else { nil } }
+    var contributions: [Contribution] { assignments.outcomes }
+}
+
+/// How long a piece of work takes as a rule, by those that were done last.
+struct Durations: Sendable {
+    private var last: [Int] = []
+    private var next = 0
+
+    /// In milliseconds.
+    mutating func add(_ milliseconds: Int) {
+        if last.count < 31 {
+            last.append(milliseconds)
+        } else {
+            last[next] = milliseconds
+            next = (next + 1) % last.count
+        }
     }
+
+    var median: Int? { last.isEmpty ? nil : last.sorted()[last.count / 2] }
 }

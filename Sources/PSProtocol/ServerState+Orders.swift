@@ -19,7 +19,7 @@ extension ServerState {
     mutating func begin(_ reset: Reset, layout: ParameterLayout) -> [Effect] {
         phase = .loading(reset)
         version = reset.version
-        hello.rank = reset.rank
+        session.takeRank(reset.rank)
         owned = ShardMap(layout: layout, serverCount: reset.servers).slices(of: reset.rank)
         clearStep()
         lastCommit = nil

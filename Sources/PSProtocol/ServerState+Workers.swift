@@ -2,8 +2,24 @@
 
 import PSMessages
 import PSParameters
+import PSProofs
 
 extension ServerState {
+    /// Whether a word of a worker's shows what the coordinator gave it: the pass of its generation to pull, the proof of
+    /// its grant to push. Whoever cannot show it is told nothing.
+    package func isShown(_ envelope: Envelope) -> Bool {
+        guard let grantKey else { return false }
+        let worker = envelope.source
+        switch envelope.message {
+        case .pull:
+            return envelope.proof.matches(grantKey.pass(worker: worker, generation: envelope.generation))
+        case .push(let attempt, _):
+            return envelope.proof.matches(
+                grantKey.grant(worker: worker, ticket: attempt.ticket.number, attempt: attempt.number))
+        default: return false
+        }
+    }
+
     mutating func workerSaid(_ envelope: Envelope, payloadBytes: Int) -> [Effect] {
         let worker = envelope.source
         guard envelope.job == job, job != 0 else {
@@ -21,6 +37,10 @@ extension ServerState {
             guard Set(slices).count == slices.count else {
                 return refuse(worker, .malformed, "a pull names a slice twice")
             }
+            // One answer to one question, however much it asks for.
+            if let missing = slices.first(where: { published[$0] == nil }) {
+                return refuse(worker, .malformed, "slice \(missing) is not held here")
+            }
             return slices.flatMap { pull($0, version: version, worker: worker) }
         case .push(let attempt, let header):
             return push(attempt, header, worker: worker, payloadBytes: payloadBytes)
@@ -30,9 +50,7 @@ extension ServerState {
     }
 
     private mutating func pull(_ slice: Int, version: Version, worker: Incarnation) -> [Effect] {
-        guard let current = published[slice] else {
-            return refuse(worker, .malformed, "slice \(slice) is not held here")
-        }
+        guard let current = published[slice] else { return [] }
         if version == current {
             return [
                 .publish(to: worker, to(worker, .publish(SliceHeader(index: slice, version: version))), slice: slice)
@@ -148,6 +166,7 @@ extension ServerState {
     /// An envelope to a worker; 0 where the sender is not known.
     package func to(_ worker: Incarnation, _ message: Message) -> Envelope {
         Envelope(
-            job: job, generation: generation, term: term, source: incarnation, destination: worker, message: message)
+            job: job, generation: generation, term: session.term, source: incarnation, destination: worker,
+            message: message)
     }
 }

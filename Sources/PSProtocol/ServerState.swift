@@ -3,10 +3,16 @@
 
 import PSMessages
 import PSParameters
+import PSProofs
 
 package struct ServerState: Sendable {
     package enum Event: Sendable {
         case coordinatorSaid(Envelope)
+        /// The connection to the coordinator is closed, perhaps opened anew.
+        case coordinatorLost
+        /// The run's key was read where the challenge says, or cannot be.
+        case proved(RunKey, Challenge)
+        case proofFailed(String, mayPass: Bool)
         /// The coordinator's address answers in another protocol version; the text names both.
         case otherVersion(String)
         case workerSaid(Envelope, payloadBytes: Int)
@@ -31,6 +37,8 @@ package struct ServerState: Sendable {
 
     package enum Effect: Sendable {
         case sendToCoordinator(Envelope)
+        /// Read the run's key where the challenge says that it is.
+        case prove(Challenge)
         case sendToWorker(Incarnation, Envelope)
         /// The heartbeat's counters are the node's to fill in.
         case heartbeat(Envelope)
@@ -48,6 +56,9 @@ package struct ServerState: Sendable {
         case save(generation: UInt32, version: Version)
         /// Forget stored frames.
         case dropFrames
+        /// Public keys of the workers that may reach this server.
+        case allow([String])
+        case warn(String)
         case exit(ExitStatus)
     }
 
@@ -60,24 +71,19 @@ package struct ServerState: Sendable {
         case ready
     }
 
-    var timing: Timing
-    let incarnation: Incarnation
-    var hello: Hello
+    var session: MemberSession
     var phase = Phase.unconfigured
-    /// Whether the coordinator that runs now knows this process.
-    var isJoined = false
-    /// 0: none yet.
-    package internal(set) var job: UInt64 = 0
-    var term: UInt64 = 0
-    var coordinator: Incarnation = 0
-    package internal(set) var generation: UInt32 = 0
+    package internal(set) var generation: UInt32 {
+        get { session.generation }
+        set { session.generation = newValue }
+    }
     package internal(set) var version: Version = 0
-    var heardCoordinator: MonotonicTime
-    var lastHello: MonotonicTime?
     var lastHeartbeat: MonotonicTime?
     var stopAsked: MonotonicTime?
 
     // The job.
+    /// Checks what workers show.
+    var grantKey: ProofKey?
     package internal(set) var layout: ParameterLayout?
     var stepShape: StepShape?
     var bufferBytes = 0
@@ -108,18 +114,19 @@ package struct ServerState: Sendable {
     var saveReply: (version: Version, message: Message)?
 
     package init(hello: Hello, incarnation: Incarnation, timing: Timing = Timing(), at now: MonotonicTime) {
-        self.hello = hello
-        self.incarnation = incarnation
-        self.timing = timing
-        heardCoordinator = now
+        session = MemberSession(hello: hello, incarnation: incarnation, timing: timing, at: now)
     }
+
+    package var job: UInt64 { session.job }
+    var timing: Timing { session.timing }
+    var incarnation: Incarnation { session.incarnation }
 
     /// Whether it has loaded a version of its generation and serves it.
     package var isServing: Bool { phase == .ready }
 
     /// What the process is doing, for a person.
     package var activity: String {
-        if !isJoined { return "looking for the coordinator" }
+        if !session.isJoined { return "looking for the coordinator" }
         return switch phase {
         case .unconfigured, .configuring, .waiting: "waiting for the job"
         case .loading: "loading version \(version)"
@@ -130,7 +137,14 @@ package struct ServerState: Sendable {
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
-        case .otherVersion(let text): return isJoined ? [] : leave(text, code: ExitStatus.refused)
+        case .coordinatorLost:
+            _ = session.disconnected()
+            return []
+        case .proved(let key, let challenge):
+            return act(on: session.proves(key, to: challenge, at: now), nil, at: now)
+        case .proofFailed(let text, let mayPass):
+            return act(on: session.cannotProve(text, mayPass: mayPass), nil, at: now)
+        case .otherVersion(let text): return session.isJoined ? [] : leave(text, code: ExitStatus.refused)
         case .workerSaid(let envelope, let bytes): return workerSaid(envelope, payloadBytes: bytes)
         case .configured(let layout, let stepShape, let bufferBytes):
             guard case .configuring(let welcome) = phase else { return [] }
@@ -178,7 +192,7 @@ package struct ServerState: Sendable {
             stopAsked = stopAsked ?? now
             return []
         case .parentGone:
-            timing.orphan = timing.farewell
+            session.timing.orphan = timing.farewell
             return []
         case .tick: return tick(at: now)
         }
@@ -187,26 +201,36 @@ package struct ServerState: Sendable {
     // MARK: The coordinator
 
     private mutating func coordinatorSaid(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
-        guard envelope.destination == incarnation else { return [] }
-        if job != 0, envelope.job != job {
-            return leave("the coordinator runs another job than the one this server belongs to")
+        act(on: session.receive(envelope, at: now), envelope, at: now)
+    }
+
+    private mutating func act(
+        on outcome: MemberSession.Outcome, _ envelope: Envelope?, at now: MonotonicTime
+    ) -> [Effect] {
+        switch outcome {
+        case .nothing, .lost, .refused: return []
+        case .answer(let envelope): return [.sendToCoordinator(envelope)]
+        case .warn(let text): return [.warn(text)]
+        case .prove(let challenge): return [.prove(challenge)]
+        case .proven: return introduceIfDue(at: now)
+        case .occupied(let text, let why):
+            // What it holds is of a rank that is another's.
+            if phase == .ready { return leave("the coordinator refuses this server: \(why)") }
+            session.giveUpRank()
+            return text.map { [.warn($0)] } ?? []
+        case .joined(let welcome, let isAnother): return welcomed(welcome, isAnother: isAnother)
+        case .leave(let text, let code): return leave(text, code: code)
+        case .finish(let status): return [.sendToCoordinator(self.envelope(.leave(text: ""))), .exit(status)]
+        case .order: return envelope.map { ordered($0) } ?? []
         }
-        guard envelope.term >= term else {
-            return [.sendToCoordinator(self.envelope(.refusal(Refusal(.term, "this server obeys term \(term)"))))]
-        }
-        heardCoordinator = now
-        // These three also come from a coordinator that was started anew.
+    }
+
+    private mutating func ordered(_ envelope: Envelope) -> [Effect] {
         switch envelope.message {
-        case .welcome(let welcome): return welcomed(welcome, envelope)
-        case .refusal(let refusal): return refused(refusal, by: envelope.source)
-        case .finish(let code, let text):
-            return [
-                .sendToCoordinator(self.envelope(.leave(text: ""))), .exit(ExitStatus(code: code, text: text)),
-            ]
+        case .reset(let reset): return self.reset(reset, generation: envelope.generation)
+        case .keys(let workers): return [.allow(workers)]
         default: break
         }
-        guard isJoined, envelope.source == coordinator else { return [] }
-        if case .reset(let reset) = envelope.message { return self.reset(reset, generation: envelope.generation) }
         guard envelope.generation == generation, case .ready = phase else { return [] }
         switch envelope.message {
         case .prepare(let step, _):
@@ -219,64 +243,30 @@ package struct ServerState: Sendable {
         }
     }
 
-    private mutating func welcomed(_ welcome: Welcome, _ envelope: Envelope) -> [Effect] {
-        isJoined = true
-        job = envelope.job
-        term = envelope.term
+    private mutating func welcomed(_ welcome: Welcome, isAnother: Bool) -> [Effect] {
         // What was saved for a former coordinator may have been moved already: another one has it written anew.
-        if envelope.source != coordinator { saveReply = nil }
-        coordinator = envelope.source
-        hello.rank = welcome.rank
+        if isAnother { saveReply = nil }
+        grantKey = welcome.grantKey
         guard case .unconfigured = phase else { return [.rejoin(welcome)] }
         phase = .configuring(welcome)
         return [.configure(welcome)]
     }
 
-    private mutating func refused(_ refusal: Refusal, by source: Incarnation) -> [Effect] {
-        switch refusal.reason {
-        case .incarnation where isJoined && source == coordinator:
-            // An answer to what was said before the welcome.
-            return []
-        case .incarnation, .session:
-            // The coordinator was started anew, or lost sight of us: we introduce ourselves with what we hold.
-            isJoined = false
-            lastHello = nil
-            return []
-        default:
-            return leave(
-                "the coordinator refuses this server: \(refusal.text)",
-                code: refusal.reason == .protocolVersion ? ExitStatus.refused : ExitStatus.failed)
-        }
+    /// With its hello it says what it holds; in the middle of a commit not yet.
+    private mutating func introduceIfDue(at now: MonotonicTime) -> [Effect] {
+        guard committing == nil, session.isHelloDue(at: now) else { return [] }
+        let memory = phase == .ready ? Hello.Memory(version: version, lastCommit: lastCommit) : nil
+        return [.sendToCoordinator(session.introduction(memory, at: now))]
     }
 
     private mutating func tick(at now: MonotonicTime) -> [Effect] {
-        if now.since(heardCoordinator) >= timing.orphan {
-            return [
-                .exit(
-                    ExitStatus(
-                        code: job == 0 ? ExitStatus.failed : ExitStatus.preempted,
-                        text: "no word from the coordinator for \(timing.orphan / 1000) s: "
-                            + "check that it runs and that its address is right"))
-            ]
-        }
+        if let status = session.orphaned(at: now) { return [.exit(status)] }
         // A stop often comes to all processes at once: the coordinator then needs this one's part of the last
         // checkpoint.
         if let stopAsked, now.since(stopAsked) >= timing.stopGrace {
             return leave("stopped by a signal", code: ExitStatus.preempted)
         }
-        if !isJoined {
-            // In the middle of a commit it is not said yet what is held.
-            guard committing == nil, lastHello.map({ now.since($0) >= timing.retry }) ?? true else { return [] }
-            lastHello = now
-            var hello = hello
-            hello.memory = phase == .ready ? Hello.Memory(version: version, lastCommit: lastCommit) : nil
-            return [
-                .sendToCoordinator(
-                    Envelope(
-                        job: job, generation: generation, term: term, source: incarnation, destination: 0,
-                        message: .hello(hello)))
-            ]
-        }
+        if !session.isJoined { return introduceIfDue(at: now) }
         guard lastHeartbeat.map({ now.since($0) >= timing.heartbeat }) ?? true else { return [] }
         lastHeartbeat = now
         var heartbeat = Heartbeat()
@@ -289,9 +279,5 @@ package struct ServerState: Sendable {
         [.sendToCoordinator(envelope(.leave(text: text))), .exit(ExitStatus(code: code, text: text))]
     }
 
-    func envelope(_ message: Message) -> Envelope {
-        Envelope(
-            job: job, generation: generation, term: term, source: incarnation, destination: coordinator,
-            message: message)
-    }
+    func envelope(_ message: Message) -> Envelope { session.envelope(message) }
 }

@@ -9,8 +9,13 @@ package struct Timing: Sendable, Hashable {
     package var lost = 8000
     /// A bulk transfer without any progress for this long is asked for again, then after twice as long, and so on.
     package var bulkRetry = 5000
-    /// Without any sign of life from the coordinator a process gives up, resumable.
-    package var orphan = 60_000
+    /// A member whose connection is closed, and which does not come back by another for so long, has ended.
+    package var gone = 2000
+    /// A worker without a connection to a server for so long says so and takes no ticket.
+    package var unreachable = 5000
+    /// Without any sign of life from the coordinator a process gives up, resumable. A path that is broken for a minute is
+    /// no reason to.
+    package var orphan = 120_000
     /// How long a checkpoint that cannot be read or written is tried again before the job ends, its history untouched.
     package var unavailable = 30_000
     /// Between two attempts to write one.
@@ -21,7 +26,15 @@ package struct Timing: Sendable, Hashable {
     /// How long a server that was asked to stop waits for the coordinator to end the job in order.
     package var stopGrace = 8000
 
+    /// A piece of work that takes this many times the median is given to another worker as well, but not sooner than
+    /// `earliestCopy`; before any was done, after `firstCopy`.
+    package var copyAfterMedians = 4
+    package var earliestCopy = 5000
+    package var firstCopy = 60_000
+
     package init() {}
+
+    func deadline(_ median: Int?) -> Int { median.map { max(earliestCopy, copyAfterMedians * $0) } ?? firstCopy }
 }
 
 /// How a process ends.

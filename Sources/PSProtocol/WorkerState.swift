@@ -2,10 +2,18 @@
 
 import PSMessages
 import PSParameters
+import PSProofs
 
 package struct WorkerState: Sendable {
     package enum Event: Sendable {
         case coordinatorSaid(Envelope)
+        /// The connection to the coordinator is closed, perhaps opened anew.
+        case coordinatorLost
+        /// The run's key was read where the challenge says, or cannot be.
+        case proved(RunKey, Challenge)
+        case proofFailed(String, mayPass: Bool)
+        /// Since when, in milliseconds before now, there is no connection to a server; nil: there is one.
+        case unreachable(server: Int, milliseconds: Int?)
         /// The coordinator's address answers in another protocol version; the text names both.
         case otherVersion(String)
         case serverSaid(Envelope)
@@ -37,6 +45,8 @@ package struct WorkerState: Sendable {
 
     package enum Effect: Sendable {
         case sendToCoordinator(Envelope)
+        /// Read the run's key where the challenge says that it is.
+        case prove(Challenge)
         case sendToServer(Int, Envelope)
         case heartbeat(Envelope)
         case configure(Welcome)
@@ -52,6 +62,7 @@ package struct WorkerState: Sendable {
         case measure(EvaluationAttempt)
         /// Send a slice of the ticket's gradient.
         case push(server: Int, Envelope, slice: Int)
+        case warn(String)
         case exit(ExitStatus)
     }
 
@@ -68,17 +79,12 @@ package struct WorkerState: Sendable {
         case reporting(Measurement)
     }
 
-    var timing: Timing
-    let incarnation: Incarnation
-    var hello: Hello
+    var session: MemberSession
     var phase = Phase.unconfigured
-    /// Whether the coordinator that runs now knows this process.
-    var isJoined = false
-    var job: UInt64 = 0
-    var term: UInt64 = 0
-    var coordinator: Incarnation = 0
-    package internal(set) var generation: UInt32 = 0
-    var heardCoordinator: MonotonicTime
+    package internal(set) var generation: UInt32 {
+        get { session.generation }
+        set { session.generation = newValue }
+    }
     /// When the coordinator was last asked for an answer; nil: ask at the next tick.
     var lastAsked: MonotonicTime?
     var lastHeartbeat: MonotonicTime?
@@ -104,6 +110,11 @@ package struct WorkerState: Sendable {
     // The ticket at hand.
     /// The version it is computed with.
     var granted: Version = 0
+    /// What is shown to servers: the pass of the generation with pulls, the proof of the grant with pushes.
+    var pass = Proof.none
+    var grantProof = Proof.none
+    /// Servers that there is no connection to, for long enough to say so.
+    var unreachable: Set<Int> = []
     /// Slices ready but not taken yet, by server.
     var untaken: [Int: Set<Int>] = [:]
     /// Servers that do not hold the whole ticket yet.
@@ -112,15 +123,21 @@ package struct WorkerState: Sendable {
     var progress: [Int: (at: MonotonicTime, patience: Int)] = [:]
 
     package init(hello: Hello, incarnation: Incarnation, timing: Timing = Timing(), at now: MonotonicTime) {
-        self.hello = hello
-        self.incarnation = incarnation
-        self.timing = timing
-        heardCoordinator = now
+        session = MemberSession(hello: hello, incarnation: incarnation, timing: timing, at: now)
     }
+
+    var job: UInt64 { session.job }
+    var timing: Timing { session.timing }
+    var incarnation: Incarnation { session.incarnation }
+    var coordinator: Incarnation { session.coordinator }
 
     /// What the process is doing, for a person.
     package var activity: String {
-        if !isJoined { return "looking for the coordinator" }
+        if !session.isJoined { return "looking for the coordinator" }
+        if let server = unreachable.min() {
+            return
+                "no connection to server \(server) at \(servers.indices.contains(server) ? servers[server].endpoint : "?")"
+        }
         return switch phase {
         case .unconfigured, .configuring: "building the network"
         case .idle: "waiting for a ticket"
@@ -136,7 +153,16 @@ package struct WorkerState: Sendable {
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
-        case .otherVersion(let text): return isJoined ? [] : leave(text, code: ExitStatus.refused)
+        case .coordinatorLost:
+            // What it computes goes on: the coordinator may find it still counted.
+            _ = session.disconnected()
+            return []
+        case .proved(let key, let challenge):
+            return act(on: session.proves(key, to: challenge, at: now), nil, at: now)
+        case .proofFailed(let text, let mayPass):
+            return act(on: session.cannotProve(text, mayPass: mayPass), nil, at: now)
+        case .unreachable(let server, let milliseconds): return reaches(server, milliseconds, at: now)
+        case .otherVersion(let text): return session.isJoined ? [] : leave(text, code: ExitStatus.refused)
         case .serverSaid(let envelope): return serverSaid(envelope, at: now)
         case .configured(let layout, let statistics):
             guard case .configuring(let welcome) = phase else { return [] }
@@ -169,7 +195,7 @@ package struct WorkerState: Sendable {
             return measureFailed(attempt, text, problem, at: now)
         case .stopSignal: return leave("stopped by a signal", code: ExitStatus.preempted)
         case .parentGone:
-            timing.orphan = timing.farewell
+            session.timing.orphan = timing.farewell
             return []
         case .tick: return tick(at: now)
         }
@@ -178,32 +204,50 @@ package struct WorkerState: Sendable {
     // MARK: The coordinator
 
     private mutating func coordinatorSaid(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
-        guard envelope.destination == incarnation else { return [] }
-        if job != 0, envelope.job != job {
-            return leave("the coordinator runs another job than the one this worker belongs to")
+        act(on: session.receive(envelope, at: now), envelope, at: now)
+    }
+
+    private mutating func act(
+        on outcome: MemberSession.Outcome, _ envelope: Envelope?, at now: MonotonicTime
+    ) -> [Effect] {
+        switch outcome {
+        case .nothing: return []
+        case .answer(let envelope): return [.sendToCoordinator(envelope)]
+        case .warn(let text): return [.warn(text)]
+        case .prove(let challenge): return [.prove(challenge)]
+        case .proven: return introduceIfDue(at: now)
+        case .occupied: return []
+        case .joined(let welcome, let isAnother):
+            // What another coordinator granted is void.
+            if isAnother { standBack(at: now) }
+            return welcomed(welcome, at: now)
+        case .lost:
+            // The coordinator was started anew, or lost sight of us, and what it granted is void.
+            standBack(at: now)
+            lastAsked = nil
+            return []
+        case .refused:
+            // Perhaps a late answer to an earlier contribution: when the attempt still stands, it is granted again.
+            switch phase {
+            case .contributing, .reporting: return envelope?.source == coordinator ? becomeIdle(at: now) : []
+            default: return []
+            }
+        case .leave(let text, let code): return leave(text, code: code)
+        case .finish(let status): return [.sendToCoordinator(self.envelope(.leave(text: ""))), .exit(status)]
+        case .order: return envelope.map { ordered($0, at: now) } ?? []
         }
-        guard envelope.term >= term else {
-            return [.sendToCoordinator(self.envelope(.refusal(Refusal(.term, "this worker obeys term \(term)"))))]
-        }
-        heardCoordinator = now
-        // These three also come from a coordinator that was started anew.
-        switch envelope.message {
-        case .welcome(let welcome): return welcomed(welcome, envelope, at: now)
-        case .refusal(let refusal): return refused(refusal, by: envelope.source, at: now)
-        case .finish(let code, let text):
-            return [
-                .sendToCoordinator(self.envelope(.leave(text: ""))), .exit(ExitStatus(code: code, text: text)),
-            ]
-        default: break
-        }
-        guard isJoined, envelope.source == coordinator else { return [] }
+    }
+
+    private mutating func ordered(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
         if case .members(let servers) = envelope.message {
             guard envelope.generation >= generation else { return [] }
+            pass = envelope.proof
             return members(servers, generation: envelope.generation, at: now)
         }
         guard envelope.generation == generation else { return [] }
         switch envelope.message {
-        case .grant(let attempt, let version): return grant(attempt, version: version, at: now)
+        case .grant(let attempt, let version):
+            return grant(attempt, version: version, proof: envelope.proof, at: now)
         case .counted(let attempt):
             guard case .contributing(let contribution) = phase, contribution.attempt == attempt else { return [] }
             ticketsDone += 1
@@ -218,12 +262,7 @@ package struct WorkerState: Sendable {
         }
     }
 
-    private mutating func welcomed(_ welcome: Welcome, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
-        isJoined = true
-        job = envelope.job
-        term = envelope.term
-        coordinator = envelope.source
-        hello.rank = welcome.rank
+    private mutating func welcomed(_ welcome: Welcome, at now: MonotonicTime) -> [Effect] {
         switch phase {
         case .unconfigured:
             phase = .configuring(welcome)
@@ -233,40 +272,38 @@ package struct WorkerState: Sendable {
         }
     }
 
-    private mutating func refused(_ refusal: Refusal, by source: Incarnation, at now: MonotonicTime) -> [Effect] {
-        switch refusal.reason {
-        case .incarnation where isJoined && source == coordinator:
-            // An answer to what was said before the welcome.
-            return []
-        case .incarnation, .session:
-            // The coordinator was started anew, or lost sight of us, and what it granted is void.
-            isJoined = false
-            standBack(at: now)
-            lastAsked = nil
-            return []
-        case .stale, .generation:
-            // Perhaps a late answer to an earlier contribution: when the attempt still stands, it is granted again.
-            switch phase {
-            case .contributing, .reporting: return source == coordinator ? becomeIdle(at: now) : []
-            default: return []
-            }
-        default:
-            let isFinal = [.kernels, .protocolVersion].contains(refusal.reason)
-            return leave(
-                "the coordinator refuses this worker: \(refusal.text)",
-                code: isFinal ? ExitStatus.refused : ExitStatus.failed)
-        }
-    }
-
-    private mutating func grant(_ attempt: Attempt, version: Version, at now: MonotonicTime) -> [Effect] {
-        guard shardMap != nil, attempt.number > lastCounted else { return [] }
+    private mutating func grant(
+        _ attempt: Attempt, version: Version, proof: Proof, at now: MonotonicTime
+    ) -> [Effect] {
+        guard shardMap != nil, attempt.number > lastCounted, unreachable.isEmpty else { return [] }
         switch phase {
         case .idle: break
         // The servers have no room for this ticket before another, which nobody computes: that one first.
         case .pushing(let contribution) where attempt.number > contribution.attempt.number: break
         default: return []
         }
+        grantProof = proof
         return begin(attempt, version: version, at: now)
+    }
+
+    /// A ticket needs every server: while there is no way to one of them none is asked for.
+    private mutating func reaches(_ server: Int, _ milliseconds: Int?, at now: MonotonicTime) -> [Effect] {
+        guard servers.indices.contains(server) else { return [] }
+        if let milliseconds, milliseconds >= timing.unreachable {
+            guard unreachable.insert(server).inserted else { return [] }
+            standBack(at: now)
+            lastHeartbeat = nil
+            let (endpoint, seconds) = (servers[server].endpoint, milliseconds / 1000)
+            return [
+                .warn(
+                    "no connection to server \(server) at \(endpoint) for \(seconds) s: no ticket is taken until there is"
+                )
+            ]
+        }
+        guard milliseconds == nil, unreachable.remove(server) != nil else { return [] }
+        lastHeartbeat = nil
+        if case .idle = phase, unreachable.isEmpty { return becomeIdle(at: now) }
+        return []
     }
 
     private mutating func members(
@@ -275,6 +312,7 @@ package struct WorkerState: Sendable {
         guard generation != self.generation || servers != self.servers else { return [] }
         self.generation = generation
         self.servers = servers
+        unreachable = []
         loadedVersion = nil
         missing = []
         // Work of the former generation is void.
@@ -291,7 +329,7 @@ package struct WorkerState: Sendable {
 
     mutating func becomeIdle(at now: MonotonicTime) -> [Effect] {
         dropTicket(at: now)
-        return isJoined ? [.sendToCoordinator(envelope(.want))] : []
+        return session.isJoined && unreachable.isEmpty ? [.sendToCoordinator(envelope(.want))] : []
     }
 
     mutating func dropTicket(at now: MonotonicTime) {
@@ -316,29 +354,12 @@ package struct WorkerState: Sendable {
     // MARK: Time
 
     private mutating func tick(at now: MonotonicTime) -> [Effect] {
-        if now.since(heardCoordinator) >= timing.orphan {
-            return [
-                .exit(
-                    ExitStatus(
-                        code: job == 0 ? ExitStatus.failed : ExitStatus.preempted,
-                        text: "no word from the coordinator for \(timing.orphan / 1000) s: "
-                            + "check that it runs and that its address is right"))
-            ]
-        }
+        if let status = session.orphaned(at: now) { return [.exit(status)] }
         var effects: [Effect] = []
         let ask = lastAsked.map { now.since($0) >= timing.retry } ?? true
-        if !isJoined {
-            guard ask else { return [] }
-            lastAsked = now
-            return [
-                .sendToCoordinator(
-                    Envelope(
-                        job: job, generation: generation, term: term, source: incarnation, destination: 0,
-                        message: .hello(hello)))
-            ]
-        }
+        if !session.isJoined { return introduceIfDue(at: now) }
         switch phase {
-        case .idle where ask:
+        case .idle where ask && unreachable.isEmpty:
             lastAsked = now
             effects.append(.sendToCoordinator(envelope(.want)))
         case .contributing(let contribution) where ask:
@@ -375,9 +396,14 @@ package struct WorkerState: Sendable {
             var heartbeat = Heartbeat()
             heartbeat.activity = activity
             heartbeat.progress = ticketsDone
+            heartbeat.unreachable = unreachable.min()
             effects.append(.heartbeat(envelope(.heartbeat(heartbeat))))
         }
         return effects
+    }
+
+    private mutating func introduceIfDue(at now: MonotonicTime) -> [Effect] {
+        session.isHelloDue(at: now) ? [.sendToCoordinator(session.introduction(nil, at: now))] : []
     }
 
     /// Those that made no progress within their patience, which then doubles.
@@ -394,16 +420,18 @@ package struct WorkerState: Sendable {
         [.sendToCoordinator(envelope(.leave(text: text))), .exit(ExitStatus(code: code, text: text))]
     }
 
-    func envelope(_ message: Message) -> Envelope {
-        Envelope(
-            job: job, generation: generation, term: term, source: incarnation, destination: coordinator,
-            message: message)
-    }
+    func envelope(_ message: Message) -> Envelope { session.envelope(message) }
 
     func envelopeToServer(_ server: Int, _ message: Message) -> Envelope {
-        Envelope(
-            job: job, generation: generation, term: term, source: incarnation,
-            destination: servers[server].incarnation, message: message)
+        let proof =
+            switch message {
+            case .pull: pass
+            case .push: grantProof
+            default: Proof.none
+            }
+        return Envelope(
+            job: job, generation: generation, term: session.term, source: incarnation,
+            destination: servers[server].incarnation, proof: proof, message: message)
     }
 
     func toServer(_ server: Int, _ message: Message) -> Effect {

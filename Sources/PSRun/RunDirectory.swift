@@ -3,6 +3,7 @@
 import Glibc
 import PSCheckpoint
 import PSFiles
+import PSProofs
 
 /// The directory of one job on storage that all its hosts share.
 package struct RunDirectory: Sendable {
@@ -54,9 +55,13 @@ package struct RunDirectory: Sendable {
     package var unreadableMetrics: String { "\(path)/metrics-unreadable.jsonl" }
     package var summary: String { "\(path)/summary.json" }
     package var logs: String { "\(path)/logs" }
+    /// Where a job's keys are, unless it was started with others.
+    package var keys: String { "\(path)/keys" }
     package var checkpoints: CheckpointStore { CheckpointStore(runDirectory: path, in: files) }
     var lock: String { "\(path)/lock" }
     private var nonce: String { "\(path)/nonce" }
+    /// Of the run, as long as there is the run. Whoever reads it may speak as a member of a job without keys.
+    private var secret: String { "\(path)/secret" }
 
     package func create() throws(StorageError) {
         try files.createDirectory(path)
@@ -86,6 +91,7 @@ package struct RunDirectory: Sendable {
             let own = [
                 run.configuration, run.plan, run.journal, run.samples, run.classes, run.endpoints, run.supervision,
                 run.status, run.metrics, run.voidMetrics, run.unreadableMetrics, run.summary, run.lock, run.nonce,
+                run.secret,
             ]
             let isOwn =
                 own.contains("\(run.path)/\(resolved.dropFirst(directory.count + 1))")
@@ -95,16 +101,28 @@ package struct RunDirectory: Sendable {
         return nil
     }
 
-    /// Whether the directory is missing or holds nothing.
-    package var isEmpty: Bool { ((try? files.list(path)) ?? []).isEmpty }
+    /// Whether the directory is missing or holds nothing but keys, which may be made before the job begins.
+    package var isEmpty: Bool { ((try? files.list(path)) ?? []).allSatisfy { $0 == "keys" } }
 
     // MARK: The same directory
 
-    /// Writes a fresh nonce and returns it.
-    package func writeNonce() throws(StorageError) -> String {
-        let text = String(UInt64.random(in: 0...UInt64.max), radix: 16)
-        try AtomicFile.write(nonce, Array(text.utf8), in: files)
-        return text
+    /// Writes a fresh nonce, and the run's secret where there is none yet.
+    package func writeKey() throws(StorageError) -> (nonce: String, key: RunKey) {
+        if try files.entry(secret) == nil { try AtomicFile.write(secret, RunDirectory.randomText(), in: files) }
+        let text = RunDirectory.randomText()
+        try AtomicFile.write(nonce, text, in: files)
+        return (String(decoding: text, as: UTF8.self), try readKey())
+    }
+
+    /// What only those know who see this directory.
+    package func readKey() throws(StorageError) -> RunKey {
+        RunKey(secret: try files.read(secret, atMost: 1 << 10), nonce: try files.read(nonce, atMost: 1 << 10))
+    }
+
+    /// 256 bits of the system's random source.
+    private static func randomText() -> [UInt8] {
+        let words = (0..<4).map { _ in UInt64.random(in: 0...UInt64.max) }
+        return Array(words.map { String($0, radix: 16) }.joined(separator: "-").utf8)
     }
 
     /// Throws unless this host sees the nonce that the coordinator wrote. Nothing is proved by that for ever: storage

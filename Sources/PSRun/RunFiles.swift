@@ -6,7 +6,7 @@ import PSProtocol
 
 /// `endpoints.json`: where a person's commands find the job.
 package struct Endpoints: Sendable, Hashable, Codable {
-    /// tcp://HOST:PORT
+    /// tcp://HOST:PORT, or ipc:///PATH of a socket on `host`.
     package var coordinator: String
     package var pid: Int
     package var host: String
@@ -15,13 +15,24 @@ package struct Endpoints: Sendable, Hashable, Codable {
     /// The run directory's number in its file system, as the coordinator's host sees it: a directory that is moved keeps
     /// it, a copy has another. Nil in what earlier releases wrote.
     package var directory: UInt64?
+    /// Whether whoever asks shows a key; nil in what earlier releases wrote.
+    package var usesKeys: Bool?
 
-    package init(coordinator: String, pid: Int, host: String, incarnation: Incarnation, directory: UInt64?) {
+    enum CodingKeys: String, CodingKey {
+        case coordinator, pid, host, incarnation, directory
+        case usesKeys = "uses_keys"
+    }
+
+    package init(
+        coordinator: String, pid: Int, host: String, incarnation: Incarnation, directory: UInt64?,
+        usesKeys: Bool = false
+    ) {
         self.coordinator = coordinator
         self.pid = pid
         self.host = host
         self.incarnation = incarnation
         self.directory = directory
+        self.usesKeys = usesKeys
     }
 
     /// Whether `run` is a copy of the directory in which the coordinator works. Not known on other hosts, which may see

@@ -3,6 +3,7 @@
 import Foundation
 import Logging
 import PSConfiguration
+import PSKeys
 import PSMessages
 import PSModel
 import PSNode
@@ -12,41 +13,61 @@ import PSRun
 import PSTransport
 
 package struct ServerOptions: Sendable {
-    /// tcp://HOST:PORT
-    package var coordinator: String
+    package var joining: JoinOptions
     /// Where workers reach this server; nil: the address that faces the coordinator, a free port.
     package var bind: String?
     package var rank: Int?
+    /// Whoever starts the process says that the one that had the rank has ended.
+    package var takesOver = false
     /// Standard input is a pipe from who started this process; its end means that they are gone.
     package var lifeline = false
     package var timing = Timing()
 
-    package init(coordinator: String) { self.coordinator = coordinator }
+    package init(_ joining: JoinOptions) { self.joining = joining }
 }
 
-package final class ServerNode {
+package final class ServerNode: DaemonNode {
     private var complaints: Complaints
-    private let context = TransportContext()
+    private let context: TransportContext
+    private let joining: JoinOptions
     private let control: Link
     private let bulk: Link
-    private let input: NodeInput<ServerPerformer.Internal>
+    package let input: NodeInput<ServerPerformer.Internal>
     private let performer: ServerPerformer
 
     package init(_ options: ServerOptions, logger: Logger) throws(TransportError) {
         complaints = Complaints(logger)
         input = NodeInput(lifeline: options.lifeline)
+        joining = options.joining
         let identity = ProcessIdentity(role: .server)
-        control = Link(try Socket(.dealer, context: context, largestMessage: 8 << 20))
-        bulk = Link(try Socket(.router, context: context, largestMessage: largestSliceMessage))
-        let endpoint = try Addresses.bind(bulk.socket, to: options.bind, facing: options.coordinator)
-        try Addresses.connect(control.socket, to: options.coordinator)
+        let own = joining.file == nil ? nil : try ServerNode.makeKeys()
+        context = try TransportContext(usesKeys: own != nil)
+        control = Link(try context.client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys))
+        bulk = Link(try context.listener(largestMessage: largestSliceMessage, secretKey: own?.secretKey))
+        let endpoint = try Addresses.bind(bulk.socket, to: options.bind, facing: options.joining.coordinator)
+        try Addresses.connect(control.socket, to: options.joining.coordinator)
         var hello = Hello(role: .server, host: identity.host, pid: identity.pid, rank: options.rank)
+        hello.takesOver = options.takesOver
         hello.endpoint = endpoint
+        hello.publicKey = own?.publicKey ?? ""
         performer = ServerPerformer(
             ServerState(hello: hello, incarnation: identity.incarnation, timing: options.timing, at: input.now),
             control: control, bulk: bulk, compute: SerialThread(name: "compute"), disk: SerialThread(name: "disk"),
-            logger: logger, join: ServerNode.join, post: { [mailbox = input.mailbox] in mailbox.post($0) })
-        logger.info("server is up", metadata: ["endpoint": "\(endpoint)", "coordinator": "\(options.coordinator)"])
+            logger: logger, readKey: { (challenge) in try RunDirectory(challenge.runDirectory).readKey() },
+            join: ServerNode.join, post: { [mailbox = input.mailbox] in mailbox.post($0) })
+        performer.complain = { [unowned self] in
+            complaints.warn("\($0), from \(bulk.connections.address(of: $1))", at: input.now)
+        }
+        performer.allow = { [context] in context.gatekeeper?.allow(Set($0)) }
+        logger.info(
+            "server is up", metadata: ["endpoint": "\(endpoint)", "coordinator": "\(options.joining.coordinator)"])
+    }
+
+    /// A pair of this start's own: the coordinator tells workers its public half.
+    private static func makeKeys() throws(TransportError) -> KeyPair {
+        do throws(KeyError) { return try KeyPair.make() } catch {
+            throw TransportError("make a pair of keys", reason: "\(error)")
+        }
     }
 
     /// Reads what the coordinator says of the job, and proves that this host sees its run directory.
@@ -62,32 +83,35 @@ package final class ServerNode {
     }
 
     /// Runs until the job is over for this process.
-    package func run() throws(TransportError) -> ExitStatus {
-        var nextTick = input.now
-        while true {
-            try input.wait([control, bulk], until: nextTick)
-            for event in input.mailbox.takeAll() {
-                if let status = try performer.take(event, at: input.now) { return leave(status) }
-            }
-            // A bounded number per turn, so that no peer can starve the others.
-            for _ in 0..<64 {
-                guard let received = try control.receive() else { break }
-                if let status = try takeFromCoordinator(received) { return leave(status) }
-            }
-            for _ in 0..<64 {
-                guard let received = try bulk.receive() else { break }
-                if case .failure(let error) = received.envelope {
-                    complaints.warn("from a worker's address: \(error)", at: input.now)
-                }
-                try performer.takeFromWorker(received, at: input.now)
-            }
-            if input.takeStop() != nil { _ = try performer.handle(.stopSignal, at: input.now) }
-            if input.takeParentGone() { _ = try performer.handle(.parentGone, at: input.now) }
-            if input.now >= nextTick {
-                nextTick = MonotonicTime(milliseconds: input.now.milliseconds + 100)
-                if let status = try performer.handle(.tick, at: input.now) { return leave(status) }
-            }
+    package func run() throws -> ExitStatus { leave(try runLoop()) }
+
+    package let tickMilliseconds = 100
+    package var links: [Link] { [control, bulk] }
+
+    package func take(_ event: ServerPerformer.Internal) throws -> ExitStatus? {
+        try performer.take(event, at: input.now)
+    }
+
+    package func take(_ event: Link.Event, of link: Link) throws -> ExitStatus? {
+        switch event {
+        case .message(let received) where link === control: return try takeFromCoordinator(received)
+        case .message(let received): try performer.takeFromWorker(received, at: input.now)
+        case .closed where link === control: return try performer.handle(.coordinatorLost, at: input.now)
+        case .closed(let peer): if let peer { performer.closed(peer) }
         }
+        return nil
+    }
+
+    package func takeStop(_ signal: Int32) throws -> ExitStatus? { try performer.handle(.stopSignal, at: input.now) }
+
+    package func takeParentGone() throws -> ExitStatus? { try performer.handle(.parentGone, at: input.now) }
+
+    package func tick() throws -> ExitStatus? {
+        _ = control.sweep()
+        if let text = joining.refusal(of: control) { return ExitStatus(code: ExitStatus.refused, text: text) }
+        complaints.warn(bulk.sweep(), at: input.now)
+        complaints.warn(context.gatekeeper?.takeRefused(), bulk.takeFailedHandshakes(), at: input.now)
+        return try performer.handle(.tick, at: input.now)
     }
 
     private func takeFromCoordinator(_ received: Received) throws(TransportError) -> ExitStatus? {
@@ -101,6 +125,8 @@ package final class ServerNode {
     }
 
     private func leave(_ status: ExitStatus) -> ExitStatus {
+        var status = status
+        if status.code != 0 { status.text += joining.hint(of: control) }
         control.close(lingerMilliseconds: 500)
         bulk.close(lingerMilliseconds: 500)
         return status

@@ -7,6 +7,7 @@ import PSFiles
 import PSMessages
 import PSNode
 import PSParameters
+import PSProofs
 import PSProtocol
 import PSRun
 import PSTransport
@@ -49,6 +50,8 @@ package final class ServerPerformer {
     private let bulk: any Wire
     private let compute: any WorkQueue
     private let disk: any WorkQueue
+    /// Reads the run's key where a challenge says that it is; called on the disk's thread.
+    private let readKey: @Sendable (Challenge) throws -> RunKey
     private let join: @Sendable (Welcome) throws -> ServedJob
     private let post: @Sendable (Internal) -> Void
     private let logger: Logger
@@ -61,6 +64,12 @@ package final class ServerPerformer {
     package private(set) var frames: [Int: [Place: Frame]] = [:]
     private var arriving: Frame?
     private var routes: [Incarnation: RoutingID] = [:]
+    /// Messages of strangers, or of who shows nothing.
+    package private(set) var turnedAway = 0
+    /// Told of what is turned away, and by whom.
+    package var complain: (_ text: String, RoutingID) -> Void = { _, _ in }
+    /// Told who may reach this server, public keys in Z85.
+    package var allow: ([String]) -> Void = { _ in }
     private var shard = (rank: 0, servers: 1)
 
     /// - Parameters:
@@ -68,7 +77,8 @@ package final class ServerPerformer {
     ///   - post: hands an event from any thread to the one that calls `take`.
     package init(
         _ state: ServerState, control: any Wire, bulk: any Wire, compute: any WorkQueue, disk: any WorkQueue,
-        logger: Logger, join: @escaping @Sendable (Welcome) throws -> ServedJob,
+        logger: Logger, readKey: @escaping @Sendable (Challenge) throws -> RunKey,
+        join: @escaping @Sendable (Welcome) throws -> ServedJob,
         post: @escaping @Sendable (Internal) -> Void
     ) {
         self.state = state
@@ -76,6 +86,7 @@ package final class ServerPerformer {
         self.bulk = bulk
         self.compute = compute
         self.disk = disk
+        self.readKey = readKey
         self.join = join
         self.post = post
         self.logger = logger
@@ -112,15 +123,27 @@ package final class ServerPerformer {
     package func takeFromWorker(_ received: Received, at now: MonotonicTime) throws(TransportError) {
         guard let peer = received.peer else { return }
         switch received.envelope {
-        case .failure(let error):
-            // The sender may be anything; it is told once per frame what is wrong.
-            try bulk.send(state.to(0, .refusal(Refusal(of: error))), to: peer)
+        case .failure(let error): turnAway("\(error)", peer)
         case .success(let envelope):
+            guard state.isShown(envelope) else {
+                return turnAway("it does not show what the coordinator gives to workers", peer)
+            }
             routes[envelope.source] = peer
+            bulk.isSomebodys(peer)
             arriving = received.values
             defer { arriving = nil }
             _ = try handle(.workerSaid(envelope, payloadBytes: received.values?.byteCount ?? 0), at: now)
         }
+    }
+
+    private func turnAway(_ text: String, _ peer: RoutingID) {
+        turnedAway += 1
+        complain(text, peer)
+    }
+
+    /// A worker's connection is closed.
+    package func closed(_ peer: RoutingID) {
+        if let worker = routes.first(where: { $0.value == peer })?.key { routes[worker] = nil }
     }
 
     // MARK: Effects
@@ -138,6 +161,16 @@ package final class ServerPerformer {
                     envelope.message = .heartbeat(heartbeat)
                 }
                 try control.send(envelope)
+            case .prove(let challenge):
+                disk.run { [readKey, post] in
+                    do {
+                        post(.event(.proved(try readKey(challenge), challenge)))
+                    } catch {
+                        post(.event(.proofFailed("\(error)", mayPass: (error as? StorageError)?.mayPass ?? false)))
+                    }
+                }
+            case .warn(let text): logger.warning("\(text)")
+            case .allow(let keys): allow(keys)
             case .configure(let welcome):
                 self.welcome = welcome
                 configure(welcome)

@@ -63,6 +63,9 @@ package final class Frame: @unchecked Sendable {
 
     package var byteCount: Int { zmq_msg_size(message) }
 
+    /// What ZeroMQ knows of how a received message came.
+    func property(_ name: String) -> String? { zmq_msg_gets(message, name).map { String(cString: $0) } }
+
     /// The bytes are valid inside the closure only: they go when the frame goes.
     package func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
         defer { withExtendedLifetime(self) {} }

@@ -1,18 +1,7 @@
 // A ZeroMQ socket: created, used and closed by one thread. It moves frames and knows no messages.
 
 import CZeroMQ
-
-/// The process's ZeroMQ threads.
-package final class TransportContext: @unchecked Sendable {
-    // Sendable: ZeroMQ contexts are thread-safe.
-
-    fileprivate let handle: UnsafeMutableRawPointer
-
-    package init() { handle = zmq_ctx_new() }
-
-    /// Waits until every socket is closed.
-    deinit { zmq_ctx_term(handle) }
-}
+import Glibc
 
 /// A peer of a ROUTER socket, as ZeroMQ names it.
 package struct RoutingID: Hashable, Sendable {
@@ -31,12 +20,15 @@ package final class Socket {
     }
 
     let handle: UnsafeMutableRawPointer
+    private(set) var monitor: Monitor?
     private let context: TransportContext
     package private(set) var isClosed = false
     package let kind: Kind
 
-    /// - Parameter largestMessage: a peer that sends a larger frame is disconnected.
-    package init(_ kind: Kind, context: TransportContext, largestMessage: Int) throws(TransportError) {
+    init(_ kind: Kind, context: TransportContext, largestMessage: Int) throws(TransportError) {
+        // A router numbers its connections from what rand() gives, and ends the process when a peer has claimed the next
+        // number for itself: nobody must know it.
+        if kind == .router { srand(UInt32.random(in: 0...UInt32.max)) }
         guard let handle = zmq_socket(context.handle, kind == .router ? ZMQ_ROUTER : ZMQ_DEALER) else {
             throw TransportError("create a socket")
         }
@@ -45,12 +37,15 @@ package final class Socket {
         self.kind = kind
         set(ZMQ_LINGER, 0)
         // Flow control is the protocol's: a peer is only sent what it asked for.
-        set(ZMQ_SNDHWM, 0)
+        set(ZMQ_SNDHWM, kind == .router ? Socket.mostUnread : 0)
         set(ZMQ_RCVHWM, 0)
         set(ZMQ_SNDBUF, 1 << 20)
         set(ZMQ_RCVBUF, 1 << 20)
         set(ZMQ_RECONNECT_IVL, 50)
         set(ZMQ_RECONNECT_IVL_MAX, 1000)
+        // An attempt that meets a broken path is given up soon: the next one finds it mended.
+        set(ZMQ_CONNECT_TIMEOUT, 3000)
+        set(ZMQ_HANDSHAKE_IVL, 5000)
         // A peer that takes nothing for this long is cut, so that it does not pin buffers for ever.
         set(ZMQ_TCP_MAXRT, 30_000)
         var limit = Int64(largestMessage)
@@ -58,10 +53,38 @@ package final class Socket {
         if kind == .router { set(ZMQ_ROUTER_MANDATORY, 1) }
     }
 
+    /// Messages that may wait for one peer of a router; who takes none of them for so long is cut.
+    private static let mostUnread: Int32 = 20_000
+
     private func set(_ option: Int32, _ value: Int32) {
         var value = value
         zmq_setsockopt(handle, option, &value, MemoryLayout<Int32>.size)
     }
+
+    private func must(_ option: Int32, _ text: String, _ attempt: String) throws(TransportError) {
+        guard zmq_setsockopt(handle, option, text, text.utf8.count) == 0 else { throw TransportError(attempt) }
+    }
+
+    /// Lets in only peers whose key the gatekeeper has on its list; nobody where there is no gatekeeper.
+    func require(secretKey: String) throws(TransportError) {
+        var yes: Int32 = 1
+        guard zmq_setsockopt(handle, ZMQ_CURVE_SERVER, &yes, MemoryLayout<Int32>.size) == 0,
+            zmq_setsockopt(handle, Int32(PS_ZMQ_ZAP_ENFORCE_DOMAIN), &yes, MemoryLayout<Int32>.size) == 0
+        else { throw TransportError("ask for keys: this libzmq cannot") }
+        try must(ZMQ_CURVE_SECRETKEY, secretKey, "use the secret key")
+        try must(ZMQ_ZAP_DOMAIN, "ps", "ask for keys")
+    }
+
+    func show(_ keys: ClientKeys) throws(TransportError) {
+        try must(ZMQ_CURVE_SERVERKEY, keys.serverKey, "use the peer's public key")
+        try must(ZMQ_CURVE_PUBLICKEY, keys.publicKey, "use the public key")
+        try must(ZMQ_CURVE_SECRETKEY, keys.secretKey, "use the secret key")
+    }
+
+    func watch() throws(TransportError) { monitor = try Monitor(of: handle, context: context.handle) }
+
+    /// What happened to its connections since the last call.
+    package func takeEvents() -> [ConnectionEvent] { monitor?.take() ?? [] }
 
     /// - Returns: the endpoint as bound, port included.
     @discardableResult
@@ -97,8 +120,19 @@ package final class Socket {
         return .sent
     }
 
-    /// The frames of the next message that has arrived, or nil. A router's first frame is split off as the peer.
-    package func receive() throws(TransportError) -> (peer: RoutingID?, frames: [Frame])? {
+    /// A message as it arrived.
+    package struct Arrival {
+        /// A router's sender.
+        package let peer: RoutingID?
+        package let frames: [Frame]
+        /// The descriptor of the connection it came by; nil where that is not known.
+        package let descriptor: Int32?
+        /// The public key the sender showed, in Z85; nil: none was asked for.
+        package let key: String?
+    }
+
+    /// The next message that has arrived, or nil. A router's first frame is split off as the peer.
+    package func receive() throws(TransportError) -> Arrival? {
         var frames: [Frame] = []
         repeat {
             let frame = Frame.empty()
@@ -111,14 +145,19 @@ package final class Socket {
             }
             frames.append(frame)
         } while zmq_msg_more(frames[frames.count - 1].message) != 0
-        guard kind == .router else { return (nil, frames) }
-        return (RoutingID(bytes: frames[0].withBytes { Array($0) }), Array(frames.dropFirst()))
+        let last = frames[frames.count - 1]
+        let (descriptor, key) = (last.property("__fd").flatMap { Int32($0) }, last.property("User-Id"))
+        guard kind == .router else { return Arrival(peer: nil, frames: frames, descriptor: descriptor, key: key) }
+        return Arrival(
+            peer: RoutingID(bytes: frames[0].withBytes { Array($0) }), frames: Array(frames.dropFirst()),
+            descriptor: descriptor, key: key)
     }
 
     /// Closes the socket; what was sent last is given this long to leave.
     package func close(lingerMilliseconds: Int) {
         if isClosed { return }
         isClosed = true
+        monitor?.close()
         set(ZMQ_LINGER, Int32(lingerMilliseconds))
         zmq_close(handle)
     }

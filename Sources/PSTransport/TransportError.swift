@@ -9,7 +9,7 @@ package struct TransportError: Error, CustomStringConvertible {
     /// What was found, where no call failed.
     private let reason: String?
 
-    init(_ attempt: String, code: Int32 = zmq_errno()) {
+    package init(_ attempt: String, code: Int32 = zmq_errno()) {
         self.attempt = attempt
         self.code = code
         reason = nil
@@ -30,7 +30,7 @@ package struct TransportError: Error, CustomStringConvertible {
             switch code {
             case EADDRINUSE: ": another process listens there; stop it or choose another port"
             case EADDRNOTAVAIL, ENODEV: ": this machine has no such address; use one of its own, or 127.0.0.1"
-            case EINVAL: ": expected tcp://HOST:PORT"
+            case EINVAL: ": expected tcp://HOST:PORT or ipc:///PATH"
             case EACCES: ": this user may not use that port; choose one above 1023"
             case EMFILE: ": too many open files; raise the limit with ulimit -n"
             default: ""

@@ -5,6 +5,7 @@ import Logging
 import PSConfiguration
 import PSData
 import PSDatasets
+import PSKeys
 import PSMessages
 import PSNetwork
 import PSNode
@@ -15,46 +16,52 @@ import PSRun
 import PSTransport
 
 package struct WorkerOptions: Sendable {
-    /// tcp://HOST:PORT
-    package var coordinator: String
+    package var joining: JoinOptions
     package var rank: Int?
+    /// Whoever starts the process says that the one that had the rank has ended.
+    package var takesOver = false
     /// Standard input is a pipe from who started this process; its end means that they are gone.
     package var lifeline = false
     package var timing = Timing()
     /// Push prepared random gradients instead of computing.
     package var isExchangeBenchmark = false
 
-    package init(coordinator: String) { self.coordinator = coordinator }
+    package init(_ joining: JoinOptions) { self.joining = joining }
 }
 
-package final class WorkerNode {
+package final class WorkerNode: DaemonNode {
     private var complaints: Complaints
+    private let joining: JoinOptions
     private let control: Link
-    private let input: NodeInput<WorkerPerformer.Internal>
+    package let input: NodeInput<WorkerPerformer.Internal>
     private let performer: WorkerPerformer
 
     package init(_ options: WorkerOptions, logger: Logger) throws(TransportError) {
         complaints = Complaints(logger)
         input = NodeInput(lifeline: options.lifeline)
+        joining = options.joining
         let identity = ProcessIdentity(role: .worker)
-        let context = TransportContext()
-        control = Link(try Socket(.dealer, context: context, largestMessage: 8 << 20))
-        try Addresses.connect(control.socket, to: options.coordinator)
+        let context = try TransportContext()
+        control = Link(try context.client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys))
+        try Addresses.connect(control.socket, to: options.joining.coordinator)
         var hello = Hello(role: .worker, host: identity.host, pid: identity.pid, rank: options.rank)
+        hello.takesOver = options.takesOver
         (hello.kernelCore, hello.kernelHash) = KernelProbe.identity()
         let isExchangeBenchmark = options.isExchangeBenchmark
         performer = WorkerPerformer(
             WorkerState(hello: hello, incarnation: identity.incarnation, timing: options.timing, at: input.now),
-            control: control, compute: SerialThread(name: "compute"), logger: logger,
-            connect: { (endpoint) throws(TransportError) in
-                let socket = try Socket(.dealer, context: context, largestMessage: largestSliceMessage)
-                try Addresses.connect(socket, to: endpoint)
+            control: control, compute: SerialThread(name: "compute"), disk: SerialThread(name: "disk"), logger: logger,
+            connect: { [joining] (address) throws(TransportError) in
+                let keys = joining.file.map { $0.clientKeys(to: address.publicKey) }
+                let socket = try context.client(largestMessage: largestSliceMessage, keys: keys)
+                try Addresses.connect(socket, to: address.endpoint)
                 return Link(socket)
             },
+            readKey: { (challenge) in try RunDirectory(challenge.runDirectory).readKey() },
             build: { try WorkerNode.build($0, isExchangeBenchmark: isExchangeBenchmark, logger: logger) },
             post: { [mailbox = input.mailbox] in mailbox.post($0) })
         logger.info(
-            "worker is up", metadata: ["coordinator": "\(options.coordinator)", "core": "\(hello.kernelCore)"])
+            "worker is up", metadata: ["coordinator": "\(options.joining.coordinator)", "core": "\(hello.kernelCore)"])
     }
 
     private static func build(
@@ -88,33 +95,40 @@ package final class WorkerNode {
     }
 
     /// Runs until the job is over for this process.
-    package func run() throws(TransportError) -> ExitStatus {
-        var nextTick = input.now
-        while true {
-            let servers = performer.servers.compactMap { $0 as? Link }
-            try input.wait([control] + servers, until: nextTick)
-            for event in input.mailbox.takeAll() {
-                if let status = try performer.take(event, at: input.now) { return leave(status) }
-            }
-            for _ in 0..<64 {
-                guard let received = try control.receive() else { break }
-                if let status = try takeFromCoordinator(received) { return leave(status) }
-            }
-            for link in servers where !link.isClosed {
-                for _ in 0..<64 {
-                    guard !link.isClosed, let received = try link.receive() else { break }
-                    if let status = try takeFromServer(received) { return leave(status) }
-                }
-            }
-            if input.takeStop() != nil, let status = try performer.handle(.stopSignal, at: input.now) {
-                return leave(status)
-            }
-            if input.takeParentGone() { _ = try performer.handle(.parentGone, at: input.now) }
-            if input.now >= nextTick {
-                nextTick = MonotonicTime(milliseconds: input.now.milliseconds + 100)
-                if let status = try performer.handle(.tick, at: input.now) { return leave(status) }
+    package func run() throws -> ExitStatus { leave(try runLoop()) }
+
+    package let tickMilliseconds = 100
+    package var links: [Link] { [control] + performer.servers.compactMap { $0 as? Link } }
+
+    package func take(_ event: WorkerPerformer.Internal) throws -> ExitStatus? {
+        try performer.take(event, at: input.now)
+    }
+
+    package func take(_ event: Link.Event, of link: Link) throws -> ExitStatus? {
+        switch event {
+        case .message(let received) where link === control: return try takeFromCoordinator(received)
+        case .message(let received): return try takeFromServer(received)
+        case .closed where link === control: return try performer.handle(.coordinatorLost, at: input.now)
+        case .closed: return nil
+        }
+    }
+
+    package func takeStop(_ signal: Int32) throws -> ExitStatus? { try performer.handle(.stopSignal, at: input.now) }
+
+    package func takeParentGone() throws -> ExitStatus? { try performer.handle(.parentGone, at: input.now) }
+
+    package func tick() throws -> ExitStatus? {
+        _ = control.sweep()
+        if let text = joining.refusal(of: control) { return ExitStatus(code: ExitStatus.refused, text: text) }
+        for (rank, wire) in performer.servers.enumerated() {
+            guard let link = wire as? Link else { continue }
+            _ = link.sweep()
+            let down = link.downSince.map { MonotonicTime.now.since($0) }
+            if let status = try performer.handle(.unreachable(server: rank, milliseconds: down), at: input.now) {
+                return status
             }
         }
+        return try performer.handle(.tick, at: input.now)
     }
 
     private func takeFromCoordinator(_ received: Received) throws(TransportError) -> ExitStatus? {
@@ -140,6 +154,8 @@ package final class WorkerNode {
     }
 
     private func leave(_ status: ExitStatus) -> ExitStatus {
+        var status = status
+        if status.code != 0 { status.text += joining.hint(of: control) }
         control.close(lingerMilliseconds: 500)
         for wire in performer.servers { wire.close(lingerMilliseconds: 0) }
         return status

@@ -10,6 +10,7 @@ import PSMessages
 import PSNetwork
 import PSNode
 import PSParameters
+import PSProofs
 import PSProtocol
 import PSTransport
 
@@ -23,7 +24,10 @@ package final class WorkerPerformer {
     package private(set) var state: WorkerState
     private let control: any Wire
     private let compute: any WorkQueue
-    private let connect: (String) throws(TransportError) -> any Wire
+    private let disk: any WorkQueue
+    private let connect: (ServerAddress) throws(TransportError) -> any Wire
+    /// Reads the run's key where a challenge says that it is; called on the disk's thread.
+    private let readKey: @Sendable (Challenge) throws -> RunKey
     private let build: @Sendable (Welcome) throws -> any TicketWork
     private let post: @Sendable (Internal) -> Void
     private let logger: Logger
@@ -38,18 +42,21 @@ package final class WorkerPerformer {
     private var gradients = SharedBuffer(byteCount: 0)
 
     /// - Parameters:
-    ///   - connect: a wire to a server's endpoint.
+    ///   - connect: a wire to a server.
     ///   - build: makes the network and opens the data; called on the compute thread.
     ///   - post: hands an event from any thread to the one that calls `take`.
     package init(
-        _ state: WorkerState, control: any Wire, compute: any WorkQueue, logger: Logger,
-        connect: @escaping (String) throws(TransportError) -> any Wire,
+        _ state: WorkerState, control: any Wire, compute: any WorkQueue, disk: any WorkQueue, logger: Logger,
+        connect: @escaping (ServerAddress) throws(TransportError) -> any Wire,
+        readKey: @escaping @Sendable (Challenge) throws -> RunKey,
         build: @escaping @Sendable (Welcome) throws -> any TicketWork, post: @escaping @Sendable (Internal) -> Void
     ) {
         self.state = state
         self.control = control
         self.compute = compute
+        self.disk = disk
         self.connect = connect
+        self.readKey = readKey
         self.build = build
         self.post = post
         self.logger = logger
@@ -103,6 +110,15 @@ package final class WorkerPerformer {
                     envelope.message = .heartbeat(heartbeat)
                 }
                 try control.send(envelope)
+            case .prove(let challenge):
+                disk.run { [readKey, post] in
+                    do {
+                        post(.event(.proved(try readKey(challenge), challenge)))
+                    } catch {
+                        post(.event(.proofFailed("\(error)", mayPass: WorkerPerformer.mayPass(error))))
+                    }
+                }
+            case .warn(let text): logger.warning("\(text)")
             case .configure(let welcome): configure(welcome)
             case .prepare(let attempt): work?.prepare(attempt)
             case .connect(let addresses): try connect(addresses)
@@ -151,7 +167,7 @@ package final class WorkerPerformer {
             wire.close(lingerMilliseconds: 0)
         }
         servers = []
-        for address in addresses { servers.append(try connect(address.endpoint)) }
+        for address in addresses { servers.append(try connect(address)) }
     }
 
     private func compute(_ attempt: Attempt) {

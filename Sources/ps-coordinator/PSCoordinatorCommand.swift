@@ -23,7 +23,11 @@ struct PSCoordinatorCommand: ParsableCommand {
     @Option(help: "The job's directory, on storage that all its hosts share; created if it is not there.")
     var runDir: String
 
-    @Option(help: "Where servers and workers reach the coordinator: tcp://HOST:PORT; a port of * is chosen free.")
+    @Option(
+        help: """
+            Where servers and workers reach the coordinator: tcp://HOST:PORT, a port of * is chosen free; or 'ipc': processes \
+            of this user on this machine only, without a port.
+            """)
     var bind: String = "tcp://127.0.0.1:*"
 
     @Option(
@@ -32,6 +36,13 @@ struct PSCoordinatorCommand: ParsableCommand {
             was asked for holds.
             """)
     var resume: String?
+
+    @Option(
+        help: """
+            The directory of the job's keys, made by psctl keys create; default: 'keys' in the run directory, where keys are \
+            asked for (cluster.security).
+            """)
+    var keys: String?
 
     @Flag(help: .hidden)
     var restart = false
@@ -60,6 +71,12 @@ struct PSCoordinatorCommand: ParsableCommand {
             options.resume = resume.map { CoordinatorOptions.Resume($0) }
             options.isRestart = restart
             options.lifeline = lifeline
+            do {
+                options.keys = try CoordinatorOptions.keys(
+                    cluster.security, given: keys, run: options.runDirectory, bind: bind)
+            } catch {
+                return (Daemon.usage, "\(error)")
+            }
             let status = try CoordinatorNode(options, logger: logger).run()
             return (status.code, status.text)
         }

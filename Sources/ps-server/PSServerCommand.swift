@@ -11,8 +11,13 @@ struct PSServerCommand: ParsableCommand {
         abstract: "A parameter server: holds a part of the weights, adds gradients up, applies updates, publishes.",
         discussion: "Exit codes: 0 done, 1 failed, 64 usage, 75 stopped and resumable.")
 
-    @Option(help: "Where the coordinator listens: tcp://HOST:PORT.")
-    var coordinator: String
+    @Option(help: "Where the coordinator listens: tcp://HOST:PORT, or ipc:///PATH as it printed it.")
+    var coordinator: String?
+
+    @Option(
+        help:
+            "The key file of this process in a job with keys, made by psctl keys; it may say where the coordinator is.")
+    var join: String?
 
     @Option(
         help:
@@ -22,6 +27,10 @@ struct PSServerCommand: ParsableCommand {
 
     @Option(help: "The rank to take; default: any that is free.")
     var rank: Int?
+
+    @Flag(
+        help: "The process that had the rank has ended: take it over at once, without waiting until it counts as gone.")
+    var takeOver = false
 
     @Flag(help: "Stop when standard input ends (for a process that starts this one).")
     var lifeline = false
@@ -33,13 +42,20 @@ struct PSServerCommand: ParsableCommand {
     }
 
     func run() throws {
-        var options = ServerOptions(coordinator: coordinator)
-        options.bind = bind
-        options.rank = rank
-        options.lifeline = lifeline
         Daemon.run("ps-server", need: ProcessLimits.need(threads: ProcessLimits.serverThreads)) { logger in
+            let joining: JoinOptions
+            do {
+                joining = try JoinOptions(coordinator: coordinator, path: join, role: .server)
+            } catch {
+                return (Daemon.usage, "\(error)")
+            }
+            var options = ServerOptions(joining)
+            options.bind = bind
+            options.rank = rank
+            options.takesOver = takeOver
+            options.lifeline = lifeline
             if let end = Daemon.awaitCoordinator(
-                coordinator, lifeline: lifeline, milliseconds: options.timing.orphan, logger: logger)
+                joining.coordinator, lifeline: lifeline, milliseconds: options.timing.orphan, logger: logger)
             {
                 return end
             }

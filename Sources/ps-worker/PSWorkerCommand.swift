@@ -11,11 +11,20 @@ struct PSWorkerCommand: ParsableCommand {
         abstract: "A worker: takes tickets, pulls the weights, computes gradients, pushes them.",
         discussion: "Exit codes: 0 done, 1 failed, 64 usage, 75 stopped and resumable.")
 
-    @Option(help: "Where the coordinator listens: tcp://HOST:PORT.")
-    var coordinator: String
+    @Option(help: "Where the coordinator listens: tcp://HOST:PORT, or ipc:///PATH as it printed it.")
+    var coordinator: String?
+
+    @Option(
+        help:
+            "The key file of this process in a job with keys, made by psctl keys; it may say where the coordinator is.")
+    var join: String?
 
     @Option(help: "The rank to take; default: any that is free.")
     var rank: Int?
+
+    @Flag(
+        help: "The process that had the rank has ended: take it over at once, without waiting until it counts as gone.")
+    var takeOver = false
 
     @Flag(help: "Stop when standard input ends (for a process that starts this one).")
     var lifeline = false
@@ -30,13 +39,20 @@ struct PSWorkerCommand: ParsableCommand {
     }
 
     func run() throws {
-        var options = WorkerOptions(coordinator: coordinator)
-        options.rank = rank
-        options.lifeline = lifeline
-        options.isExchangeBenchmark = exchangeBenchmark
         Daemon.run("ps-worker", need: ProcessLimits.need(threads: ProcessLimits.workerThreads)) { logger in
+            let joining: JoinOptions
+            do {
+                joining = try JoinOptions(coordinator: coordinator, path: join, role: .worker)
+            } catch {
+                return (Daemon.usage, "\(error)")
+            }
+            var options = WorkerOptions(joining)
+            options.rank = rank
+            options.takesOver = takeOver
+            options.lifeline = lifeline
+            options.isExchangeBenchmark = exchangeBenchmark
             if let end = Daemon.awaitCoordinator(
-                coordinator, lifeline: lifeline, milliseconds: options.timing.orphan, logger: logger)
+                joining.coordinator, lifeline: lifeline, milliseconds: options.timing.orphan, logger: logger)
             {
                 return end
             }

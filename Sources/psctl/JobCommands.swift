@@ -19,17 +19,37 @@ extension RunDirectoryOption {
     }
 }
 
+/// A job by its run directory, or by a person's key.
+struct JobOption: ParsableArguments {
+    @OptionGroup var directory: RunDirectoryOption
+
+    @Option(
+        help: "Your key file of a job with keys, made by psctl keys: asks the coordinator that it names, from anywhere."
+    )
+    var join: String?
+
+    fileprivate func status() throws -> (JobStatus, name: String) {
+        if let join { return (try RemoteJob(path: join).status(), join) }
+        let run = try directory.connectable()
+        return (try LocalStatus.read(run), run.path)
+    }
+
+    fileprivate func request(_ control: Control) throws -> String {
+        if let join { return try RemoteJob(path: join).request(control) }
+        return try RunningJob(run: directory.connectable()).request(control)
+    }
+}
+
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Says how a job is doing and what each of its processes does.")
 
-    @OptionGroup var directory: RunDirectoryOption
+    @OptionGroup var job: JobOption
     @OptionGroup var json: JSONOption
 
     func run() throws {
-        let run = try directory.connectable()
-        let status = try LocalStatus.read(run)
-        write(json.isOn ? Report.json(status) : StatusText.table(status, run: run.path))
+        let (status, name) = try job.status()
+        write(json.isOn ? Report.json(status) : StatusText.table(status, run: name))
     }
 }
 
@@ -37,7 +57,7 @@ struct WatchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "watch", abstract: "Shows a job's status once a second until the job ends.")
 
-    @OptionGroup var directory: RunDirectoryOption
+    @OptionGroup var job: JobOption
 
     @Option(help: "Seconds between two looks.")
     var interval = 1.0
@@ -49,12 +69,11 @@ struct WatchCommand: ParsableCommand {
     }
 
     func run() throws {
-        let run = try directory.connectable()
         let isRedrawn = Terminal.redraws(STDOUT_FILENO)
         while true {
-            let status = try LocalStatus.read(run)
+            let (status, name) = try job.status()
             if isRedrawn { StandardStreams.draw("\u{1B}[H\u{1B}[2J", to: STDOUT_FILENO) }
-            write(StatusText.table(status, run: run.path) + (isRedrawn ? "" : "\n"))
+            write(StatusText.table(status, run: name) + (isRedrawn ? "" : "\n"))
             if [.finished, .failed, .stopped].contains(status.state) { return }
             Thread.sleep(forTimeInterval: interval)
         }
@@ -65,13 +84,13 @@ struct StopCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "stop", abstract: "Saves a job's last step and stops it; it can be resumed.")
 
-    @OptionGroup var directory: RunDirectoryOption
+    @OptionGroup var job: JobOption
 
     @Option(help: "Stop when this many steps are committed (default: at once).")
     var afterStep: UInt64 = 0
 
     func run() throws {
-        write(try RunningJob(run: directory.connectable()).request(.stop(after: Version(afterStep))) + "\n")
+        write(try job.request(.stop(after: Version(afterStep))) + "\n")
     }
 }
 
@@ -79,9 +98,9 @@ struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "checkpoint", abstract: "Has a running job write a checkpoint now.")
 
-    @OptionGroup var directory: RunDirectoryOption
+    @OptionGroup var job: JobOption
 
     func run() throws {
-        write(try RunningJob(run: directory.connectable()).request(.checkpoint) + "\n")
+        write(try job.request(.checkpoint) + "\n")
     }
 }

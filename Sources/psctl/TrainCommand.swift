@@ -6,6 +6,7 @@ import PSCheckpoint
 import PSConfiguration
 import PSCoordinator
 import PSJob
+import PSNode
 import PSReport
 
 struct TrainCommand: ParsableCommand {
@@ -40,6 +41,7 @@ struct TrainCommand: ParsableCommand {
             write(configuration.resolvedYAML())
             return
         }
+        FilePermissions.restrict()
         let job = try TrainJob(
             configuration: configuration, runDirectory: runDir, resume: resume, programs: Programs.directory,
             progress: Progress())

@@ -3,9 +3,12 @@
 import Foundation
 import PSMessages
 import PSParameters
+import PSProofs
 import Testing
 
 private let commit = Commit(step: 9, scale: 0.25, learningRate: 0.045, averageDecay: 0.9, skip: true)
+
+private let someDigest = String(repeating: "0123456789abcdef", count: 4)
 
 private let messages: [Message] = {
     var server = Hello(role: .server, host: "a.example", pid: 4242, rank: 3)
@@ -14,23 +17,36 @@ private let messages: [Message] = {
     var worker = Hello(role: .worker, host: "b", pid: 1, rank: nil)
     worker.kernelCore = "SkylakeX"
     worker.kernelHash = .max
+    worker.challenge = .max
+    worker.takesOver = true
+    var keyed = server
+    keyed.publicKey = someKey
     var heartbeat = Heartbeat()
     heartbeat.bytesSent = 1 << 40
+    heartbeat.unreachable = 2
     heartbeat.activity = "ticket 7: computing"
     let attempt = Attempt(ticket: 8_589_934_592, number: 2)
     var timed = Contribution(attempt: attempt, loss: 1, correct: 0, samples: 32, norm: 0)
     timed.seconds = 3.5
     timed.dataSeconds = 0.25
     timed.replaced = [7, 1 << 40]
+    var toServer = Welcome(
+        rank: 0, configuration: "", runDirectory: "/r", nonce: "n", layoutDigest: 5, plan: "{}")
+    toServer.grantKey = ProofKey(1, .max, 3, 0)
     return [
-        .hello(server), .hello(worker),
+        .hello(server), .hello(worker), .hello(keyed),
         .welcome(
             Welcome(
                 rank: 1, configuration: "seed: 7\nname: 'ü'\n", runDirectory: "/r", nonce: "n", layoutDigest: 5,
-                plan: "{}", dataDigest: "5d7b")),
+                plan: "{}", dataDigest: "5d7b")), .welcome(toServer),
         .refusal(Refusal(.kernels, "other bits")), .heartbeat(heartbeat),
-        .members([ServerAddress(endpoint: "tcp://h:1", incarnation: 1), ServerAddress(endpoint: "", incarnation: 0)]),
-        .members([]), .want, .grant(attempt, version: 3),
+        .members([
+            ServerAddress(endpoint: "tcp://h:1", incarnation: 1),
+            ServerAddress(endpoint: "tcp://[::1]:65535", incarnation: 2),
+        ]),
+        .members([]), .members([ServerAddress(endpoint: "ipc:///tmp/a", incarnation: 2, publicKey: someKey)]),
+        .challenge(Challenge(number: 1 << 60, runDirectory: "/r")), .keys([]), .keys([someKey, someKey]), .want,
+        .grant(attempt, version: 3),
         .contribution(Contribution(attempt: attempt, loss: .infinity, correct: 3, samples: 32, norm: 0.5)),
         .contribution(timed),
         .counted(attempt), .pull(version: 0, slices: [0, 5, 300]), .gone(version: 1, slices: []),
@@ -41,7 +57,7 @@ private let messages: [Message] = {
         .prepare(step: 4, attempts: [attempt, Attempt(ticket: 0, number: 0)]),
         .prepared(Prepared(step: 4, isFinite: false, norms: [.init(slice: 1, squared: 1e300)])),
         .commit(commit), .applied(step: 4), .snapshot(version: 6), .snapshotting(version: 6),
-        .saved(version: 6, files: [SavedFile(name: "a", content: "weights", bytes: 5, sha256: "00")]),
+        .saved(version: 6, files: [SavedFile(name: "a", content: "weights", bytes: 5, sha256: someDigest)]),
         .failed(version: 2, text: "disk full", what: .saveFailed), .failed(version: 2, text: "bit", what: .loadDamaged),
         .finish(exitCode: 130, text: "by a signal"),
         .leave(text: "stopped by a signal"), .statusRequest, .status(json: "{}"), .control(.stop(after: 5)),
@@ -49,12 +65,15 @@ private let messages: [Message] = {
     ]
 }()
 
+private let someKey = String(repeating: "k!~9", count: 10)
+
 private func envelope(_ message: Message, seed: UInt64) -> Envelope {
     let random = CounterRandom(key: seed)
     return Envelope(
         job: random.bits(0), generation: UInt32(random.integer(1, below: 1000)),
         term: UInt64(random.integer(2, below: 300)),
-        source: random.bits(3), destination: seed % 3 == 0 ? 0 : random.bits(4), message: message)
+        source: random.bits(3), destination: seed % 3 == 0 ? 0 : random.bits(4),
+        proof: Proof(high: random.bits(5), low: random.bits(6)), message: message)
 }
 
 @Test(arguments: messages.indices)
@@ -135,8 +154,10 @@ func aSliceTravelsBesideItsHead(count: Int) throws {
 @Test func numbersThatWouldTrapAreRefused() {
     let longest: [UInt8] = Array(repeating: 0xFF, count: 9) + [0x01]
     // Field 98 (push), length-delimited.
-    let head: [UInt8] = [0x08, 0x02, 0x92, 0x06] + longest
-    #expect(throws: MessageError.self) { try head.withUnsafeBytes { try Envelope.decode($0, payloadCount: 4) } }
+    let head: [UInt8] = [0x08, UInt8(protocolVersion), 0x92, 0x06] + longest
+    #expect(throws: MessageError.malformed("a declared length does not end where the payload of 4 bytes ends")) {
+        try head.withUnsafeBytes { try Envelope.decode($0, payloadCount: 4) }
+    }
     let orders = [(rank: 0, servers: 0), (2, 2), (0, Int(UInt32.max))].map {
         Reset(version: 0, base: nil, rank: $0.rank, servers: $0.servers)
     }

@@ -128,7 +128,7 @@ private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, jo
     @Test func damageAndAbsenceAreTwoThings() throws {
         let directory = TemporaryDirectory()
         let (run, _) = try begun("\(directory.path)/run")
-        let nonce = try run.writeNonce()
+        let nonce = try run.writeKey().nonce
         try writeCheckpoint(run, step: 3, generation: 1)
         let reference = CheckpointReference(version: 3, generation: 1)
         func problem(

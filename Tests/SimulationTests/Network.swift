@@ -21,17 +21,18 @@ struct Packet {
 final class Connection {
     let client: SimulatedProcess
     let endpoint: String
-    let peer: RoutingID
+    /// Another one whenever the connection is made anew.
+    fileprivate(set) var peer: RoutingID
     var isOpen = true
     /// Nothing gets through before this moment.
     var cutUntil = 0
     /// The moments of the last arrivals: later messages do not overtake them.
     fileprivate var lastArrival = (atServer: 0, atClient: 0)
 
-    init(client: SimulatedProcess, endpoint: String, number: Int) {
+    init(client: SimulatedProcess, endpoint: String, peer: RoutingID) {
         self.client = client
         self.endpoint = endpoint
-        peer = RoutingID(bytes: withUnsafeBytes(of: number, Array.init))
+        self.peer = peer
     }
 }
 
@@ -46,10 +47,36 @@ final class Network {
 
     func connect(_ client: SimulatedProcess, to endpoint: String) -> Connection {
         connections.removeAll { !$0.isOpen || !$0.client.isAlive }
-        count += 1
-        let connection = Connection(client: client, endpoint: endpoint, number: count)
+        let connection = Connection(client: client, endpoint: endpoint, peer: nextPeer())
         connections.append(connection)
         return connection
+    }
+
+    private func nextPeer() -> RoutingID {
+        count += 1
+        return RoutingID(bytes: withUnsafeBytes(of: count, Array.init))
+    }
+
+    /// The connection is closed: both ends that live are told, and it is opened anew.
+    func reset(_ connection: Connection) {
+        let former = connection.peer
+        connection.peer = nextPeer()
+        if let listener = listeners[connection.endpoint] {
+            world.agenda.add(at: world.now + world.chance.integer(0...50)) { listener.act { listener.closed(former) } }
+        }
+        guard connection.isOpen else { return }
+        world.agenda.add(at: world.now) { connection.client.act { connection.client.lost(connection) } }
+    }
+
+    /// A process is no more. Where its machine is gone with it, nobody is told.
+    func ended(_ process: SimulatedProcess) {
+        let endpoints = Set(listeners.filter { $0.value === process }.keys)
+        let isTold = !world.chance.happens(world.plan.silentDeaths)
+        let own = connections.filter { $0.client === process }
+        let others = connections.filter { endpoints.contains($0.endpoint) && $0.client !== process }
+        for endpoint in endpoints { listeners[endpoint] = nil }
+        guard isTold else { return }
+        for connection in own + others { reset(connection) }
     }
 
     func send(_ packet: Packet, toServerOf connection: Connection) {
@@ -120,6 +147,9 @@ final class SimulatedWire: Wire {
         }
         return true
     }
+
+    func isSomebodys(_ peer: RoutingID) {}
+    func cut(_ peer: RoutingID, because reason: String) {}
 
     func close(lingerMilliseconds: Int) {
         if case .client(let connection) = end { connection.isOpen = false }

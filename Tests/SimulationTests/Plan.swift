@@ -27,6 +27,10 @@ struct Plan {
     var coordinatorKills = 0
     var pauses = 0
     var cuts = 0
+    /// Times that a connection is closed and made anew.
+    var resets = 0
+    /// Chance that a process takes its machine with it, so that nobody is told of its end.
+    var silentDeaths = 0.0
     /// Times that the newest checkpoint turns bad on the disk: a bit, its end, or all of a file.
     var damages = 0
     /// Times that servers cannot read for a while.
@@ -106,6 +110,8 @@ struct Plan {
         plan.coordinatorKills = chance.integer(0...2)
         plan.pauses = chance.integer(0...3)
         plan.cuts = chance.integer(0...3)
+        plan.resets = chance.integer(0...3)
+        plan.silentDeaths = chance.pick([0, 0, 0.3, 1])
         // Swarms: each fault is there or not.
         plan.damages = chance.pick([0, 0, 0, 1, 2])
         plan.unreadable = chance.pick([0, 0, 0, 1, 2])

@@ -9,6 +9,7 @@ import PSNode
 import PSParameters
 import PSProtocol
 import PSRun
+import PSTransport
 
 final class SimulatedCoordinator: SimulatedProcess {
     private var performer: CoordinatorPerformer!
@@ -65,7 +66,7 @@ final class SimulatedCoordinator: SimulatedProcess {
         {
             replay.checkpoints.append(CheckpointReference(version: Version(UInt64(newest.step))))
         }
-        let nonce = try run.writeNonce()
+        let (nonce, key) = try run.writeKey()
         let metrics = Metrics(run)
         let settings = world.settings(run: run.path, nonce: nonce)
         let layout = world.plan.layout
@@ -76,6 +77,10 @@ final class SimulatedCoordinator: SimulatedProcess {
             CoordinatorState(
                 settings: settings, identity: Hello(role: .coordinator, host: "simulated", pid: 1, rank: 0),
                 incarnation: incarnation, replay: replay, lastReport: report, at: world.time),
+            gate: Gate<RoutingID>(
+                key: key,
+                challenge: Challenge(number: UInt64(world.chance.integer(1...1 << 40)), runDirectory: run.path),
+                coordinator: incarnation, job: replay.job),
             wire: SimulatedWire(.listener, world.network),
             files: CoordinatorPerformer.Files(
                 run: run, journal: journal, metrics: metrics, layout: layout, nonce: nonce,
@@ -129,6 +134,8 @@ final class SimulatedCoordinator: SimulatedProcess {
     override func receive(_ packet: Packet, on connection: Connection) {
         ended(try? performer.take(packet.received(from: connection.peer), at: world.time))
     }
+
+    override func closed(_ peer: RoutingID) { ended(try? performer.closed(peer, at: world.time)) }
 
     func handle(_ event: CoordinatorState.Event) {
         ended(try? performer.handle(event, at: world.time))

@@ -40,6 +40,10 @@ class SimulatedProcess {
 
     func start() {}
     func receive(_ packet: Packet, on connection: Connection) {}
+    /// Of a process that listens: the connection of a peer is closed.
+    func closed(_ peer: RoutingID) {}
+    /// Of a process that connects: the connection is closed, and made anew.
+    func lost(_ connection: Connection) {}
     func tick() {}
 
     /// Does something in this process now, or when it is awake again, or never.
@@ -75,9 +79,7 @@ class SimulatedProcess {
     func die() {
         isAlive = false
         backlog = []
-        for (endpoint, listener) in world.network.listeners where listener === self {
-            world.network.listeners[endpoint] = nil
-        }
+        world.network.ended(self)
     }
 
     /// What a performer says on its way out; a thrown transport error cannot be here.

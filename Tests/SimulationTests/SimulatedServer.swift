@@ -33,6 +33,7 @@ final class SimulatedServer: SimulatedProcess {
         writing = SimulatedQueue(self) { [unowned self] in world.diskTime(world.chance.integer(5...400)) }
         var hello = Hello(role: .server, host: "simulated", pid: seat.number, rank: seat.rank)
         hello.endpoint = endpoint
+        hello.takesOver = seat.starts > 1
         nonisolated(unsafe) let process = self
         let coordinatorWire = SimulatedWire(.client(control), world.network)
         coordinatorWire.look = { [unowned self] in look(at: $0) }
@@ -40,6 +41,7 @@ final class SimulatedServer: SimulatedProcess {
             ServerState(hello: hello, incarnation: incarnation, at: world.time),
             control: coordinatorWire, bulk: SimulatedWire(.listener, world.network), compute: compute,
             disk: writing, logger: SimulatedProcess.logger,
+            readKey: { try RunDirectory(at: $0.runDirectory, in: process.files).readKey() },
             join: { try process.join($0) }, post: { process.post($0) })
         tickEvery(250)
     }
@@ -82,6 +84,14 @@ final class SimulatedServer: SimulatedProcess {
             world.saw(.early)
         }
         try? performer.takeFromWorker(packet.received(from: connection.peer), at: world.time)
+        check()
+    }
+
+    override func closed(_ peer: RoutingID) { performer.closed(peer) }
+
+    override func lost(_ connection: Connection) {
+        guard connection === control else { return }
+        ended(try? performer.handle(.coordinatorLost, at: world.time))
         check()
     }
 

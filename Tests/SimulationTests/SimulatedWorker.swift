@@ -22,14 +22,17 @@ final class SimulatedWorker: SimulatedProcess {
         compute = SimulatedQueue(self) { [unowned self] in world.chance.integer(0...1) }
         var hello = Hello(role: .worker, host: "simulated", pid: seat.number, rank: seat.rank)
         hello.kernelCore = "simulated"
+        hello.takesOver = seat.starts > 1
         nonisolated(unsafe) let process = self
         performer = WorkerPerformer(
             WorkerState(hello: hello, incarnation: incarnation, at: world.time),
             control: SimulatedWire(.client(control), world.network), compute: compute,
+            disk: SimulatedQueue(self) { [unowned self] in world.chance.integer(0...3) },
             logger: SimulatedProcess.logger,
-            connect: { [unowned self] (endpoint) throws(TransportError) in
-                SimulatedWire(.client(world.network.connect(self, to: endpoint)), world.network)
+            connect: { [unowned self] (address) throws(TransportError) in
+                SimulatedWire(.client(world.network.connect(self, to: address.endpoint)), world.network)
             },
+            readKey: { try RunDirectory(at: $0.runDirectory, in: process.files).readKey() },
             build: { welcome in
                 SimulatedWork(
                     process.world.arithmetic, schedule: process.world.schedule,
@@ -62,6 +65,11 @@ final class SimulatedWorker: SimulatedProcess {
     }
 
     override func tick() { ended(try? performer.handle(.tick, at: world.time)) }
+
+    override func lost(_ connection: Connection) {
+        guard connection === control else { return }
+        ended(try? performer.handle(.coordinatorLost, at: world.time))
+    }
 
     override func receive(_ packet: Packet, on connection: Connection) {
         if connection === control {

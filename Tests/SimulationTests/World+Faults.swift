@@ -27,6 +27,10 @@ extension World {
             if network.connections.isEmpty { return }
             chance.pick(network.connections).cutUntil = now + chance.integer(20...2500)
         }
+        several(plan.resets) { [self] in
+            let open = network.connections.filter { $0.isOpen && $0.client.isAlive }
+            if !open.isEmpty { network.reset(chance.pick(open)) }
+        }
         for _ in 0..<plan.damages { damagesAt.insert(chance.integer(2...4)) }
         several(plan.unreadable) { [self] in
             readsFailUntil = now + chance.integer(100...15_000)

@@ -17,6 +17,8 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Ps__Envelope Ps__Envelope;
 typedef struct Ps__Hello Ps__Hello;
+typedef struct Ps__Challenge Ps__Challenge;
+typedef struct Ps__Keys Ps__Keys;
 typedef struct Ps__Welcome Ps__Welcome;
 typedef struct Ps__Refusal Ps__Refusal;
 typedef struct Ps__Heartbeat Ps__Heartbeat;
@@ -100,7 +102,11 @@ typedef enum _Ps__Refusal__Reason {
   /*
    * the ticket, attempt or step is over
    */
-  PS__REFUSAL__REASON__STALE = 10
+  PS__REFUSAL__REASON__STALE = 10,
+  /*
+   * its rank is that of a process that is up: it may wait
+   */
+  PS__REFUSAL__REASON__OCCUPIED = 11
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PS__REFUSAL__REASON)
 } Ps__Refusal__Reason;
 typedef enum _Ps__Failed__What {
@@ -145,6 +151,8 @@ typedef enum {
   PS__ENVELOPE__BODY_REFUSAL = 12,
   PS__ENVELOPE__BODY_HEARTBEAT = 13,
   PS__ENVELOPE__BODY_MEMBERS = 14,
+  PS__ENVELOPE__BODY_CHALLENGE = 15,
+  PS__ENVELOPE__BODY_KEYS = 16,
   PS__ENVELOPE__BODY_WANT = 20,
   PS__ENVELOPE__BODY_GRANT = 21,
   PS__ENVELOPE__BODY_CONTRIBUTION = 22,
@@ -202,6 +210,12 @@ struct  Ps__Envelope
    */
   uint64_t source;
   uint64_t destination;
+  /*
+   * What the sender shows for what it says, 128 bits: in hello and challenge that it sees the run directory; in members
+   * and grant what the worker is to show; in pull and push what it was given there. 0 where nothing is shown.
+   */
+  uint64_t proof_high;
+  uint64_t proof_low;
   Ps__Envelope__BodyCase body_case;
   union {
     Ps__Hello *hello;
@@ -209,6 +223,8 @@ struct  Ps__Envelope
     Ps__Refusal *refusal;
     Ps__Heartbeat *heartbeat;
     Ps__Members *members;
+    Ps__Challenge *challenge;
+    Ps__Keys *keys;
     Ps__Want *want;
     Ps__Grant *grant;
     Ps__Contribution *contribution;
@@ -243,7 +259,7 @@ struct  Ps__Envelope
 };
 #define PS__ENVELOPE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__envelope__descriptor) \
-    , 0, 0, 0, 0, 0, 0, PS__ENVELOPE__BODY__NOT_SET, {0} }
+    , 0, 0, 0, 0, 0, 0, 0, 0, PS__ENVELOPE__BODY__NOT_SET, {0} }
 
 
 /*
@@ -274,10 +290,54 @@ struct  Ps__Hello
   protobuf_c_boolean has_memory;
   uint64_t version;
   Ps__Commit *last_commit;
+  /*
+   * The number of the challenge that the envelope's proof answers; 0: none came yet.
+   */
+  uint64_t challenge;
+  /*
+   * Whoever started the process says that the one whose rank it takes has ended.
+   */
+  protobuf_c_boolean takes_over;
+  /*
+   * A server of a job with keys: the public half of the pair that workers reach it by, Z85.
+   */
+  char *public_key;
 };
 #define PS__HELLO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__hello__descriptor) \
-    , PS__ROLE__ROLE_UNKNOWN, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, NULL }
+    , PS__ROLE__ROLE_UNKNOWN, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, 0, 0, (char *)protobuf_c_empty_string }
+
+
+/*
+ * The answer to a hello without proof: where the run directory is whose secret both must know. The envelope shows that
+ * the coordinator knows it and tells nothing else: its names are 0.
+ */
+struct  Ps__Challenge
+{
+  ProtobufCMessage base;
+  uint64_t number;
+  /*
+   * Absolute path on storage that all hosts share.
+   */
+  char *run_directory;
+};
+#define PS__CHALLENGE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&ps__challenge__descriptor) \
+    , 0, (char *)protobuf_c_empty_string }
+
+
+/*
+ * Who may reach a server now: public keys of workers, Z85. Sent to servers of a job with keys.
+ */
+struct  Ps__Keys
+{
+  ProtobufCMessage base;
+  size_t n_workers;
+  char **workers;
+};
+#define PS__KEYS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&ps__keys__descriptor) \
+    , 0,NULL }
 
 
 struct  Ps__Welcome
@@ -309,10 +369,17 @@ struct  Ps__Welcome
    * The same of the list of test images; empty: the job does not look at them.
    */
   char *test_digest;
+  /*
+   * To a server: the key by which it checks what workers show, 256 bits.
+   */
+  uint64_t grant_key_1;
+  uint64_t grant_key_2;
+  uint64_t grant_key_3;
+  uint64_t grant_key_4;
 };
 #define PS__WELCOME__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__welcome__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
 
 
 struct  Ps__Refusal
@@ -342,10 +409,14 @@ struct  Ps__Heartbeat
    * A worker: images computed in the ticket at hand or tickets done; a server: its version. Only ever grows.
    */
   uint64_t progress;
+  /*
+   * A worker: the rank of a server that it cannot reach, plus 1; 0: it reaches all.
+   */
+  uint32_t unreachable_rank_plus_one;
 };
 #define PS__HEARTBEAT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__heartbeat__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, 0 }
+    , 0, 0, (char *)protobuf_c_empty_string, 0, 0 }
 
 
 struct  Ps__Members__Server
@@ -353,10 +424,14 @@ struct  Ps__Members__Server
   ProtobufCMessage base;
   char *endpoint;
   uint64_t incarnation;
+  /*
+   * Z85; empty in a job without keys.
+   */
+  char *public_key;
 };
 #define PS__MEMBERS__SERVER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__members__server__descriptor) \
-    , (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
 
 
 /*
@@ -884,6 +959,44 @@ Ps__Hello *
                       const uint8_t       *data);
 void   ps__hello__free_unpacked
                      (Ps__Hello *message,
+                      ProtobufCAllocator *allocator);
+/* Ps__Challenge methods */
+void   ps__challenge__init
+                     (Ps__Challenge         *message);
+size_t ps__challenge__get_packed_size
+                     (const Ps__Challenge   *message);
+size_t ps__challenge__pack
+                     (const Ps__Challenge   *message,
+                      uint8_t             *out);
+size_t ps__challenge__pack_to_buffer
+                     (const Ps__Challenge   *message,
+                      ProtobufCBuffer     *buffer);
+Ps__Challenge *
+       ps__challenge__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   ps__challenge__free_unpacked
+                     (Ps__Challenge *message,
+                      ProtobufCAllocator *allocator);
+/* Ps__Keys methods */
+void   ps__keys__init
+                     (Ps__Keys         *message);
+size_t ps__keys__get_packed_size
+                     (const Ps__Keys   *message);
+size_t ps__keys__pack
+                     (const Ps__Keys   *message,
+                      uint8_t             *out);
+size_t ps__keys__pack_to_buffer
+                     (const Ps__Keys   *message,
+                      ProtobufCBuffer     *buffer);
+Ps__Keys *
+       ps__keys__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   ps__keys__free_unpacked
+                     (Ps__Keys *message,
                       ProtobufCAllocator *allocator);
 /* Ps__Welcome methods */
 void   ps__welcome__init
@@ -1583,6 +1696,12 @@ typedef void (*Ps__Envelope_Closure)
 typedef void (*Ps__Hello_Closure)
                  (const Ps__Hello *message,
                   void *closure_data);
+typedef void (*Ps__Challenge_Closure)
+                 (const Ps__Challenge *message,
+                  void *closure_data);
+typedef void (*Ps__Keys_Closure)
+                 (const Ps__Keys *message,
+                  void *closure_data);
 typedef void (*Ps__Welcome_Closure)
                  (const Ps__Welcome *message,
                   void *closure_data);
@@ -1706,6 +1825,8 @@ typedef void (*Ps__Slice_Closure)
 extern const ProtobufCEnumDescriptor    ps__role__descriptor;
 extern const ProtobufCMessageDescriptor ps__envelope__descriptor;
 extern const ProtobufCMessageDescriptor ps__hello__descriptor;
+extern const ProtobufCMessageDescriptor ps__challenge__descriptor;
+extern const ProtobufCMessageDescriptor ps__keys__descriptor;
 extern const ProtobufCMessageDescriptor ps__welcome__descriptor;
 extern const ProtobufCMessageDescriptor ps__refusal__descriptor;
 extern const ProtobufCEnumDescriptor    ps__refusal__reason__descriptor;

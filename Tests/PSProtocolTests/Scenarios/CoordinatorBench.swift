@@ -56,16 +56,23 @@ struct CoordinatorBench {
                     destination: destination ?? incarnation, message: message)))
     }
 
-    mutating func workerStarts(_ source: Incarnation, rank: Int? = nil, kernel: UInt64 = 1) -> [CoordinatorState.Effect]
-    {
+    mutating func workerStarts(
+        _ source: Incarnation, rank: Int? = nil, kernel: UInt64 = 1, takesOver: Bool = true
+    ) -> [CoordinatorState.Effect] {
         var hello = Hello(role: .worker, host: "w", pid: 2, rank: rank)
         hello.kernelCore = "Haswell"
         hello.kernelHash = kernel
+        hello.takesOver = takesOver
         return says(.hello(hello), from: source, generation: 0, to: 0, job: 0)
     }
 
-    mutating func serverStarts(_ source: Incarnation, rank: Int? = nil) -> [CoordinatorState.Effect] {
-        says(.hello(Hello(role: .server, host: "s", pid: 3, rank: rank)), from: source, generation: 0, to: 0, job: 0)
+    /// - Parameter takesOver: whether its starter says that the former one has ended.
+    mutating func serverStarts(
+        _ source: Incarnation, rank: Int? = nil, takesOver: Bool = true
+    ) -> [CoordinatorState.Effect] {
+        var hello = Hello(role: .server, host: "s", pid: 3, rank: rank)
+        hello.takesOver = takesOver
+        return says(.hello(hello), from: source, generation: 0, to: 0, job: 0)
     }
 
     /// A server that kept its memory comes back.

@@ -3,6 +3,7 @@
 
 import PSMessages
 import PSParameters
+import PSProofs
 import PSProtocol
 
 let coordinatorID: Incarnation = 1000
@@ -15,12 +16,31 @@ func welcome(digest: UInt64 = Layouts.few.digest) -> Message {
             rank: 0, configuration: "yaml", runDirectory: "/run", nonce: "n", layoutDigest: digest, plan: "plan"))
 }
 
+let runKey = RunKey(secret: [1, 2, 3], nonce: [4])
+
+/// What coordinator `number` answers to a hello without proof.
+func challenge(_ number: UInt64, to member: Incarnation, key: RunKey = runKey) -> Envelope {
+    Envelope(
+        job: 0, generation: 0, source: 0, destination: member,
+        proof: key.coordinatorProof(challenge: number, member: member),
+        message: .challenge(Challenge(number: number, runDirectory: "/run")))
+}
+
 struct ServerBench {
     var state: ServerState
     var now = MonotonicTime(milliseconds: 0)
 
+    /// It knows that whoever speaks is the coordinator.
     init() {
         state = ServerState(hello: Hello(role: .server, host: "s", pid: 1, rank: nil), incarnation: 1, at: now)
+        _ = meets(7)
+    }
+
+    /// Another coordinator answers at the address of the former.
+    mutating func meets(_ number: UInt64) -> [ServerState.Effect] {
+        _ = happens(.coordinatorLost)
+        _ = happens(.coordinatorSaid(challenge(number, to: 1)))
+        return happens(.proved(runKey, Challenge(number: number, runDirectory: "/run")))
     }
 
     /// Serving version 0 as generation 1.
@@ -120,8 +140,17 @@ struct WorkerBench {
     var state: WorkerState
     var now = MonotonicTime(milliseconds: 0)
 
+    /// It knows that whoever speaks is the coordinator.
     init() {
         state = WorkerState(hello: Hello(role: .worker, host: "w", pid: 1, rank: nil), incarnation: 11, at: now)
+        _ = meets(7)
+    }
+
+    /// Another coordinator answers at the address of the former.
+    mutating func meets(_ number: UInt64) -> [WorkerState.Effect] {
+        _ = happens(.coordinatorLost)
+        _ = happens(.coordinatorSaid(challenge(number, to: 11)))
+        return happens(.proved(runKey, Challenge(number: number, runDirectory: "/run")))
     }
 
     /// Joined, with two servers of incarnations 1 and 2 that hold slices 0 and 1.

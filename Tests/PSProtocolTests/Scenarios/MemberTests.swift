@@ -22,14 +22,82 @@ import Testing
         }
     }
 
+    /// The first step that is closed fixes the kernels; until then nobody who only says hello can.
     @Test func otherKernelsAreRefusedByName() {
-        var bench = CoordinatorBench.running(workers: 1)
-        let refusal = bench.workerStarts(12, kernel: 2).refusals.first
+        var bench = CoordinatorBench.running(workers: 0)
+        #expect(bench.workerStarts(20, kernel: 2).refusals.isEmpty)
+        _ = bench.workerStarts(11)
+        #expect(bench.journal.allSatisfy { if case .kernels = $0 { false } else { true } })
+        _ = bench.commits()
+        #expect(bench.journal.contains(.kernels(core: "Haswell", hash: 1)))
+        let refusal = bench.says(.want, from: 20).refusals.first
         #expect(refusal?.reason == .kernels)
         #expect(refusal?.text.contains("Haswell") == true)
-        // The first kernels are in the journal, so a later coordinator refuses too.
+        // They are in the journal, so a later coordinator refuses at the hello.
         var later = CoordinatorBench(replay: bench.replay, incarnation: 2000)
         #expect(later.workerStarts(13, kernel: 2).refusals.first?.reason == .kernels)
+    }
+
+    /// Whoever came first and is gone, or is never done, does not keep those with other kernels waiting.
+    @Test func theFirstStepBeginsAnewWithOtherKernels() {
+        var bench = CoordinatorBench.running(workers: 0)
+        _ = bench.workerStarts(20, kernel: 2)
+        _ = bench.says(.want, from: 20)
+        _ = bench.workerStarts(11)
+        #expect(bench.says(.want, from: 11).grants.isEmpty, "another's first step is open")
+        _ = bench.happens(.closed(20))
+        let effects = bench.passes(2000)
+        #expect(effects.records == [.rollback(generation: 2, base: CheckpointReference(version: 0, generation: 1))])
+        #expect(effects.warnings.contains { $0.contains("begun anew") })
+    }
+
+    @Test func aTicketThatIsNeverDoneIsGivenToAnother() {
+        var bench = CoordinatorBench.running(workers: 2)
+        let first = bench.says(.want, from: 11).grants[11]!
+        let second = bench.says(.want, from: 12).grants[12]!
+        bench.now.milliseconds += 1000
+        _ = bench.says(.contribution(contribution(second)), from: 12)
+        #expect(bench.says(.want, from: 12).grants.isEmpty)
+        var copy: Attempt?
+        for _ in 0..<10 {
+            for member in [1, 11, 12] as [Incarnation] { _ = bench.says(.heartbeat(Heartbeat()), from: member) }
+            let effects = bench.passes(500)
+            guard let attempt = effects.grants[12] else { continue }
+            copy = attempt
+            #expect(effects.warnings.contains { $0.contains("has had ticket 0 for 5 s") }, "\(effects.warnings)")
+        }
+        #expect(copy?.ticket == first.ticket)
+        #expect(copy?.number != first.number)
+        // The first that is done counts, whoever's it is.
+        #expect(
+            bench.says(.contribution(contribution(first)), from: 11).sent.contains { $0.message == .counted(first) })
+        #expect(bench.says(.contribution(contribution(copy!)), from: 12).refusals.first?.reason == .stale)
+    }
+
+    @Test func aWorkerWithoutAWayToAServerComputesNothing() {
+        var bench = CoordinatorBench.running(servers: 2, workers: 2)
+        let first = bench.says(.want, from: 11).grants[11]!
+        var heartbeat = Heartbeat()
+        heartbeat.unreachable = 1
+        let effects = bench.says(.heartbeat(heartbeat), from: 11)
+        #expect(effects.warnings.first?.contains("cannot reach server 1 (pid 3 on s)") == true, "\(effects.warnings)")
+        #expect(bench.says(.heartbeat(heartbeat), from: 11).warnings.isEmpty, "once")
+        #expect(bench.says(.want, from: 12).grants[12]?.ticket == first.ticket)
+        #expect(bench.says(.heartbeat(Heartbeat()), from: 11).warnings.first?.contains("again") == true)
+    }
+
+    /// A second start by mistake, a copied unit of an init system: the job goes on as if it were not there.
+    @Test func aLiveServersRankIsNotTaken() {
+        var bench = CoordinatorBench.running(servers: 2)
+        let records = bench.journal
+        #expect(bench.serverStarts(3, rank: 1, takesOver: false).refusals.first?.reason == .occupied)
+        #expect(bench.journal == records)
+        // Its connection is closed, and it does not come back: then it is gone.
+        _ = bench.happens(.closed(2))
+        #expect(bench.serverStarts(3, rank: 1, takesOver: false).refusals.first?.reason == .occupied)
+        _ = bench.passes(2000)
+        #expect(bench.serverStarts(3, rank: 1, takesOver: false).refusals.isEmpty)
+        #expect(bench.journal.count == records.count + 1)
     }
 
     @Test func aStartForARankTakesIt() {
@@ -60,7 +128,7 @@ import Testing
 
     @Test func noMoreServersThanRanks() {
         var bench = CoordinatorBench.running(servers: 2)
-        #expect(bench.serverStarts(3).refusals.first?.reason == .full)
+        #expect(bench.serverStarts(3).refusals.first?.reason == .occupied)
         #expect(bench.serverStarts(4, rank: 7).refusals.first?.reason == .full)
     }
 

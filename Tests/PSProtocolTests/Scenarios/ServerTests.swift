@@ -179,7 +179,7 @@ import Testing
 
     @Test func withoutACoordinatorItLeavesToBeResumed() {
         var bench = ServerBench.ready()
-        #expect(bench.passes(59_999).exit == nil)
+        #expect(bench.passes(119_999).exit == nil)
         #expect(bench.passes(1).exit?.code == ExitStatus.preempted)
     }
 }

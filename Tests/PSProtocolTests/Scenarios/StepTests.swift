@@ -36,7 +36,7 @@ import Testing
     @Test func commitWaitsForTheDiskAndForEveryServer() {
         var bench = CoordinatorBench.running(servers: 2)
         let effects = bench.contributesAll()
-        #expect(effects.records.count == 1, "the close is journaled at the same time as prepare goes out")
+        #expect(effects.records.count == 2, "the kernels and the close are journaled as prepare goes out")
         #expect(effects.sent.filter { if case .prepare = $0.message { true } else { false } }.map(\.to) == [1, 2])
         let norms = [[Prepared.Norm(slice: 1, squared: 900)], [Prepared.Norm(slice: 0, squared: 1600)]]
         #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms[0])), from: 1).commits.isEmpty)

@@ -1,0 +1,92 @@
+// Whether a job's processes show keys, and where they find them.
+
+import Glibc
+import PSKeys
+import PSParameters
+import PSProofs
+import PSTransport
+
+package enum JobSecurity {
+    /// Whether whoever connects to `endpoint` must be of this user and machine: a socket in a directory that is its own.
+    package static func isLocal(_ endpoint: String) -> Bool {
+        endpoint == DaemonArguments.localBind || SocketDirectory.isEndpoint(endpoint)
+    }
+
+    /// Whether only this machine reaches the endpoint.
+    package static func isLoopback(_ endpoint: String) -> Bool {
+        guard let host = Addresses.parse(endpoint)?.host else { return false }
+        let address = Addresses.numericHost(host)
+        return address.hasPrefix("127.") || address == "::1"
+    }
+}
+
+extension JoinFile {
+    /// What a process of this role shows to the coordinator.
+    package var clientKeys: ClientKeys { clientKeys(to: coordinatorKey) }
+
+    /// What it shows to whoever has the other half of `serverKey`.
+    package func clientKeys(to serverKey: String) -> ClientKeys {
+        ClientKeys(serverKey: serverKey, publicKey: keys.publicKey, secretKey: keys.secretKey)
+    }
+
+    /// Reads the file of a process, which must be of one of the roles.
+    package static func read(_ path: String, as roles: KeyRole...) throws -> JoinFile {
+        let file = try read(path)
+        guard roles.contains(file.role) else {
+            throw KeyError.unusable(
+                "\(path) is the key of the role \(file.role.rawValue); here one of the role "
+                    + roles.map(\.rawValue).joined(separator: " or ") + " is needed")
+        }
+        return file
+    }
+}
+
+/// How a daemon that joins a job finds it.
+package struct JoinOptions: Sendable {
+    /// tcp://HOST:PORT or ipc:///PATH
+    package let coordinator: String
+    /// Nil: a job without keys.
+    package let file: JoinFile?
+
+    /// - Parameters:
+    ///   - coordinator: what the process was told; wins over what its join file says.
+    ///   - path: of the join file.
+    package init(coordinator: String?, path: String?, role: KeyRole) throws {
+        try self.init(coordinator: coordinator, file: path.map { try JoinFile.read($0, as: role) }, of: path)
+    }
+
+    package init(coordinator: String?, file: JoinFile?, of path: String?) throws {
+        guard let endpoint = coordinator ?? file?.coordinator else {
+            throw KeyError.unusable(
+                path == nil
+                    ? "name the coordinator: --coordinator tcp://HOST:PORT, or --join FILE"
+                    : "\(path!) does not say where the coordinator is: name it by --coordinator tcp://HOST:PORT")
+        }
+        if let mistake = DaemonArguments.mistake(coordinator: endpoint) { throw KeyError.unusable(mistake) }
+        if file != nil, SocketDirectory.isEndpoint(endpoint) {
+            throw KeyError.unusable(
+                "\(endpoint) is a socket of this machine, where no keys are shown: leave --join away")
+        }
+        self.coordinator = endpoint
+        self.file = file
+    }
+
+    /// Why the coordinator cannot be spoken to: it does not let the key in, or no handshake has succeeded for some seconds.
+    package func refusal(of link: Link) -> String? {
+        if link.isRefused, let file {
+            return
+                "the coordinator \(coordinator) does not let the key \(fingerprint(file.keys.publicKey)) of \(file.name) "
+                + "in: it was revoked, or replaced by psctl keys rotate; have a new join file made"
+        }
+        guard link.hasFailed, let since = link.downSince, MonotonicTime.now.since(since) >= 10_000 else { return nil }
+        return "no word from the coordinator \(coordinator)\(hint(of: link))"
+    }
+
+    /// What may be wrong where no handshake succeeds.
+    package func hint(of link: Link) -> String {
+        guard link.hasFailed else { return "" }
+        return file == nil
+            ? "; it asks for keys, it seems: start this process with --join FILE, as psctl keys makes it"
+            : "; the handshake fails: the join file is of another job, or the coordinator was started without keys"
+    }
+}

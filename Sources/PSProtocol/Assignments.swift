@@ -1,0 +1,88 @@
+// Pieces of work, given out in order: who has which, since when, and what is done.
+
+import PSMessages
+import PSParameters
+
+/// Each piece is open, granted to one or several workers, or done. Any copy of a piece gives the same bits, so the first
+/// that is done counts.
+struct Assignments<Attempt: Hashable & Sendable, Outcome: Sendable>: Sendable {
+    struct Grant: Sendable {
+        let attempt: Attempt
+        let worker: Incarnation
+        let since: MonotonicTime
+    }
+
+    private enum Standing: Sendable {
+        case open
+        case granted([Grant])
+        case done(Attempt, Outcome)
+    }
+
+    /// By place.
+    private var standings: [Standing]
+
+    init(count: Int) { standings = Array(repeating: .open, count: count) }
+
+    var count: Int { standings.count }
+
+    /// Those that are done, in order.
+    var outcomes: [Outcome] { standings.compactMap { if case .done(_, let outcome) = $0 { outcome } else { nil } } }
+
+    var isComplete: Bool { standings.allSatisfy { if case .done = $0 { true } else { false } } }
+
+    /// The lowest place that nobody has.
+    var nextOpen: Int? { standings.firstIndex { if case .open = $0 { true } else { false } } }
+
+    /// The lowest place that others than `worker` have had since before `time`, with the grant that is overdue.
+    func overdue(since time: MonotonicTime, for worker: Incarnation) -> (place: Int, grant: Grant)? {
+        for (place, standing) in standings.enumerated() {
+            guard case .granted(let grants) = standing, let last = grants.last, last.since <= time,
+                !grants.contains(where: { $0.worker == worker })
+            else { continue }
+            return (place, last)
+        }
+        return nil
+    }
+
+    func grant(of worker: Incarnation) -> Attempt? {
+        for case .granted(let grants) in standings {
+            if let grant = grants.last(where: { $0.worker == worker }) { return grant.attempt }
+        }
+        return nil
+    }
+
+    /// Gives a place out, besides whoever has it.
+    mutating func grant(_ attempt: Attempt, _ place: Int, to worker: Incarnation, at now: MonotonicTime) {
+        var grants: [Grant] = if case .granted(let former) = standings[place] { former } else { [] }
+        grants.append(Grant(attempt: attempt, worker: worker, since: now))
+        standings[place] = .granted(grants)
+    }
+
+    /// The worker is gone, or all of them when none is named: what only they had is open again.
+    mutating func revoke(_ worker: Incarnation? = nil) {
+        for (place, standing) in standings.enumerated() {
+            guard case .granted(let grants) = standing else { continue }
+            let left = grants.filter { worker != nil && $0.worker != worker }
+            standings[place] = left.isEmpty ? .open : .granted(left)
+        }
+    }
+
+    enum Count: Sendable, Hashable {
+        /// - since: when the attempt was granted.
+        case counted(since: MonotonicTime)
+        case known
+        case stale
+    }
+
+    mutating func finish(_ attempt: Attempt, _ place: Int, _ outcome: Outcome) -> Count {
+        guard standings.indices.contains(place) else { return .stale }
+        switch standings[place] {
+        case .granted(let grants):
+            guard let grant = grants.first(where: { $0.attempt == attempt }) else { return .stale }
+            standings[place] = .done(attempt, outcome)
+            return .counted(since: grant.since)
+        case .done(attempt, _): return .known
+        default: return .stale
+        }
+    }
+}

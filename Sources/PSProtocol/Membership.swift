@@ -1,0 +1,198 @@
+// Who belongs to a job: who said hello, who has which rank, who is silent, gone or has left.
+
+import PSMessages
+import PSParameters
+
+struct Membership: Sendable {
+    struct Member: Sendable {
+        var role: Role
+        var rank: Int
+        var incarnation: Incarnation
+        var hello: Hello
+        var helloGeneration: UInt32
+        var heard: MonotonicTime
+        var heartbeat = Heartbeat()
+        var state = JobStatus.ProcessState.up
+        /// Since when its connection is closed.
+        var closed: MonotonicTime?
+
+        /// "worker 2 (pid 71 on node-4)".
+        var name: String { "\(role.name) \(rank) (pid \(hello.pid) on \(hello.host))" }
+    }
+
+    /// By rank; nil: nobody has come for it yet.
+    private(set) var servers: [Member?]
+    private var workers: [Incarnation: Member] = [:]
+    /// Servers whose rank a later start has taken over.
+    private var replaced: Set<Incarnation> = []
+
+    init(serverCount: Int) { servers = Array(repeating: nil, count: serverCount) }
+
+    // MARK: Who there is
+
+    func isMember(_ incarnation: Incarnation) -> Bool {
+        workers[incarnation] != nil || rank(ofServer: incarnation) != nil
+    }
+
+    func worker(_ incarnation: Incarnation) -> Member? { workers[incarnation] }
+
+    func rank(ofServer incarnation: Incarnation) -> Int? { servers.firstIndex { $0?.incarnation == incarnation } }
+
+    var workersByRank: [Member] { workers.values.sorted { ($0.rank, $0.incarnation) < ($1.rank, $1.incarnation) } }
+
+    /// Servers, then workers.
+    var all: [Member] { servers.compactMap { $0 } + workersByRank }
+
+    /// The lowest rank whose server is silent, gone or was never here.
+    var missingServer: Int? { servers.firstIndex { $0?.state != .up } }
+
+    var missingServers: [Int] { servers.indices.filter { servers[$0]?.state != .up } }
+
+    var addresses: [ServerAddress] {
+        servers.compactMap { server in
+            server.map {
+                ServerAddress(
+                    endpoint: $0.hello.endpoint, incarnation: $0.incarnation, publicKey: $0.hello.publicKey)
+            }
+        }
+    }
+
+    // MARK: Hellos
+
+    /// A worker has said hello. Its rank is a name only: who is there keeps it, who comes gets another.
+    ///
+    /// - Returns: its rank; those that it takes the place of; whether it was silent before.
+    mutating func admitWorker(
+        _ hello: Hello, _ envelope: Envelope, at now: MonotonicTime
+    ) -> (rank: Int, displaced: [Incarnation], isBack: Bool) {
+        let former = workers[envelope.source]
+        let others = workersByRank.filter { $0.incarnation != envelope.source }
+        let taken = Set(others.filter { $0.state == .up && !isGivenUp($0, for: hello) }.map(\.rank))
+        let wanted = hello.rank.map { taken.contains($0) ? nil : $0 } ?? nil
+        let rank = wanted ?? (0...).first { !taken.contains($0) }!
+        let displaced = others.filter { $0.rank == rank }.map(\.incarnation)
+        for incarnation in displaced { workers[incarnation] = nil }
+        workers[envelope.source] = Member(
+            role: .worker, rank: rank, incarnation: envelope.source, hello: hello,
+            helloGeneration: envelope.generation, heard: now)
+        return (rank, displaced, former?.state == .lost)
+    }
+
+    enum ServerAdmission: Sendable {
+        /// - isNew: another process than before has the rank, whose memory is empty.
+        case admitted(rank: Int, isNew: Bool)
+        case refused(Refusal)
+    }
+
+    /// A server has said hello. A rank is taken only from who is known to be gone, or by the word of whoever started the
+    /// process: a second start by mistake must not cost the job a server's memory.
+    mutating func admitServer(
+        _ hello: Hello, _ envelope: Envelope, lost: Int, at now: MonotonicTime
+    ) -> ServerAdmission {
+        if replaced.contains(envelope.source) {
+            return .refused(Refusal(.full, "a later start took over its rank, \(hello.rank ?? 0)"))
+        }
+        let known = rank(ofServer: envelope.source)
+        guard let rank = known ?? seat(for: hello) else { return .refused(noSeat(for: hello, lost: lost)) }
+        if known == nil, let former = servers[rank] { replaced.insert(former.incarnation) }
+        servers[rank] = Member(
+            role: .server, rank: rank, incarnation: envelope.source, hello: hello,
+            helloGeneration: envelope.generation, heard: now)
+        return .admitted(rank: rank, isNew: known == nil)
+    }
+
+    private func seat(for hello: Hello) -> Int? {
+        let free = servers.indices.filter { rank in
+            servers[rank].map { $0.state != .up || isGivenUp($0, for: hello) } ?? true
+        }
+        guard let wanted = hello.rank else { return free.first }
+        return free.contains(wanted) ? wanted : nil
+    }
+
+    /// Whether whoever started the newcomer says that this member has ended.
+    private func isGivenUp(_ member: Member, for newcomer: Hello) -> Bool {
+        newcomer.takesOver && newcomer.rank == member.rank
+    }
+
+    private func noSeat(for hello: Hello, lost: Int) -> Refusal {
+        if let rank = hello.rank, servers.indices.contains(rank), let holder = servers[rank] {
+            return Refusal(
+                .occupied,
+                "rank \(rank) is that of the server with pid \(holder.hello.pid) on \(holder.hello.host), which is up: "
+                    + "this one waits until that is gone (\(lost / 1000) s of silence); if it has ended, start this one "
+                    + "with --take-over")
+        }
+        if hello.rank == nil {
+            return Refusal(
+                .occupied,
+                "the job has \(servers.count) servers and they are up: this one waits until one is gone; for more servers "
+                    + "raise cluster.servers and resume the job")
+        }
+        return Refusal(
+            .full,
+            "it wants rank \(hello.rank!), but the job has \(servers.count) servers: for more raise cluster.servers and "
+                + "resume the job")
+    }
+
+    // MARK: Words and silences
+
+    enum Speaker: Sendable, Hashable {
+        case worker
+        case server(rank: Int, isBack: Bool)
+    }
+
+    /// A member has said something. Nil: who speaks is none, or not any more.
+    mutating func heard(_ source: Incarnation, at now: MonotonicTime) -> Speaker? {
+        if let worker = workers[source], worker.state == .up {
+            workers[source]!.heard = now
+            return .worker
+        }
+        guard let rank = rank(ofServer: source), let server = servers[rank], server.state != .down else { return nil }
+        servers[rank]!.heard = now
+        servers[rank]!.state = .up
+        return .server(rank: rank, isBack: server.state == .lost)
+    }
+
+    mutating func takes(_ heartbeat: Heartbeat, of source: Incarnation) {
+        if workers[source] != nil {
+            workers[source]!.heartbeat = heartbeat
+        } else if let rank = rank(ofServer: source) {
+            servers[rank]!.heartbeat = heartbeat
+        }
+    }
+
+    /// It goes of its own will.
+    mutating func left(_ source: Incarnation) {
+        workers[source]?.state = .down
+        if let rank = rank(ofServer: source) { servers[rank]!.state = .down }
+    }
+
+    /// Its connection is closed: it has ended, or comes back by another.
+    mutating func closed(_ source: Incarnation, at now: MonotonicTime) {
+        workers[source]?.closed = now
+        if let rank = rank(ofServer: source) { servers[rank]!.closed = now }
+    }
+
+    /// Members that are silent for `lost`, or whose connection is closed for `gone` and has not come back, in
+    /// milliseconds. They count as lost from here on.
+    mutating func takeLost(lost: Int, gone: Int, at now: MonotonicTime) -> [Member] {
+        let found = all.filter { member in
+            member.state == .up
+                && (now.since(member.heard) >= lost || member.closed.map { now.since($0) >= gone } ?? false)
+        }
+        for member in found {
+            workers[member.incarnation]?.state = .lost
+            if member.role == .server { servers[member.rank]!.state = .lost }
+        }
+        return found
+    }
+
+    /// What the servers held when they said hello, if all hold this generation. It is true only once.
+    mutating func takeMemories(of generation: UInt32) -> [Hello.Memory]? {
+        let memories = servers.compactMap { server in
+            server.flatMap { $0.helloGeneration == generation && generation > 0 ? $0.hello.memory : nil }
+        }
+        for rank in servers.indices { servers[rank]?.hello.memory = nil }
+        return memories.count == servers.count ? memories : nil
+    }
+}

@@ -1,0 +1,105 @@
+// Who answers ZeroMQ's question whether a key may come in (ZAP, RFC 27): a thread with the list of keys.
+
+import CZeroMQ
+import Foundation
+import Glibc
+
+package final class Gatekeeper: @unchecked Sendable {
+    // Sendable: what threads share is only touched under `lock`.
+
+    /// A handshake that was refused.
+    package struct Refused: Sendable, Hashable {
+        /// The peer's address, without its port.
+        package let address: String
+        /// The key it showed, in Z85; empty: none.
+        package let key: String
+    }
+
+    private let lock = NSLock()
+    private var keys: Set<String> = []
+    private var refused: [Refused] = []
+    private var refusedCount = 0
+
+    /// Bound before this returns.
+    init(context: UnsafeMutableRawPointer) throws(TransportError) {
+        guard let socket = zmq_socket(context, ZMQ_REP) else { throw TransportError("create a socket") }
+        var none: Int32 = 0
+        zmq_setsockopt(socket, ZMQ_LINGER, &none, MemoryLayout<Int32>.size)
+        guard zmq_bind(socket, "inproc://zeromq.zap.01") == 0 else {
+            let error = TransportError("answer for keys")
+            zmq_close(socket)
+            throw error
+        }
+        nonisolated(unsafe) let handle = socket
+        // Held by its thread until the context ends, so that it outlives every socket that asks.
+        let thread = Thread { [self] in serve(handle) }
+        thread.name = "keys"
+        thread.stackSize = 512 << 10
+        thread.start()
+    }
+
+    /// Who is let in from now on, public keys in Z85. Connections that are there stay; what they say is checked anew.
+    package func allow(_ keys: Set<String>) { lock.withLock { self.keys = keys } }
+
+    package func isAllowed(_ key: String) -> Bool { lock.withLock { keys.contains(key) } }
+
+    /// Handshakes refused since the last call: a few of them, and how many there were.
+    package func takeRefused() -> (some: [Refused], count: Int) {
+        lock.withLock {
+            defer { (refused, refusedCount) = ([], 0) }
+            return (refused, refusedCount)
+        }
+    }
+
+    private func serve(_ socket: UnsafeMutableRawPointer) {
+        defer { zmq_close(socket) }
+        while let request = receive(socket) {
+            // version, request id, domain, address, identity, mechanism, credentials
+            let isRequest = request.count >= 6 && request[0] == Array("1.0".utf8)
+            let mechanism = isRequest ? String(decoding: request[5], as: UTF8.self) : ""
+            let credentials = request.count > 6 ? request[6] : []
+            let key = mechanism == "CURVE" && credentials.count == 32 ? Gatekeeper.z85(credentials) : ""
+            let isIn = !key.isEmpty && isAllowed(key)
+            if !isIn {
+                let address = isRequest ? String(decoding: request[3].prefix(64), as: UTF8.self) : ""
+                lock.withLock {
+                    refusedCount += 1
+                    if refused.count < 8 { refused.append(Refused(address: address, key: key)) }
+                }
+            }
+            let reply: [[UInt8]] = [
+                Array("1.0".utf8), request.count > 1 ? request[1] : [], Array((isIn ? "200" : "400").utf8), [],
+                Array((isIn ? key : "").utf8), [],
+            ]
+            guard send(reply, socket) else { return }
+        }
+    }
+
+    /// Nil when the context ends.
+    private func receive(_ socket: UnsafeMutableRawPointer) -> [[UInt8]]? {
+        var frames: [[UInt8]] = []
+        var message = zmq_msg_t()
+        zmq_msg_init(&message)
+        defer { zmq_msg_close(&message) }
+        repeat {
+            while zmq_msg_recv(&message, socket, 0) < 0 { if zmq_errno() != EINTR { return nil } }
+            frames.append(
+                Array(UnsafeRawBufferPointer(start: zmq_msg_data(&message), count: zmq_msg_size(&message))))
+        } while zmq_msg_more(&message) != 0
+        return frames
+    }
+
+    private func send(_ frames: [[UInt8]], _ socket: UnsafeMutableRawPointer) -> Bool {
+        for (index, frame) in frames.enumerated() {
+            let flags = index + 1 < frames.count ? ZMQ_SNDMORE : 0
+            while zmq_send(socket, frame, frame.count, flags) < 0 { if zmq_errno() != EINTR { return false } }
+        }
+        return true
+    }
+
+    private static func z85(_ key: [UInt8]) -> String {
+        var text = [CChar](repeating: 0, count: 41)
+        guard zmq_z85_encode(&text, key, key.count) != nil else { return "" }
+        return String(decoding: text.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

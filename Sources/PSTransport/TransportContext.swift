@@ -1,0 +1,64 @@
+// The one place that makes sockets: the process's ZeroMQ threads, its keys, and who answers for them.
+
+import CZeroMQ
+import Glibc
+
+/// A process's ZeroMQ threads. With keys, every socket that listens lets in only who has a key on the list.
+package final class TransportContext: @unchecked Sendable {
+    // Sendable: ZeroMQ contexts are thread-safe, and so is the list.
+
+    let handle: UnsafeMutableRawPointer
+    /// Nil: sockets without keys.
+    package let gatekeeper: Gatekeeper?
+
+    /// - Parameter usesKeys: whether sockets that listen ask for keys. Who answers for them is there before any is bound.
+    package init(usesKeys: Bool = false) throws(TransportError) {
+        guard let handle = zmq_ctx_new() else { throw TransportError("start ZeroMQ's threads") }
+        self.handle = handle
+        gatekeeper = usesKeys ? try Gatekeeper(context: handle) : nil
+    }
+
+    /// Waits until every socket is closed.
+    deinit {
+        // Ends the gatekeeper's wait; its thread closes the last socket.
+        zmq_ctx_shutdown(handle)
+        zmq_ctx_term(handle)
+    }
+
+    /// A socket that many peers connect to.
+    ///
+    /// - Parameters:
+    ///   - largestMessage: a peer that sends a larger frame is disconnected.
+    ///   - secretKey: the half of the pair that peers know the other half of; nil: without keys.
+    package func listener(largestMessage: Int, secretKey: String? = nil) throws(TransportError) -> Socket {
+        let socket = try Socket(.router, context: self, largestMessage: largestMessage)
+        if let secretKey {
+            precondition(gatekeeper != nil, "keys need a context with a gatekeeper")
+            try socket.require(secretKey: secretKey)
+        }
+        try socket.watch()
+        return socket
+    }
+
+    /// A socket that is connected to one peer.
+    package func client(largestMessage: Int, keys: ClientKeys? = nil) throws(TransportError) -> Socket {
+        let socket = try Socket(.dealer, context: self, largestMessage: largestMessage)
+        if let keys { try socket.show(keys) }
+        try socket.watch()
+        return socket
+    }
+}
+
+/// What a socket that connects shows and expects, in Z85.
+package struct ClientKeys: Sendable, Hashable {
+    /// The public half of the pair of who listens.
+    package var serverKey: String
+    package var publicKey: String
+    package var secretKey: String
+
+    package init(serverKey: String, publicKey: String, secretKey: String) {
+        self.serverKey = serverKey
+        self.publicKey = publicKey
+        self.secretKey = secretKey
+    }
+}
