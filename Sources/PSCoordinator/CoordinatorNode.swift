@@ -65,6 +65,11 @@ package final class CoordinatorNode: DaemonNode {
         data = opening.data
         let ownKeys = try options.keys?.coordinator().keys
         context = try TransportContext(usesKeys: ownKeys != nil)
+        // Before anybody can knock: who is refused does not come again.
+        if let keys = options.keys {
+            context.gatekeeper?.allow(Set(try keys.allowed().map(\.publicKey)))
+            context.gatekeeper?.look(again: { (try? keys.allowed()).map { Set($0.map(\.publicKey)) } })
+        }
         link = Link(try context.listener(largestMessage: largestControlMessage, secretKey: ownKeys?.secretKey))
         endpoint = try CoordinatorNode.bind(link.socket, options.bind, former: opening.replay.endpoint)
 
@@ -108,7 +113,11 @@ package final class CoordinatorNode: DaemonNode {
             coordinator: identity.incarnation, job: replay.job)
         performer = CoordinatorPerformer(
             state, gate: gate, wire: link, files: files, journaling: journaling, disk: disk, logger: logger,
-            security: CoordinatorNode.security(options, endpoint), role: { [allowed] in allowed.roles[$0] },
+            security: CoordinatorNode.security(options, endpoint),
+            role: { [allowed] in
+                if allowed.roles[$0] == nil { allowed.readAgain() }
+                return allowed.roles[$0]
+            },
             post: { [mailbox = input.mailbox] in mailbox.post($0) })
         performer.complain = { [unowned self] in
             complaints.warn("\($0), from \(link.connections.address(of: $1))", at: input.now)
@@ -119,7 +128,13 @@ package final class CoordinatorNode: DaemonNode {
         ).write(to: run)
         for line in Shortcomings.takeNew() { logger.warning("\(line)") }
         if let remark = CoordinatorNode.openness(options, endpoint) { logger.warning("\(remark)") }
-        if let keys = options.keys { try letIn(keys.allowed()) }
+        if let keys = options.keys {
+            try letIn(keys.allowed())
+            // A key that was added a moment ago speaks already.
+            allowed.readAgain = { [unowned self] in
+                if let list = try? keys.allowed() { try? letIn(list) }
+            }
+        }
         logger.info(
             "coordinator is up",
             metadata: ["endpoint": "\(endpoint)", "plan": "\(plan.summary)", "run": "\(run.path)"])
@@ -373,4 +388,5 @@ package final class CoordinatorNode: DaemonNode {
 /// Who may speak, by public key: shared with the performer's closure, on one thread.
 private final class AllowedKeys {
     var roles: [String: KeyRole] = [:]
+    var readAgain: () -> Void = {}
 }

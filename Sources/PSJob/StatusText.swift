@@ -28,6 +28,12 @@ package enum StatusText {
             }
         }
         if let plan = status.plan { lines.append("plan: \(plan)") }
+        if status.security == "off" { lines.append("security: off, nobody shows a key") }
+        if let away = status.turnedAway, away.handshakes + away.connections + away.messages > 0 {
+            lines.append(
+                "turned away: \(Report.count(away.handshakes, "handshake")), \(Report.count(away.connections, "connection")), "
+                    + Report.count(away.messages, "message"))
+        }
         var rows = [["process", "pid", "host", "state", "heartbeat", "sent", "received", "tickets", "activity"]]
         for process in status.processes {
             rows.append([

@@ -83,6 +83,9 @@ package final class Link: Wire {
         return waiting.isEmpty ? nil : waiting.removeFirst()
     }
 
+    /// It takes the place of one that has had no connection since then.
+    package func takeDown(since time: MonotonicTime?) { downSince = time }
+
     private func takeEvents() {
         let events = socket.takeEvents()
         if events.isEmpty { return }

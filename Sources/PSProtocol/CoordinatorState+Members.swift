@@ -137,9 +137,9 @@ extension CoordinatorState {
             return [.send(self.envelope(.measure(attempt), to: worker))]
         }
         if case .running = phase, let attempt = ledger.grant(of: worker) {
-            // Servers may lack room for its contribution before that of a lower ticket, whose worker is gone: when
-            // nobody else is free, this worker computes the lower one first.
-            guard let open = ledger.nextOpen, open < attempt.ticket else {
+            // Servers may lack room for its contribution before that of a lower ticket, which nobody has or whose worker is
+            // never done: when nobody else is free, this worker computes the lower one first.
+            guard let first = nextTicket(for: worker, at: now), first.ticket < attempt.ticket else {
                 return [.send(self.envelope(.grant(attempt, version: version), to: worker))]
             }
             ledger.revoke(worker)

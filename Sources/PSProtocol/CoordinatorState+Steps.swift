@@ -20,13 +20,12 @@ extension CoordinatorState {
                 return effects + [.warn("the first step is begun anew with the kernels of \(name(of: worker))")]
                     + rollBack(at: now)
             }
-            let ticket = isTraining ? ledger.nextOpen : nil
-            if let part = part(for: worker, instead: ticket, at: now) {
+            let next = nextTicket(for: worker, at: now)
+            if let part = part(for: worker, instead: ledger.nextOpen.flatMap { isTraining ? $0 : nil }, at: now) {
                 effects.append(grantPart(part, to: worker, at: now))
-            } else if let ticket {
-                effects.append(grantTicket(ticket, to: worker, at: now))
-            } else if isTraining, let late = ledger.overdue(since: deadline(at: now), for: worker) {
-                effects += [.warn(copyText(late, worker, at: now)), grantTicket(late.ticket, to: worker, at: now)]
+            } else if let next {
+                if let late = next.copyOf { effects.append(.warn(copyText(next.ticket, late, worker, at: now))) }
+                effects.append(grantTicket(next.ticket, to: worker, at: now))
             } else {
                 left.append(worker)
             }
@@ -54,6 +53,19 @@ extension CoordinatorState {
 
     private func name(of worker: Incarnation) -> String { membership.worker(worker)?.name ?? "another worker" }
 
+    /// The lowest ticket that is open, or that others have had for too long: whoever has it may never be done, though it
+    /// lives, and servers may have no room for higher ones before it.
+    func nextTicket(
+        for worker: Incarnation, at now: MonotonicTime
+    ) -> (ticket: Ticket, copyOf: (holder: Incarnation, since: MonotonicTime)?)? {
+        guard isTraining else { return nil }
+        let late = ledger.overdue(since: deadline(at: now), for: worker)
+        if let late, ledger.nextOpen.map({ late.ticket < $0 }) ?? true {
+            return (late.ticket, (late.holder, late.since))
+        }
+        return ledger.nextOpen.map { ($0, nil) }
+    }
+
     private mutating func grantTicket(_ ticket: Ticket, to worker: Incarnation, at now: MonotonicTime) -> Effect {
         attempts += 1
         let attempt = Attempt(ticket: ticket, number: term << 40 | attempts)
@@ -63,17 +75,16 @@ extension CoordinatorState {
         return .send(envelope(.grant(attempt, version: version), to: worker))
     }
 
-    /// Tickets granted before this moment are given to another worker as well: whoever has them may never be done, though
-    /// it lives.
+    /// Tickets granted before this moment are given to another worker as well.
     private func deadline(at now: MonotonicTime) -> MonotonicTime { now.later(-timing.deadline(ticketTimes.median)) }
 
     private func copyText(
-        _ late: (ticket: Ticket, holder: Incarnation, since: MonotonicTime), _ worker: Incarnation,
+        _ ticket: Ticket, _ late: (holder: Incarnation, since: MonotonicTime), _ worker: Incarnation,
         at now: MonotonicTime
     ) -> String {
         let seconds = now.since(late.since) / 1000
         return
-            "\(name(of: late.holder)) has had ticket \(late.ticket) for \(seconds) s: \(name(of: worker)) computes it as well"
+            "\(name(of: late.holder)) has had ticket \(ticket) for \(seconds) s: \(name(of: worker)) computes it as well"
     }
 
     /// Whether anything is given to workers.

@@ -94,7 +94,7 @@ package struct WorkerState: Sendable {
     // The job.
     package internal(set) var layout: ParameterLayout?
     var needsStatistics = false
-    var servers: [ServerAddress] = []
+    package internal(set) var servers: [ServerAddress] = []
     var shardMap: ShardMap?
 
     // Weights.

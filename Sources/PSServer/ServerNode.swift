@@ -95,7 +95,7 @@ package final class ServerNode: DaemonNode {
     package func take(_ event: Link.Event, of link: Link) throws -> ExitStatus? {
         switch event {
         case .message(let received) where link === control: return try takeFromCoordinator(received)
-        case .message(let received): try performer.takeFromWorker(received, at: input.now)
+        case .message(let received): try takeFromWorker(received)
         case .closed where link === control: return try performer.handle(.coordinatorLost, at: input.now)
         case .closed(let peer): if let peer { performer.closed(peer) }
         }
@@ -112,6 +112,14 @@ package final class ServerNode: DaemonNode {
         complaints.warn(bulk.sweep(), at: input.now)
         complaints.warn(context.gatekeeper?.takeRefused(), bulk.takeFailedHandshakes(), at: input.now)
         return try performer.handle(.tick, at: input.now)
+    }
+
+    private func takeFromWorker(_ received: Received) throws(TransportError) {
+        // Revoked since it came in: the coordinator says so.
+        if let key = received.key, let peer = received.peer, context.gatekeeper?.isAllowed(key) == false {
+            return bulk.cut(peer, because: "its key was revoked")
+        }
+        try performer.takeFromWorker(received, at: input.now)
     }
 
     private func takeFromCoordinator(_ received: Received) throws(TransportError) -> ExitStatus? {

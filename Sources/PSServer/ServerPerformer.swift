@@ -130,10 +130,17 @@ package final class ServerPerformer {
             }
             routes[envelope.source] = peer
             bulk.isSomebodys(peer)
-            arriving = received.values
-            defer { arriving = nil }
-            _ = try handle(.workerSaid(envelope, payloadBytes: received.values?.byteCount ?? 0), at: now)
+            _ = try believe(envelope, received.values, at: now)
         }
+    }
+
+    /// A word of a worker that has shown what it may say.
+    package func believe(
+        _ envelope: Envelope, _ values: Frame?, at now: MonotonicTime
+    ) throws(TransportError) -> ExitStatus? {
+        arriving = values
+        defer { arriving = nil }
+        return try handle(.workerSaid(envelope, payloadBytes: values?.byteCount ?? 0), at: now)
     }
 
     private func turnAway(_ text: String, _ peer: RoutingID) {

@@ -17,6 +17,8 @@ package final class Gatekeeper: @unchecked Sendable {
 
     private let lock = NSLock()
     private var keys: Set<String> = []
+    private var lookAgain: (@Sendable () -> Set<String>?)?
+    private var lastLook = ContinuousClock.now
     private var refused: [Refused] = []
     private var refusedCount = 0
 
@@ -41,6 +43,20 @@ package final class Gatekeeper: @unchecked Sendable {
     /// Who is let in from now on, public keys in Z85. Connections that are there stay; what they say is checked anew.
     package func allow(_ keys: Set<String>) { lock.withLock { self.keys = keys } }
 
+    /// How to see whether a key that is not known was added a moment ago: whoever is refused does not come again. Called
+    /// on this thread, at most ten times a second; nil where the list cannot be read.
+    package func look(again: @escaping @Sendable () -> Set<String>?) { lock.withLock { lookAgain = again } }
+
+    private func isAllowedNow(_ key: String) -> Bool {
+        if isAllowed(key) { return true }
+        guard lastLook.duration(to: .now) > .milliseconds(100), let again = lock.withLock({ lookAgain }) else {
+            return false
+        }
+        lastLook = .now
+        if let found = again() { allow(found) }
+        return isAllowed(key)
+    }
+
     package func isAllowed(_ key: String) -> Bool { lock.withLock { keys.contains(key) } }
 
     /// Handshakes refused since the last call: a few of them, and how many there were.
@@ -59,7 +75,7 @@ package final class Gatekeeper: @unchecked Sendable {
             let mechanism = isRequest ? String(decoding: request[5], as: UTF8.self) : ""
             let credentials = request.count > 6 ? request[6] : []
             let key = mechanism == "CURVE" && credentials.count == 32 ? Gatekeeper.z85(credentials) : ""
-            let isIn = !key.isEmpty && isAllowed(key)
+            let isIn = !key.isEmpty && isAllowedNow(key)
             if !isIn {
                 let address = isRequest ? String(decoding: request[3].prefix(64), as: UTF8.self) : ""
                 lock.withLock {

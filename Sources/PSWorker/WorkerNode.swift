@@ -32,6 +32,7 @@ package struct WorkerOptions: Sendable {
 package final class WorkerNode: DaemonNode {
     private var complaints: Complaints
     private let joining: JoinOptions
+    private var nextRenewal = MonotonicTime(milliseconds: 0)
     private let control: Link
     package let input: NodeInput<WorkerPerformer.Internal>
     private let performer: WorkerPerformer
@@ -124,6 +125,11 @@ package final class WorkerNode: DaemonNode {
             guard let link = wire as? Link else { continue }
             _ = link.sweep()
             let down = link.downSince.map { MonotonicTime.now.since($0) }
+            if link.isRefused || link.hasFailed, input.now >= nextRenewal {
+                nextRenewal = input.now.later(1000)
+                try performer.renew(rank)
+                (performer.servers[rank] as? Link)?.takeDown(since: link.downSince)
+            }
             if let status = try performer.handle(.unreachable(server: rank, milliseconds: down), at: input.now) {
                 return status
             }

@@ -170,6 +170,15 @@ package final class WorkerPerformer {
         for address in addresses { servers.append(try connect(address)) }
     }
 
+    /// A connection that a server refused is not tried again by itself: the server may know this process's key by now.
+    package func renew(_ rank: Int) throws(TransportError) {
+        guard servers.indices.contains(rank), state.servers.indices.contains(rank) else { return }
+        closedBytes.sent += servers[rank].bytesSent
+        closedBytes.received += servers[rank].bytesReceived
+        servers[rank].close(lingerMilliseconds: 0)
+        servers[rank] = try connect(state.servers[rank])
+    }
+
     private func compute(_ attempt: Attempt) {
         guard let work else { return }
         let byteCount = work.layout.count * MemoryLayout<Float>.stride

@@ -45,15 +45,26 @@ import Testing
         // What is written in the prose.
         var prose = Set(document.inline)
         let asked = ["psctl status", "psctl stop", "psctl evaluate"].map { "\($0) --run-dir /shared/runs/first" }
+        let keys = ["add worker gpu7", "revoke gpu7", "rotate gpu7", "list"].map {
+            "psctl keys \($0) --run-dir /shared/runs/first"
+        }
+        let look = "psctl status --join /shared/runs/first/keys/viewer.join"
         let settings = "psctl train --print-config --set train.steps=500 > job.yaml"
-        for command in asked + [settings] { #expect(prose.remove(command) != nil, "\(command) is not in the document") }
-        prose.subtract(["psctl train", "psctl stop", "psctl status"])  // ReadmeTests has them.
+        for command in asked + keys + [look, settings] {
+            #expect(prose.remove(command) != nil, "\(command) is not in the document")
+        }
+        prose.subtract(["psctl train", "psctl stop", "psctl status", "psctl keys create"])  // ReadmeTests has them.
         #expect(prose.isEmpty, "no test runs these")
 
         func here(_ text: String) -> String { text.replacing("/shared/", with: scratch.file("shared") + "/") }
         func starts(_ commands: [Document.Command], more: String = "") -> String {
-            commands.map { "start \(here($0.text))\($0.text.hasPrefix("ps-coordinator") ? " \(more)" : "")" }
-                .joined(separator: "\n")
+            commands.map {
+                // Keys are made once, before anybody is started.
+                if $0.text.hasPrefix("psctl keys") {
+                    return "[[ -e \(here("/shared/runs/first/keys")) ]] || \(here($0.text))"
+                }
+                return "start \(here($0.text))\($0.text.hasPrefix("ps-coordinator") ? " \(more)" : "")"
+            }.joined(separator: "\n")
         }
         let coordinators = document.blocks.filter { $0.text.hasPrefix("ps-coordinator") }
         let script = """
@@ -65,6 +76,7 @@ import Testing
             \(starts(document.blocks))
             await 0
             \(here(asked[0]))
+            \(here(look)) | grep "^step" >/dev/null && echo looked
             \(here(asked[1]))
             finish stopped
             before=$(step)
@@ -83,6 +95,7 @@ import Testing
             \(starts(document.blocks, more: "--resume last"))
             finish finished
             \(here(asked[0]))
+            \(here(keys[0])) && \(here(keys[2])) && \(here(keys[3])) && \(here(keys[1])) && echo keys
             \(here(asked[2]))
             \(settings)
             grep "steps: 500" job.yaml >/dev/null && echo written
@@ -94,12 +107,13 @@ import Testing
         ).finish(within: 120)
         let log = (try? String(contentsOfFile: scratch.file("log"), encoding: .utf8)) ?? ""
         let output = finished.output
-        let codes = { (code: Int) in String(repeating: " \(code)", count: document.blocks.count) }
+        let processes = document.blocks.count { !$0.text.hasPrefix("psctl") }
+        let codes = { (code: Int) in String(repeating: " \(code)", count: processes) }
         for line in [
             "the job saves its last step and stops", "stopped:\(codes(75))", "holds: 75\n",
             "again: 75 75 75 75 75 137 75", "promised",
             "finished:\(codes(0))",
-            "first: finished", "top-1", "written",
+            "first: finished", "top-1", "written", "looked", "keys\n",
         ] { #expect(output.contains(line), "\(line) is not in:\n\(output)\(finished.errors)\(log)") }
         // Every server and worker came to its host's name.
         #expect(output.contains("server 1") && output.contains("worker 2"))

@@ -42,6 +42,16 @@ final class Network {
     var listeners: [String: SimulatedProcess] = [:]
     var connections: [Connection] = []
     private var count = 0
+    /// Paths that are broken whatever connection is opened over them.
+    var brokenPaths: [(client: ObjectIdentifier, endpoint: String, from: Int, until: Int)] = []
+
+    /// Since when nothing gets through, in milliseconds; nil: the path is whole.
+    func broken(_ connection: Connection) -> Int? {
+        brokenPaths.last {
+            $0.client == ObjectIdentifier(connection.client.seat) && $0.endpoint == connection.endpoint
+                && world.now < $0.until
+        }.map { world.now - $0.from }
+    }
 
     init(world: World) { self.world = world }
 
@@ -99,7 +109,7 @@ final class Network {
         _ arrive: @escaping () -> Void
     ) {
         let isStormy = world.now < world.plan.faultsEnd
-        if world.now < connection.cutUntil { return }
+        if world.now < connection.cutUntil || broken(connection) != nil { return }
         if isStormy, world.chance.happens(world.plan.lossProbability) { return }
         let arrival = max(connection[keyPath: last], world.now + world.chance.integer(0...4))
         connection[keyPath: last] = arrival
@@ -122,10 +132,12 @@ final class SimulatedWire: Wire {
         case listener
     }
 
-    private let end: End
+    let end: End
     private unowned let network: Network
     /// Told of each message before it leaves.
     var look: (Envelope) -> Void = { _ in }
+    /// What its process does not say.
+    var drops: (Envelope) -> Bool = { _ in false }
     let bytesSent: UInt64 = 0
     let bytesReceived: UInt64 = 0
 
@@ -136,6 +148,7 @@ final class SimulatedWire: Wire {
 
     func send(_ envelope: Envelope, to peer: RoutingID?, values: Payload?) throws(TransportError) -> Bool {
         look(envelope)
+        if drops(envelope) { return true }
         let packet = Packet(envelope: envelope, values: values?.withBytes { Array($0) }, source: values)
         switch end {
         case .client(let connection): network.send(packet, toServerOf: connection)

@@ -31,6 +31,18 @@ struct Plan {
     var resets = 0
     /// Chance that a process takes its machine with it, so that nobody is told of its end.
     var silentDeaths = 0.0
+    /// Paths between one worker and one server that are broken for so long, in milliseconds, while everybody else sees both.
+    var pathCuts: [Int] = []
+    /// Whether the compute thread of one worker is never done from some moment on, while its heartbeats go on.
+    var stuckCompute = false
+    /// Second servers for ranks that are held, started by mistake.
+    var twins = 0
+    /// Pushes of strangers who know every name.
+    var foreignPushes = 0
+    /// Words of strangers to the coordinator, of later terms, in the names of its servers.
+    var foreignWords = 0
+    /// A worker with other kernels says hello first, and computes nothing.
+    var idler = false
     /// Times that the newest checkpoint turns bad on the disk: a bit, its end, or all of a file.
     var damages = 0
     /// Times that servers cannot read for a while.
@@ -57,7 +69,12 @@ struct Plan {
     /// Where a person resumes the job from: further back, or in a run of its own.
     var goesBack = GoingBack.no
     /// A fault in the code, put there to see that it is found.
-    enum Plant: CaseIterable { case rotAccepted, unavailableTakenForDamaged, voidCheckpointLoaded, basePruned }
+    enum Plant: CaseIterable {
+        case rotAccepted, unavailableTakenForDamaged, voidCheckpointLoaded, basePruned
+        /// Of who is heard: a rank is taken from who lives; tickets have no deadline; a word of a later term is believed
+        /// whoever says it; pushes need no grant; the first hello fixes the kernels.
+        case seatStolen, noDeadline, termBelieved, pushBelieved, kernelsOfHello
+    }
     var plant: Plant?
     /// Kills at delicate moments.
     var triggers: [Trigger] = []
@@ -113,6 +130,14 @@ struct Plan {
         plan.resets = chance.integer(0...3)
         plan.silentDeaths = chance.pick([0, 0, 0.3, 1])
         // Swarms: each fault is there or not.
+        if chance.happens(0.3) {
+            plan.pathCuts = (0..<chance.integer(1...2)).map { _ in chance.integer(3000...60_000) }
+        }
+        plan.stuckCompute = plan.workers > 1 && chance.happens(0.2)
+        plan.twins = chance.pick([0, 0, 0, 1, 2])
+        plan.foreignPushes = chance.pick([0, 0, 5, 40])
+        plan.foreignWords = chance.pick([0, 0, 3, 10])
+        plan.idler = chance.happens(0.15)
         plan.damages = chance.pick([0, 0, 0, 1, 2])
         plan.unreadable = chance.pick([0, 0, 0, 1, 2])
         plan.movesAway = chance.happens(0.1)
@@ -154,5 +179,6 @@ enum Rare: String, CaseIterable {
     case olderCheckpoint, rot, unavailable, skip, workerLost, serverWakes, resumed, finishAgain, noSliceServer
     case evaluated, partAgain, measuredAgain, endsEarly, lastEvaluationLater, leftOut
     case begunWithWeights, begunAgain
+    case ticketCopied, unreachable, reachable, seatKept, foreignPush, foreignWord, otherKernels
     case savedLater, diesWriting, tornTail, slowDisk, moved, movedAway, goesBack, foreignBase, adopted, stopPromised
 }

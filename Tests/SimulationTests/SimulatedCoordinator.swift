@@ -67,6 +67,9 @@ final class SimulatedCoordinator: SimulatedProcess {
             replay.checkpoints.append(CheckpointReference(version: Version(UInt64(newest.step))))
         }
         let (nonce, key) = try run.writeKey()
+        if world.plan.plant == .kernelsOfHello, world.plan.idler {
+            replay.kernels = replay.kernels ?? Replay.Kernels(core: "other", hash: 666)
+        }
         let metrics = Metrics(run)
         let settings = world.settings(run: run.path, nonce: nonce)
         let layout = world.plan.layout
@@ -131,6 +134,13 @@ final class SimulatedCoordinator: SimulatedProcess {
         writing?.finish()
     }
 
+    /// A stranger's word: through the gate, or as if there were none.
+    func hears(_ envelope: Envelope) {
+        if world.plan.plant == .termBelieved { return handle(.said(envelope)) }
+        let received = Received(peer: RoutingID(bytes: [9]), envelope: .success(envelope), values: nil)
+        ended(try? performer.take(received, at: world.time))
+    }
+
     override func receive(_ packet: Packet, on connection: Connection) {
         ended(try? performer.take(packet.received(from: connection.peer), at: world.time))
     }
@@ -162,6 +172,9 @@ final class SimulatedCoordinator: SimulatedProcess {
             if text.hasSuffix("is tried") { world.saw(.olderCheckpoint) }
             if text.contains("cannot save") || text.contains("cannot be completed") { world.saw(.savedLater) }
             if text.contains("its ticket is granted anew") { world.saw(.workerLost) }
+            if text.contains("computes it as well") { world.saw(.ticketCopied) }
+            if text.contains("cannot reach server") { world.saw(.unreachable) }
+            if text.contains("reaches all servers again") { world.saw(.reachable) }
         default: break
         }
     }
@@ -211,6 +224,8 @@ final class SimulatedCoordinator: SimulatedProcess {
             if parts[part] == attempt { world.saw(.measuredAgain) }
             parts[part] = attempt
             if state.version >= world.lastVersion, replayedEnd { world.saw(.lastEvaluationLater) }
+        case .refusal(let refusal) where refusal.reason == .occupied: world.saw(.seatKept)
+        case .welcome(let welcome): world.isWelcomed(envelope.destination, rank: welcome.rank)
         case .prepare(let step, _):
             prepared.insert(step)
             if !closed.contains(step) { world.saw(.prepareAgain) }

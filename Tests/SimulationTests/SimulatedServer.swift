@@ -33,7 +33,7 @@ final class SimulatedServer: SimulatedProcess {
         writing = SimulatedQueue(self) { [unowned self] in world.diskTime(world.chance.integer(5...400)) }
         var hello = Hello(role: .server, host: "simulated", pid: seat.number, rank: seat.rank)
         hello.endpoint = endpoint
-        hello.takesOver = seat.starts > 1
+        hello.takesOver = seat.isTwin ? world.plan.plant == .seatStolen : seat.starts > 1
         nonisolated(unsafe) let process = self
         let coordinatorWire = SimulatedWire(.client(control), world.network)
         coordinatorWire.look = { [unowned self] in look(at: $0) }
@@ -84,6 +84,27 @@ final class SimulatedServer: SimulatedProcess {
             world.saw(.early)
         }
         try? performer.takeFromWorker(packet.received(from: connection.peer), at: world.time)
+        check()
+    }
+
+    /// A stranger who knows every name of the job, and no more.
+    func takePush(of ticket: Ticket, from worker: Incarnation) {
+        guard isServing, let slice = state.owned.first, let job = world.coordinator?.state.job else { return }
+        let byteCount = world.plan.layout.slices[slice].byteCount
+        let envelope = Envelope(
+            job: job, generation: state.generation, source: worker, destination: incarnation,
+            message: .push(
+                Attempt(ticket: ticket, number: UInt64(world.chance.integer(1...9))),
+                SliceHeader(index: slice, version: state.version)))
+        let values = (0..<byteCount).map { _ in UInt8(world.chance.integer(0...60)) }
+        if world.plan.plant == .pushBelieved {
+            ended(try? performer.believe(envelope, Frame(values), at: world.time))
+        } else {
+            let stranger = RoutingID(bytes: [1, 2, 3])
+            let received = Received(peer: stranger, envelope: .success(envelope), values: Frame(values))
+            try? performer.takeFromWorker(received, at: world.time)
+        }
+        world.saw(.foreignPush)
         check()
     }
 

@@ -23,10 +23,15 @@ final class SimulatedWorker: SimulatedProcess {
         var hello = Hello(role: .worker, host: "simulated", pid: seat.number, rank: seat.rank)
         hello.kernelCore = "simulated"
         hello.takesOver = seat.starts > 1
+        if seat.isIdler { hello.kernelHash = 666 }
         nonisolated(unsafe) let process = self
+        let coordinatorWire = SimulatedWire(.client(control), world.network)
+        if seat.isIdler {
+            coordinatorWire.drops = { envelope in if case .want = envelope.message { true } else { false } }
+        }
         performer = WorkerPerformer(
             WorkerState(hello: hello, incarnation: incarnation, at: world.time),
-            control: SimulatedWire(.client(control), world.network), compute: compute,
+            control: coordinatorWire, compute: compute,
             disk: SimulatedQueue(self) { [unowned self] in world.chance.integer(0...3) },
             logger: SimulatedProcess.logger,
             connect: { [unowned self] (address) throws(TransportError) in
@@ -52,6 +57,11 @@ final class SimulatedWorker: SimulatedProcess {
             pause = world.chance.integer(world.plan.computeMilliseconds) / (slices + 1)
         default: pause = 0
         }
+        if world.now >= seat.stuckFrom,
+            pause > 0 || { if case .event(.measureFailed) = event { true } else { false } }()
+        {
+            return
+        }
         lastPost = max(lastPost, world.now) + pause
         act(after: lastPost - world.now) { [unowned self] in
             ended(try? performer.take(event, at: world.time))
@@ -64,7 +74,14 @@ final class SimulatedWorker: SimulatedProcess {
         return try reader.values(.current, layout: world.plan.layout)
     }
 
-    override func tick() { ended(try? performer.handle(.tick, at: world.time)) }
+    override func tick() {
+        for (rank, wire) in performer.servers.enumerated() {
+            guard let wire = wire as? SimulatedWire, case .client(let connection) = wire.end else { continue }
+            let down = world.network.broken(connection)
+            ended(try? performer.handle(.unreachable(server: rank, milliseconds: down), at: world.time))
+        }
+        ended(try? performer.handle(.tick, at: world.time))
+    }
 
     override func lost(_ connection: Connection) {
         guard connection === control else { return }

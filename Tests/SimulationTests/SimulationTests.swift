@@ -46,6 +46,13 @@ import Testing
                 plan.goesBack = .toOldest
                 plan.stop = (plan.faultsEnd / 2, plan.servers)
             case .basePruned: break
+            case .seatStolen:
+                (plan.twins, plan.givesRanks, plan.pauses, plan.cuts, plan.resets) = (2, true, 0, 0, 0)
+                (plan.lossProbability, plan.coordinatorKills, plan.triggers, plan.midWriteDeaths) = (0, 0, [], 0)
+            case .noDeadline: plan.stuckCompute = plan.workers > 1
+            case .termBelieved: plan.foreignWords = 10
+            case .pushBelieved: plan.foreignPushes = 40
+            case .kernelsOfHello: plan.idler = true
             }
             let world = World(plan)
             world.run()
@@ -63,7 +70,7 @@ import Testing
 
     @Test func stormyJobs() {
         var seen: [Rare: Int] = [:]
-        for seed in 0..<UInt64(SimulationTests.isLong ? 20_000 : 400) {
+        for seed in 0..<UInt64(SimulationTests.isLong ? 20_000 : 1500) {
             let world = World(.stormy(seed: seed))
             world.run()
             #expect(world.violations == [], "seed \(seed)")

@@ -31,6 +31,37 @@ extension World {
             let open = network.connections.filter { $0.isOpen && $0.client.isAlive }
             if !open.isEmpty { network.reset(chance.pick(open)) }
         }
+        for milliseconds in plan.pathCuts {
+            several(1) { [self] in cutPath(for: milliseconds) }
+        }
+        if plan.stuckCompute {
+            several(1) { [self] in seats.first { $0.role == .worker && !$0.isIdler }?.stuckFrom = now }
+        }
+        several(plan.twins) { [self] in
+            guard result == nil, !isEnding, plan.givesRanks else { return }
+            let twin = Seat(role: .server, number: 50 + seats.count, rank: chance.integer(0...servers - 1))
+            twin.isTwin = true
+            seats.append(twin)
+            start(twin, after: 0)
+        }
+        several(plan.foreignPushes) { [self] in
+            let all = seats.compactMap { $0.process as? SimulatedServer }.filter { $0.isAlive && !$0.isPaused }
+            guard !all.isEmpty else { return }
+            let server = chance.pick(all)
+            let worker = seats.compactMap { $0.process as? SimulatedWorker }.first?.incarnation ?? 5
+            let tickets = Array(plan.stepShape.tickets(of: server.state.version.nextStep))
+            server.takePush(of: chance.pick(tickets), from: worker)
+        }
+        several(plan.foreignWords) { [self] in
+            guard let coordinator, !coordinator.isPaused,
+                let server = seats.compactMap({ $0.process as? SimulatedServer }).first
+            else { return }
+            saw(.foreignWord)
+            coordinator.hears(
+                Envelope(
+                    job: coordinator.state.job, generation: coordinator.state.generation, term: 1 << 20,
+                    source: server.incarnation, destination: coordinator.incarnation, message: .heartbeat(Heartbeat())))
+        }
         for _ in 0..<plan.damages { damagesAt.insert(chance.integer(2...4)) }
         several(plan.unreadable) { [self] in
             readsFailUntil = now + chance.integer(100...15_000)
@@ -56,6 +87,16 @@ extension World {
             person(.stop(after: version), from: World.whoStops)
         }
         if let stop = plan.stop { agenda.add(at: stop.at) { [self] in askToStop() } }
+    }
+
+    /// Between one worker and one server, whatever connections they open.
+    private func cutPath(for milliseconds: Int) {
+        let workers = seats.filter { $0.role == .worker && $0.process != nil && !$0.isIdler }
+        let endpoints = network.listeners.keys.filter { $0 != "coordinator" }.sorted()
+        guard result == nil, !workers.isEmpty, !endpoints.isEmpty else { return }
+        let (worker, endpoint) = (chance.pick(workers), chance.pick(endpoints))
+        log?("\(now) no way from \(describe(worker)) to \(endpoint) for \(milliseconds)")
+        network.brokenPaths.append((ObjectIdentifier(worker), endpoint, now, now + milliseconds))
     }
 
     func comeBack() {

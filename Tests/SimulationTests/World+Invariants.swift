@@ -200,3 +200,20 @@ extension World {
         }
     }
 }
+
+extension World {
+    /// A rank goes to a twin only when who has it is gone, or may be taken for it.
+    func isWelcomed(_ incarnation: Incarnation, rank: Int) {
+        guard let seat = seats.first(where: { $0.process?.incarnation == incarnation }), seat.role == .server else {
+            return
+        }
+        defer { holders[rank] = incarnation }
+        guard seat.isTwin, let former = holders[rank], former != incarnation,
+            let holder = seats.first(where: { $0.process?.incarnation == former })?.process, holder.isAlive,
+            // What may hide a process that lives.
+            plan.pauses == 0, plan.cuts == 0, plan.resets == 0, plan.lossProbability == 0, plan.coordinatorKills == 0,
+            plan.triggers.isEmpty, plan.midWriteDeaths == 0
+        else { return }
+        violate("server \(incarnation) is given rank \(rank), though \(former) lives")
+    }
+}

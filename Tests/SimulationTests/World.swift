@@ -16,6 +16,12 @@ final class Seat {
     /// What the process is told on its command line.
     let rank: Int?
     var starts = 0
+    /// Started by mistake, beside the one that has its rank.
+    var isTwin = false
+    /// It has other kernels and wants nothing.
+    var isIdler = false
+    /// Its compute thread is never done from this moment on.
+    var stuckFrom = Int.max
     var process: SimulatedProcess?
     var isWanted = true
 
@@ -54,6 +60,9 @@ final class World {
     var resumes = 0
     /// Whether a coordinator has told anybody that the job is over.
     var isEnding = false
+
+    /// The server that was last given each rank.
+    var holders: [Int: Incarnation] = [:]
 
     // What the records and promises so far come to, kept apart from the code that is tested.
     var live: [CheckpointReference] = []
@@ -123,6 +132,10 @@ final class World {
             checkpointEverySteps: UInt64(plan.checkpointEverySteps), checkpointEverySeconds: 0,
             checkpointsKept: plan.keep, nonFiniteLimit: 3, rule: Arithmetic.rule)
         settings.evaluation = schedule
+        if plan.plant == .noDeadline {
+            settings.timing.firstCopy = 1 << 40
+            settings.timing.earliestCopy = 1 << 40
+        }
         return settings
     }
 
@@ -167,6 +180,12 @@ final class World {
         self.seats =
             [Seat(role: .coordinator, number: 0, rank: 0)] + seats(.server, servers) + seats(.worker, plan.workers)
         for seat in self.seats { start(seat, after: chance.integer(0...300)) }
+        if plan.idler {
+            let idler = Seat(role: .worker, number: 99, rank: nil)
+            idler.isIdler = true
+            self.seats.append(idler)
+            start(idler, after: 0)
+        }
     }
 
     /// A person resumes the job that was stopped or failed, perhaps elsewhere, perhaps from further back.
@@ -270,6 +289,8 @@ final class World {
             jobEnded(status)
         } else if status.code == ExitStatus.failed {
             start(process.seat, after: 200)
+        } else if status.code == ExitStatus.refused, process.seat.isIdler {
+            saw(.otherKernels)
         } else if status.code == ExitStatus.refused {
             violate("\(describe(process.seat)) is refused: \(status.text)")
         } else {
