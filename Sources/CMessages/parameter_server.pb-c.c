@@ -913,6 +913,51 @@ void   ps__resend__free_unpacked
   assert(message->base.descriptor == &ps__resend__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   ps__differs__init
+                     (Ps__Differs         *message)
+{
+  static const Ps__Differs init_value = PS__DIFFERS__INIT;
+  *message = init_value;
+}
+size_t ps__differs__get_packed_size
+                     (const Ps__Differs *message)
+{
+  assert(message->base.descriptor == &ps__differs__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t ps__differs__pack
+                     (const Ps__Differs *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &ps__differs__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t ps__differs__pack_to_buffer
+                     (const Ps__Differs *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &ps__differs__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Ps__Differs *
+       ps__differs__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Ps__Differs *)
+     protobuf_c_message_unpack (&ps__differs__descriptor,
+                                allocator, len, data);
+}
+void   ps__differs__free_unpacked
+                     (Ps__Differs *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &ps__differs__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   ps__reset__init
                      (Ps__Reset         *message)
 {
@@ -1819,7 +1864,7 @@ void   ps__slice__free_unpacked
   assert(message->base.descriptor == &ps__slice__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[45] =
+static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[46] =
 {
   {
     "protocol",
@@ -2146,6 +2191,18 @@ static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[45] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "differs",
+    35,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Ps__Envelope, body_case),
+    offsetof(Ps__Envelope, differs),
+    &ps__differs__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "reset",
     40,
     PROTOBUF_C_LABEL_NONE,
@@ -2363,16 +2420,17 @@ static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[45] =
   },
 };
 static const unsigned ps__envelope__field_indices_by_name[] = {
-  32,   /* field[32] = applied */
+  33,   /* field[33] = applied */
   13,   /* field[13] = challenge */
-  31,   /* field[31] = commit */
+  32,   /* field[32] = commit */
   17,   /* field[17] = contribution */
-  41,   /* field[41] = control */
-  42,   /* field[42] = control_reply */
+  42,   /* field[42] = control */
+  43,   /* field[43] = control_reply */
   18,   /* field[18] = counted */
   5,   /* field[5] = destination */
-  36,   /* field[36] = failed */
-  37,   /* field[37] = finish */
+  27,   /* field[27] = differs */
+  37,   /* field[37] = failed */
+  38,   /* field[38] = finish */
   2,   /* field[2] = generation */
   23,   /* field[23] = gone */
   16,   /* field[16] = grant */
@@ -2381,29 +2439,29 @@ static const unsigned ps__envelope__field_indices_by_name[] = {
   8,   /* field[8] = hello */
   1,   /* field[1] = job */
   14,   /* field[14] = keys */
-  38,   /* field[38] = leave */
+  39,   /* field[39] = leave */
   19,   /* field[19] = measure */
   21,   /* field[21] = measured */
   20,   /* field[20] = measurement */
   12,   /* field[12] = members */
-  29,   /* field[29] = prepare */
-  30,   /* field[30] = prepared */
+  30,   /* field[30] = prepare */
+  31,   /* field[31] = prepared */
   6,   /* field[6] = proof_high */
   7,   /* field[7] = proof_low */
   0,   /* field[0] = protocol */
-  44,   /* field[44] = publish */
+  45,   /* field[45] = publish */
   22,   /* field[22] = pull */
-  43,   /* field[43] = push */
-  28,   /* field[28] = ready */
+  44,   /* field[44] = push */
+  29,   /* field[29] = ready */
   10,   /* field[10] = refusal */
   26,   /* field[26] = resend */
-  27,   /* field[27] = reset */
-  35,   /* field[35] = saved */
-  33,   /* field[33] = snapshot */
-  34,   /* field[34] = snapshotting */
+  28,   /* field[28] = reset */
+  36,   /* field[36] = saved */
+  34,   /* field[34] = snapshot */
+  35,   /* field[35] = snapshotting */
   4,   /* field[4] = source */
-  40,   /* field[40] = status */
-  39,   /* field[39] = status_request */
+  41,   /* field[41] = status */
+  40,   /* field[40] = status_request */
   3,   /* field[3] = term */
   24,   /* field[24] = took */
   15,   /* field[15] = want */
@@ -2415,10 +2473,10 @@ static const ProtobufCIntRange ps__envelope__number_ranges[7 + 1] =
   { 10, 8 },
   { 20, 15 },
   { 30, 22 },
-  { 40, 27 },
-  { 60, 39 },
-  { 98, 43 },
-  { 0, 45 }
+  { 40, 28 },
+  { 60, 40 },
+  { 98, 44 },
+  { 0, 46 }
 };
 const ProtobufCMessageDescriptor ps__envelope__descriptor =
 {
@@ -2428,7 +2486,7 @@ const ProtobufCMessageDescriptor ps__envelope__descriptor =
   "Ps__Envelope",
   "ps",
   sizeof(Ps__Envelope),
-  45,
+  46,
   ps__envelope__field_descriptors,
   ps__envelope__field_indices_by_name,
   7,  ps__envelope__number_ranges,
@@ -4014,6 +4072,83 @@ const ProtobufCMessageDescriptor ps__resend__descriptor =
   ps__resend__field_indices_by_name,
   1,  ps__resend__number_ranges,
   (ProtobufCMessageInit) ps__resend__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor ps__differs__field_descriptors[4] =
+{
+  {
+    "ticket",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Differs, ticket),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "slice",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Differs, slice),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Differs, first),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "second",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Differs, second),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned ps__differs__field_indices_by_name[] = {
+  2,   /* field[2] = first */
+  3,   /* field[3] = second */
+  1,   /* field[1] = slice */
+  0,   /* field[0] = ticket */
+};
+static const ProtobufCIntRange ps__differs__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor ps__differs__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "ps.Differs",
+  "Differs",
+  "Ps__Differs",
+  "ps",
+  sizeof(Ps__Differs),
+  4,
+  ps__differs__field_descriptors,
+  ps__differs__field_indices_by_name,
+  1,  ps__differs__number_ranges,
+  (ProtobufCMessageInit) ps__differs__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor ps__reset__field_descriptors[4] =

@@ -218,8 +218,8 @@ package final class CoordinatorNode: DaemonNode {
         var settings = CoordinatorSettings(
             configuration: configuration.resolvedYAML(), runDirectory: options.runDirectory.path,
             nonce: nonce, layoutDigest: layout.digest,
-            plan: opening.plan.text, planSummary: opening.plan.summary, sliceCount: layout.slices.count,
-            serverCount: configuration.cluster.servers,
+            plan: opening.plan.text, planSummary: opening.plan.summary,
+            shardMap: ShardMap(layout: layout, serverCount: configuration.cluster.servers),
             stepShape: train.stepShape, samplesPerTicket: train.batch, lastVersion: Version(UInt64(steps)),
             stepsPerEpoch: stepsPerEpoch, checkpointEverySteps: UInt64(configuration.checkpoint.everySteps),
             checkpointEverySeconds: Int(configuration.checkpoint.everySeconds.rounded(.up)),

@@ -122,12 +122,13 @@ package final class CoordinatorPerformer {
     private func hear(
         _ envelope: Envelope, _ peer: RoutingID, at now: MonotonicTime
     ) throws(TransportError) -> ExitStatus? {
-        wire.isSomebodys(peer)
         if case .statusRequest = envelope.message {
+            wire.belongs(peer, to: .person)
             try wire.send(state.envelope(.status(json: statusText(at: now)), to: envelope.source), to: peer)
             return nil
         }
         let status = try handle(.said(envelope), at: now)
+        wire.belongs(peer, to: state.isMember(envelope.source) ? .member : .person)
         // Who is no member got its answer and is forgotten, so that questions leave nothing behind.
         if !state.isKnown(envelope.source) { gate.forget(envelope.source) }
         return status

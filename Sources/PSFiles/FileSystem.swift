@@ -63,11 +63,16 @@ package protocol FileSystem: Sendable {
     func openDirectory(_ path: String) throws(StorageError) -> any OpenDirectory
     /// Opens a regular file.
     func open(_ path: String) throws(StorageError) -> any ReadableFile
+    /// Opens a regular file that nobody but this process's user can have made.
+    func openOwn(_ path: String) throws(StorageError) -> any ReadableFile
     /// Opens a file for writing behind its first `kept` bytes, the rest is cut; creates it where it is not there.
     func create(_ path: String, keeping kept: Int) throws(StorageError) -> any WritableFile
 }
 
 extension FileSystem {
+    /// Where there is one user only.
+    package func openOwn(_ path: String) throws(StorageError) -> any ReadableFile { try open(path) }
+
     package func create(_ path: String) throws(StorageError) -> any WritableFile { try create(path, keeping: 0) }
 
     /// Whether something is there. What cannot be looked at counts as not there.
@@ -108,8 +113,11 @@ extension FileSystem {
     }
 
     /// A whole small file, such as a manifest.
-    package func read(_ path: String, atMost limit: Int = 100 << 20) throws(StorageError) -> [UInt8] {
-        let file = try open(path)
+    /// - Parameter mustBeOwn: whether nobody but this process's user may have made it.
+    package func read(
+        _ path: String, atMost limit: Int = 100 << 20, mustBeOwn: Bool = false
+    ) throws(StorageError) -> [UInt8] {
+        let file = mustBeOwn ? try openOwn(path) : try open(path)
         if file.byteCount > limit { throw .damaged(path: path, problem: "is larger than \(limit) bytes") }
         return try file.bytes(0..<file.byteCount)
     }

@@ -72,6 +72,10 @@ package struct LocalFileSystem: FileSystem {
 
     package func open(_ path: String) throws(StorageError) -> any ReadableFile { try OpenFile(path) }
 
+    package func openOwn(_ path: String) throws(StorageError) -> any ReadableFile {
+        try OpenFile(path, mustBeOwn: true)
+    }
+
     package func create(_ path: String, keeping kept: Int) throws(StorageError) -> any WritableFile {
         try FileBeingWritten(path, keeping: kept)
     }
@@ -124,14 +128,23 @@ private final class OpenFile: ReadableFile {
     let byteCount: Int
     private let descriptor: Descriptor
 
-    init(_ path: String) throws(StorageError) {
+    /// - Parameter mustBeOwn: whether it must be a file that only this process's user can have made: no link, no second
+    ///   name of another's.
+    init(_ path: String, mustBeOwn: Bool = false) throws(StorageError) {
         self.path = path
         // Without O_NONBLOCK the opening of a pipe would wait for its writer.
-        descriptor = try Descriptor("open", path, flags: O_RDONLY | O_NONBLOCK)
+        descriptor = try Descriptor("open", path, flags: O_RDONLY | O_NONBLOCK | (mustBeOwn ? O_NOFOLLOW : 0))
         var status = stat()
         let number = descriptor.number
         try systemCall("look at", path) { fstat(number, &status) }
         guard status.st_mode & S_IFMT == S_IFREG else { throw .damaged(path: path, problem: "not a regular file") }
+        if mustBeOwn, status.st_uid != geteuid() || status.st_nlink > 1 {
+            throw .damaged(
+                path: path,
+                problem:
+                    "belongs to user \(status.st_uid) and has \(status.st_nlink) names, while this process runs as "
+                    + "user \(geteuid()): without keys the processes of a job are one user's; see psctl keys")
+        }
         byteCount = Int(status.st_size)
     }
 
@@ -160,7 +173,7 @@ private final class FileBeingWritten: WritableFile {
 
     init(_ path: String, keeping kept: Int) throws(StorageError) {
         self.path = path
-        let flags = O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | (kept == 0 ? O_TRUNC : 0)
+        let flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | (kept == 0 ? O_TRUNC : 0)
         descriptor = try Descriptor("create", path, flags: flags)
         let number = descriptor.number
         var status = stat()

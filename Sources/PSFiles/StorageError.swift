@@ -43,6 +43,7 @@ package enum StorageError: Error, Sendable, Hashable, CustomStringConvertible {
 
     private func advice(_ code: Int32) -> String {
         switch code {
+        case ELOOP: "it is a link, and what a run writes goes through none: put a file in its place"
         case ENOSPC, EDQUOT: "free some space there and start again: what was complete is kept"
         case EFBIG: "raise the limit of file sizes (ulimit -f)"
         case EACCES, EPERM, EROFS: "check the owner and permissions of the file and of the directory it is in"

@@ -31,7 +31,7 @@ package struct CoordinatorClient {
     }
 
     /// Why there is no answer, as far as it is known.
-    package var refusal: String? { joining?.refusal(of: link) }
+    package var refusal: String? { joining?.refusal(of: link, hasJoined: false) }
     package var hint: String { joining?.hint(of: link) ?? "" }
 
     /// - Parameter key: of a person, in a job with keys.

@@ -110,7 +110,8 @@ final class LocalProcess {
     /// Opened here, not in the child: there a pipe without a reader would wait, and this process with it.
     private func openLog() throws(JobError) -> Descriptor {
         do {
-            let log = try Descriptor("open", log, flags: O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK, mode: 0o644)
+            let log = try Descriptor(
+                "open", log, flags: O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, mode: 0o644)
             _ = fcntl(log.number, F_SETFL, O_APPEND)
             return log
         } catch {

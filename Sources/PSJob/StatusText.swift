@@ -29,6 +29,11 @@ package enum StatusText {
         }
         if let plan = status.plan { lines.append("plan: \(plan)") }
         if status.security == "off" { lines.append("security: off, nobody shows a key") }
+        if let count = status.differingTickets, count > 0 {
+            lines.append(
+                "WRONG: \(Report.count(count, "ticket")) came twice with other values; the coordinator's log names the workers"
+            )
+        }
         if let away = status.turnedAway, away.handshakes + away.connections + away.messages > 0 {
             lines.append(
                 "turned away: \(Report.count(away.handshakes, "handshake")), \(Report.count(away.connections, "connection")), "

@@ -25,6 +25,8 @@ package final class Supervisor {
     private let note: (String) -> Void
     /// Where the coordinator that runs now listens, once it does.
     private var endpoints: Endpoints?
+    /// Where the other processes look for it.
+    private var place: String?
     private var lastStatus: JobStatus?
     /// Nil: the processes show no keys.
     private var keys: KeyDirectory?
@@ -165,7 +167,13 @@ package final class Supervisor {
         guard coordinator.isRunning, let found = Endpoints.read(from: run), found.pid == Int(coordinator.pid) else {
             return
         }
-        endpoints = found
+        let former = place
+        (endpoints, place) = (found, found.coordinator)
+        if let former, former != found.coordinator {
+            note(
+                "the coordinator listens at \(found.coordinator) now, \(former) was taken: the others are started anew")
+            for process in others where process.isRunning { process.send(SIGKILL) }
+        }
         do {
             try Supervision(pid: Int(getpid()), coordinator: found.pid).write(to: run)
         } catch {

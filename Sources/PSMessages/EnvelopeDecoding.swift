@@ -229,6 +229,13 @@ extension Message {
             let m = try member(e.resend)
             self = .resend(
                 try attempt(m.ticket, m.attempt, "Resend"), slice: try sliceIndex(m.slice, "Resend.slice"))
+        case PS__ENVELOPE__BODY_DIFFERS:
+            let m = try member(e.differs)
+            try check(m.ticket, atMost: MessageLimits.ticket, "Differs.ticket")
+            self = .differs(
+                Difference(
+                    ticket: Ticket(m.ticket), slice: try sliceIndex(m.slice, "Differs.slice"), first: m.first,
+                    second: m.second))
         case PS__ENVELOPE__BODY_RESET:
             let m = try member(e.reset)
             guard m.rank < m.servers, m.servers <= MessageLimits.processes else {

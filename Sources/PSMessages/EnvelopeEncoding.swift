@@ -253,6 +253,14 @@ extension Message {
             m.pointee.attempt = attempt.number
             m.pointee.slice = UInt32(slice)
             e.pointee.resend = m
+        case .differs(let difference):
+            e.pointee.body_case = PS__ENVELOPE__BODY_DIFFERS
+            let m: UnsafeMutablePointer<Ps__Differs> = arena.new(ps__differs__init)
+            m.pointee.ticket = difference.ticket.number
+            m.pointee.slice = UInt32(difference.slice)
+            m.pointee.first = difference.first
+            m.pointee.second = difference.second
+            e.pointee.differs = m
         case .reset(let reset):
             e.pointee.body_case = PS__ENVELOPE__BODY_RESET
             let m: UnsafeMutablePointer<Ps__Reset> = arena.new(ps__reset__init)

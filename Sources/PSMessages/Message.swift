@@ -4,7 +4,7 @@ import PSParameters
 import PSProofs
 
 /// The version of the messages' meaning; processes of different versions refuse one another.
-package let protocolVersion: UInt32 = 6
+package let protocolVersion: UInt32 = 7
 
 /// A random name of one start of one process; 0 means "not known yet".
 package typealias Incarnation = UInt64
@@ -354,6 +354,7 @@ package enum Message: Sendable, Hashable {
     case took(Attempt, slice: Int)
     case held(Attempt)
     case resend(Attempt, slice: Int)
+    case differs(Difference)
 
     case reset(Reset)
     case ready(version: Version)
@@ -383,6 +384,23 @@ package enum Message: Sendable, Hashable {
         case .push, .publish: true
         default: false
         }
+    }
+}
+
+/// What a server says of a slice of a ticket's gradient that came twice with other values: every worker computes the same
+/// bits, so one of these did not.
+package struct Difference: Sendable, Hashable {
+    package var ticket: Ticket
+    package var slice: Int
+    /// Whose values count; and who sent the others, perhaps the same.
+    package var first: Incarnation
+    package var second: Incarnation
+
+    package init(ticket: Ticket, slice: Int, first: Incarnation, second: Incarnation) {
+        self.ticket = ticket
+        self.slice = slice
+        self.first = first
+        self.second = second
     }
 }
 

@@ -72,13 +72,18 @@ package struct JoinOptions: Sendable {
     }
 
     /// Why the coordinator cannot be spoken to: it does not let the key in, or no handshake has succeeded for some seconds.
-    package func refusal(of link: Link) -> String? {
+    ///
+    /// - Parameter hasJoined: whether the process has something to lose. Whoever listens where the coordinator was can
+    ///   refuse it: the coordinator that is started anew is waited for.
+    package func refusal(of link: Link, hasJoined: Bool) -> String? {
+        let seconds = link.downSince.map { MonotonicTime.now.since($0) / 1000 } ?? 0
+        if hasJoined, seconds < 20 { return nil }
         if link.isRefused, let file {
             return
                 "the coordinator \(coordinator) does not let the key \(fingerprint(file.keys.publicKey)) of \(file.name) "
                 + "in: it was revoked, or replaced by psctl keys rotate; have a new join file made"
         }
-        guard link.hasFailed, let since = link.downSince, MonotonicTime.now.since(since) >= 10_000 else { return nil }
+        guard link.hasFailed, seconds >= 10 else { return nil }
         return "no word from the coordinator \(coordinator)\(hint(of: link))"
     }
 

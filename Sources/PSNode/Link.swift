@@ -41,9 +41,10 @@ package final class Link: Wire {
     package private(set) var hasFailed = false
     private var waiting: [Event] = []
 
-    package init(_ socket: Socket) {
+    /// - Parameter limits: of a link that listens.
+    package init(_ socket: Socket, limits: ConnectionLimits = .control) {
         self.socket = socket
-        connections = Connections(ConnectionLimits())
+        connections = Connections(limits)
         if socket.kind == .dealer { downSince = .now }
     }
 
@@ -67,7 +68,7 @@ package final class Link: Wire {
     /// the word that it was closed comes before what arrives by the next.
     package func next() throws(TransportError) -> Event? {
         if !waiting.isEmpty { return waiting.removeFirst() }
-        if let arrival = try socket.receive() {
+        if let arrival = try receive() {
             bytesReceived += arrival.frames.reduce(0) { $0 + UInt64($1.byteCount) }
             if let peer = arrival.peer {
                 if !connections.knows(peer) { takeEvents() }
@@ -83,8 +84,16 @@ package final class Link: Wire {
         return waiting.isEmpty ? nil : waiting.removeFirst()
     }
 
-    /// It takes the place of one that has had no connection since then.
-    package func takeDown(since time: MonotonicTime?) { downSince = time }
+    /// What comes from who has a name that is none of ours is not looked at, some of it at a time.
+    private func receive() throws(TransportError) -> Socket.Arrival? {
+        for _ in 0..<64 {
+            guard let arrival = try socket.receive() else { return nil }
+            if arrival.peer != nil || socket.kind == .dealer { return arrival }
+            takeEvents()
+            if let descriptor = arrival.descriptor { connections.cut(descriptor, "its name is too long") }
+        }
+        return nil
+    }
 
     private func takeEvents() {
         let events = socket.takeEvents()
@@ -115,7 +124,9 @@ package final class Link: Wire {
 
     package func cut(_ peer: RoutingID, because reason: String) { connections.cut(peer, because: reason) }
 
-    package func isSomebodys(_ peer: RoutingID) { connections.isSomebodys(peer) }
+    package func belongs(_ peer: RoutingID, to owner: Connections.Owner) {
+        connections.belongs(peer, to: owner, at: MonotonicTime.now.milliseconds)
+    }
 
     private func decode(_ arrival: Socket.Arrival) -> Received {
         let frames = arrival.frames

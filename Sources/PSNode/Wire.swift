@@ -14,8 +14,8 @@ package protocol Wire: AnyObject {
     func send(_ envelope: Envelope, to peer: RoutingID?, values: Payload?) throws(TransportError) -> Bool
     var bytesSent: UInt64 { get }
     var bytesReceived: UInt64 { get }
-    /// The connection belongs to a member of the job or to a person who may ask: it may cost more than a stranger's.
-    func isSomebodys(_ peer: RoutingID)
+    /// What came by the connection shows whose it is: it may cost more than a stranger's.
+    func belongs(_ peer: RoutingID, to owner: Connections.Owner)
     /// Closes a peer's connection.
     func cut(_ peer: RoutingID, because reason: String)
     /// Nothing is sent or received any more; what was sent last is given this long to leave.

@@ -32,8 +32,7 @@ package struct CoordinatorSettings: Sendable {
     package var testDigest = ""
     /// The plan in a line, for people.
     package var planSummary: String
-    package var sliceCount: Int
-    package var serverCount: Int
+    package var shardMap: ShardMap
     package var stepShape: StepShape
     package var samplesPerTicket: Int
     /// The version with which the job is done.
@@ -53,7 +52,7 @@ package struct CoordinatorSettings: Sendable {
 
     package init(
         configuration: String, runDirectory: String, nonce: String, layoutDigest: UInt64, plan: String,
-        planSummary: String, sliceCount: Int, serverCount: Int, stepShape: StepShape, samplesPerTicket: Int,
+        planSummary: String, shardMap: ShardMap, stepShape: StepShape, samplesPerTicket: Int,
         lastVersion: Version, stepsPerEpoch: Double,
         checkpointEverySteps: UInt64, checkpointEverySeconds: Int, checkpointsKept: Int, nonFiniteLimit: Int,
         rule: StepRule
@@ -64,8 +63,7 @@ package struct CoordinatorSettings: Sendable {
         self.layoutDigest = layoutDigest
         self.plan = plan
         self.planSummary = planSummary
-        self.sliceCount = sliceCount
-        self.serverCount = serverCount
+        self.shardMap = shardMap
         self.stepShape = stepShape
         self.samplesPerTicket = samplesPerTicket
         self.lastVersion = lastVersion

@@ -111,7 +111,7 @@ extension CoordinatorState {
             imagesPerStep: settings.stepShape.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "",
             checkpoint: checkpoints.last?.version, nonFiniteSteps: nonFiniteSteps,
             generation: generation, plan: settings.planSummary, notices: notices, ending: ending?.code,
-            evaluation: evaluationStatus, processes: processes)
+            evaluation: evaluationStatus, differingTickets: differingCount, processes: processes)
     }
 
     private var evaluationStatus: JobStatus.Evaluation? {

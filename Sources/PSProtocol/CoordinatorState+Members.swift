@@ -114,22 +114,23 @@ extension CoordinatorState {
         }
     }
 
-    /// A worker that cannot reach a server gives its ticket to another; both are named, once.
+    /// A worker that cannot reach a server is given nothing; both are named, once.
     private mutating func takes(_ heartbeat: Heartbeat, of worker: Incarnation, at now: MonotonicTime) -> [Effect] {
         let former = membership.worker(worker)?.heartbeat.unreachable
-        membership.takes(heartbeat, of: worker)
+        membership.takes(heartbeat, of: worker, at: now)
         guard let member = membership.worker(worker), former != heartbeat.unreachable else { return [] }
         guard let rank = heartbeat.unreachable else { return [.warn("\(member.name) reaches all servers again")] }
         guard membership.servers.indices.contains(rank), let server = membership.servers[rank] else { return [] }
+        idle.removeAll { $0 == worker }
         return [
             .warn(
                 "\(member.name) cannot reach \(server.name) at \(server.hello.endpoint): its tickets go to others until it "
                     + "can")
-        ] + forget(worker, at: now)
+        ]
     }
 
     private mutating func want(_ worker: Incarnation, at now: MonotonicTime) -> [Effect] {
-        guard isGranting else { return [] }
+        guard isGranting, membership.worker(worker)?.cutOff == nil else { return [] }
         if let hello = membership.worker(worker)?.hello, let refusal = otherKernels(of: hello) {
             return [.send(envelope(.refusal(refusal), to: worker))]
         }
@@ -151,7 +152,7 @@ extension CoordinatorState {
     mutating func serverSaid(_ envelope: Envelope, rank: Int, at now: MonotonicTime) -> [Effect] {
         switch envelope.message {
         case .heartbeat(let heartbeat):
-            membership.takes(heartbeat, of: envelope.source)
+            membership.takes(heartbeat, of: envelope.source, at: now)
             return []
         case .leave(let text):
             membership.left(envelope.source)
@@ -164,6 +165,7 @@ extension CoordinatorState {
         case .ready(let version): return ready(rank, version: version, at: now)
         case .prepared(let prepared): return self.prepared(prepared, rank: rank, at: now)
         case .applied(let step): return applied(step, rank: rank, at: now)
+        case .differs(let difference): return differs(difference, rank: rank)
         case .snapshotting(let version): return snapshotting(version, rank: rank, at: now)
         case .saved(let version, let files): return saved(version, files, rank: rank, at: now)
         case .failed(let version, let text, let what):

@@ -59,6 +59,7 @@ extension CoordinatorState {
         version = base?.version ?? 0
         ledger = Ledger(step: version.nextStep, shape: settings.stepShape)
         kernelsOfStep = nil
+        differing = []
         order = nil
         closing = nil
         saving = nil

@@ -103,6 +103,11 @@ extension CoordinatorState {
 
     mutating func count(_ contribution: Contribution, worker: Incarnation, at now: MonotonicTime) -> [Effect] {
         guard case .running = phase else { return refuse(worker, .stale, "no step is open") }
+        guard contribution.samples == settings.samplesPerTicket else {
+            return refuse(
+                worker, .malformed,
+                "a ticket has \(settings.samplesPerTicket) samples, its contribution \(contribution.samples)")
+        }
         if let closing, closing.attempts.contains(contribution.attempt) {
             return [.send(envelope(.counted(contribution.attempt), to: worker))]
         }
@@ -133,6 +138,11 @@ extension CoordinatorState {
 
     mutating func prepared(_ prepared: Prepared, rank: Int, at now: MonotonicTime) -> [Effect] {
         guard closing != nil, prepared.step == version.nextStep, case .prepare? = order?.kind else { return [] }
+        guard prepared.norms.map(\.slice).sorted() == settings.shardMap.slices(of: rank) else {
+            return refuse(
+                membership.servers[rank]!.incarnation, .malformed,
+                "the norms of step \(prepared.step) are not of its slices")
+        }
         closing!.prepared[rank] = prepared
         _ = answered(rank)
         return decideIfPossible(at: now)
@@ -142,10 +152,8 @@ extension CoordinatorState {
         guard let closing, closing.isDurable, order == nil, closing.prepared.count == membership.servers.count else {
             return []
         }
-        var norms = [Double](repeating: 0, count: settings.sliceCount)
-        for norm in closing.prepared.values.flatMap(\.norms) where norms.indices.contains(norm.slice) {
-            norms[norm.slice] = norm.squared
-        }
+        var norms = [Double](repeating: 0, count: settings.shardMap.serverOfSlice.count)
+        for norm in closing.prepared.values.flatMap(\.norms) { norms[norm.slice] = norm.squared }
         let clip = settings.rule.clip(norms)
         let isFinite = closing.prepared.values.allSatisfy(\.isFinite) && clip.norm.isFinite
         let step = version.nextStep
@@ -164,11 +172,30 @@ extension CoordinatorState {
         let commit = committed.commit
         var effects = leftOut(version)
         version = commit.step.after
+        differing = []
         ledger = Ledger(step: version.nextStep, shape: settings.stepShape)
         if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
         effects.append(.journal(.commit(commit, norm: committed.norm), sync: false))
         if !committed.contributions.isEmpty { effects.append(.stepDone(report(committed, at: now))) }
         return effects + issue(.commit(commit), at: now)
+    }
+
+    /// A server was sent a ticket twice with other values: people are told who sent them, once a ticket.
+    mutating func differs(_ difference: Difference, rank: Int) -> [Effect] {
+        let step = settings.stepShape.step(of: difference.ticket)
+        guard step == version.nextStep || step.after == version, differing.insert(difference.ticket).inserted else {
+            return []
+        }
+        differingCount += 1
+        let who =
+            difference.first == difference.second
+            ? "both times from \(name(of: difference.first))"
+            : "from \(name(of: difference.first)), whose values count, and from \(name(of: difference.second))"
+        return [
+            .warn(
+                "ticket \(difference.ticket) came to server \(rank) twice with other values (slice \(difference.slice)): "
+                    + "\(who); one of them computed wrongly: check the memory and the processor of its machine")
+        ]
     }
 
     /// The last steps in a row whose gradient was not finite.

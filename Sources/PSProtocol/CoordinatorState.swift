@@ -165,6 +165,9 @@ package struct CoordinatorState: Sendable {
     var lastReport: StepReport?
     /// Steps of the live history whose gradient was not finite, ascending.
     var skippedSteps: [Step]
+    /// Tickets of the last steps that came to a server twice with other values, and how many there were in all.
+    var differing: Set<Ticket> = []
+    var differingCount = 0
     var commitTimes: [(version: Version, at: MonotonicTime)] = []
     package internal(set) var firstGrant: (version: Version, at: MonotonicTime)?
     package internal(set) var lastCommit: MonotonicTime?
@@ -191,7 +194,7 @@ package struct CoordinatorState: Sendable {
         evaluations = replay.evaluations
         kernels = replay.kernels
         stopAfter = replay.stopAfter
-        membership = Membership(serverCount: settings.serverCount)
+        membership = Membership(serverCount: settings.shardMap.serverCount)
         ledger = Ledger(step: replay.version.nextStep, shape: settings.stepShape)
         checkpointTime = now
         // A coordinator that died while the others left has nobody to gather; what it had promised holds.
@@ -291,6 +294,7 @@ package struct CoordinatorState: Sendable {
             default: effects.append(.warn("\(member.name) \(why): the job waits for it"))
             }
         }
+        for worker in membership.cutOff(for: timing.cutOff, at: now) { effects += forget(worker, at: now) }
         if let order, now.since(order.sent) >= timing.retry { effects += send(order, at: now) }
         if let saving, self.order == nil, now.since(saving.asked) >= timing.retry {
             self.saving!.asked = now

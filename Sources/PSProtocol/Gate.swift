@@ -22,7 +22,7 @@ extension Message {
         switch self {
         case .heartbeat, .leave, .refusal, .failed: role != .coordinator
         case .want, .contribution, .measurement: role == .worker
-        case .ready, .prepared, .applied, .snapshotting, .saved: role == .server
+        case .ready, .prepared, .applied, .snapshotting, .saved, .differs: role == .server
         default: false
         }
     }

@@ -116,6 +116,9 @@ package struct JobStatus: Sendable, Hashable, Codable {
     package var ending: Int?
     /// Nil while nothing was measured on the test images.
     package var evaluation: Evaluation?
+    /// Tickets that came to a server twice with other values, since the coordinator started: a worker computes wrongly. Nil
+    /// in what earlier releases wrote.
+    package var differingTickets: Int?
     /// Nil in what earlier releases wrote.
     package var turnedAway: TurnedAway?
     /// Whether processes and people show keys: "required" or "off"; nil in what earlier releases wrote.
@@ -124,6 +127,7 @@ package struct JobStatus: Sendable, Hashable, Codable {
 
     enum CodingKeys: String, CodingKey {
         case state, epoch, loss, text, checkpoint, generation, plan, notices, ending, evaluation, security, processes
+        case differingTickets = "differing_tickets"
         case turnedAway = "turned_away"
         case version = "step"
         case lastVersion = "steps"

@@ -12,6 +12,8 @@ struct Membership: Sendable {
         var helloGeneration: UInt32
         var heard: MonotonicTime
         var heartbeat = Heartbeat()
+        /// Since when it is out of reach of a server.
+        var cutOff: MonotonicTime?
         var state = JobStatus.ProcessState.up
         /// Since when its connection is closed.
         var closed: MonotonicTime?
@@ -153,9 +155,10 @@ struct Membership: Sendable {
         return .server(rank: rank, isBack: server.state == .lost)
     }
 
-    mutating func takes(_ heartbeat: Heartbeat, of source: Incarnation) {
-        if workers[source] != nil {
+    mutating func takes(_ heartbeat: Heartbeat, of source: Incarnation, at now: MonotonicTime) {
+        if let worker = workers[source] {
             workers[source]!.heartbeat = heartbeat
+            workers[source]!.cutOff = heartbeat.unreachable == nil ? nil : worker.cutOff ?? now
         } else if let rank = rank(ofServer: source) {
             servers[rank]!.heartbeat = heartbeat
         }
@@ -185,6 +188,16 @@ struct Membership: Sendable {
             if member.role == .server { servers[member.rank]!.state = .lost }
         }
         return found
+    }
+
+    /// Workers that are out of reach of a server for so long, while another worker reaches it: it is their path that is
+    /// broken, not the server.
+    func cutOff(for milliseconds: Int, at now: MonotonicTime) -> [Incarnation] {
+        let up = workersByRank.filter { $0.state == .up }
+        return up.filter { member in
+            guard let since = member.cutOff, now.since(since) >= milliseconds else { return false }
+            return up.contains { $0.heartbeat.unreachable != member.heartbeat.unreachable }
+        }.map(\.incarnation)
     }
 
     /// What the servers held when they said hello, if all hold this generation. It is true only once.

@@ -36,6 +36,7 @@ extension ServerState {
         folds = Dictionary(uniqueKeysWithValues: owned.map { ($0, SliceFold()) })
         storedBytes = 0
         taken = [:]
+        alarmed = []
         pendingPrepare = nil
     }
 

@@ -11,7 +11,7 @@ extension ServerState {
         guard let grantKey else { return false }
         let worker = envelope.source
         switch envelope.message {
-        case .pull:
+        case .pull, .heartbeat:
             return envelope.proof.matches(grantKey.pass(worker: worker, generation: envelope.generation))
         case .push(let attempt, _):
             return envelope.proof.matches(
@@ -28,6 +28,8 @@ extension ServerState {
         guard envelope.destination == incarnation else {
             return refuse(worker, .incarnation, "the server that was meant is no more; another start of it runs here")
         }
+        // It asks whether the way is whole.
+        if case .heartbeat = envelope.message { return [.sendToWorker(worker, to(worker, .heartbeat(Heartbeat())))] }
         guard envelope.generation == generation, phase == .ready else {
             return refuse(
                 worker, .generation, "generation \(generation) is served, not \(envelope.generation)")
@@ -98,12 +100,18 @@ extension ServerState {
             return []
         }
         let took = Effect.sendToWorker(worker, to(worker, .took(attempt, slice: header.index)))
-        if fold.has(place) { return [took] + held(attempt, place: place, worker: worker) }
+        if fold.has(place) {
+            let effects = [took] + held(attempt, place: place, worker: worker)
+            guard let first = fold.origins[place], !alarmed.contains(attempt.ticket) else { return effects }
+            let difference = Difference(ticket: attempt.ticket, slice: header.index, first: first, second: worker)
+            return effects + [.compare(generation: generation, place: place, difference)]
+        }
         guard place == fold.next || storedBytes + bytes <= bufferBytes else {
             folds[header.index]!.declined[place] = SliceFold.Declined(worker: worker, attempt: attempt)
             return []
         }
         fold.stored.insert(place)
+        fold.origins[place] = worker
         fold.declined[place] = nil
         folds[header.index] = fold
         storedBytes += bytes
@@ -115,6 +123,17 @@ extension ServerState {
     /// Tells the sender when every slice of its ticket is here.
     private func held(_ attempt: Attempt, place: Place, worker: Incarnation) -> [Effect] {
         taken[place] == owned.count ? [.sendToWorker(worker, to(worker, .held(attempt)))] : []
+    }
+
+    /// Every worker computes the same bits, and the first that came count. What is alarming is said once a ticket.
+    mutating func differs(_ difference: Difference) -> [Effect] {
+        guard alarmed.insert(difference.ticket).inserted else { return [] }
+        return [
+            .sendToCoordinator(envelope(.differs(difference))),
+            .warn(
+                "slice \(difference.slice) of ticket \(difference.ticket) came twice with other values: a worker computes "
+                    + "wrongly; the first that came count"),
+        ]
     }
 
     private mutating func foldNext(_ slice: Int) -> [Effect] {

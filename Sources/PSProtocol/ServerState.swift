@@ -26,6 +26,8 @@ package struct ServerState: Sendable {
         /// `.fold` is done. The norm is that of the aggregated gradient after the last fold, else 0.
         case folded(generation: UInt32, slice: Int, squaredNorm: Double, isFinite: Bool)
         case updated(generation: UInt32, slice: Int)
+        /// What `.compare` found, where it is not the same.
+        case differs(generation: UInt32, Difference)
         case saved(generation: UInt32, version: Version, [SavedFile])
         case saveFailed(generation: UInt32, version: Version, String, mayPass: Bool)
         /// A person asked this process to stop.
@@ -49,6 +51,8 @@ package struct ServerState: Sendable {
         /// Keep the frame of the push at hand.
         case store(slice: Int, place: Place)
         case fold(generation: UInt32, slice: Int, place: Place, isLast: Bool)
+        /// Whether the frame of the push at hand holds what was taken for this place; it is said if not.
+        case compare(generation: UInt32, place: Place, Difference)
         case update(generation: UInt32, slice: Int, Commit)
         /// Send the slice's published values, which are those of this version.
         case publish(to: Incarnation, Envelope, slice: Int)
@@ -95,6 +99,8 @@ package struct ServerState: Sendable {
     var storedBytes = 0
     /// Slices taken so far, by place in the step.
     var taken: [Place: Int] = [:]
+    /// Tickets of this step that came twice with other values.
+    var alarmed: Set<Ticket> = []
     /// Pushes for the step after this one, by slice and place: those who made them are asked again when it opens.
     var early: [Int: [Place: SliceFold.Declined]] = [:]
     var pendingPrepare: Step?
@@ -180,6 +186,9 @@ package struct ServerState: Sendable {
         case .updated(let generation, let slice):
             guard generation == self.generation else { return [] }
             return updated(slice)
+        case .differs(let generation, let difference):
+            guard generation == self.generation else { return [] }
+            return differs(difference)
         case .saved(let generation, let version, let files):
             guard generation == self.generation, saving == version else { return [] }
             return saveEnded(.saved(version: version, files: files), version: version)

@@ -14,6 +14,8 @@ struct SliceFold: Sendable, Hashable {
     var stored: Set<Place> = []
     /// Contributions that came when there was no room, by place.
     var declined: [Place: Declined] = [:]
+    /// Whose contribution was taken, by place.
+    var origins: [Place: Incarnation] = [:]
     var isFolding = false
     var squaredNorm = 0.0
     var isFinite = true

@@ -11,8 +11,11 @@ package struct Timing: Sendable, Hashable {
     package var bulkRetry = 5000
     /// A member whose connection is closed, and which does not come back by another for so long, has ended.
     package var gone = 2000
-    /// A worker without a connection to a server for so long says so and takes no ticket.
-    package var unreachable = 5000
+    /// A server that leaves so many questions of a worker's unanswered, `retry` apart, is out of its reach: the worker
+    /// says so and takes no ticket.
+    package var unanswered = 5
+    /// A worker is out of reach of a server that others reach: after so long its tickets go to them.
+    package var cutOff = 2000
     /// Without any sign of life from the coordinator a process gives up, resumable. A path that is broken for a minute is
     /// no reason to.
     package var orphan = 120_000

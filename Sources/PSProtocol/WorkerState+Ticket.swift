@@ -64,9 +64,15 @@ extension WorkerState {
     // MARK: The servers
 
     mutating func serverSaid(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
-        guard envelope.destination == incarnation, envelope.job == job, envelope.generation == generation,
+        guard envelope.destination == incarnation, envelope.job == job,
             let server = servers.firstIndex(where: { $0.incarnation == envelope.source })
         else { return [] }
+        return reaches(server, at: now) + takeFromServer(server, envelope, at: now)
+    }
+
+    private mutating func takeFromServer(_ server: Int, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
+        guard envelope.generation == generation else { return [] }
+        if case .heartbeat = envelope.message { return [] }
         progress[server] = (now, timing.bulkRetry)
         if case .pushing = phase { lastAsked = now }
         switch envelope.message {

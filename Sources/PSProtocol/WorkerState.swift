@@ -12,8 +12,6 @@ package struct WorkerState: Sendable {
         /// The run's key was read where the challenge says, or cannot be.
         case proved(RunKey, Challenge)
         case proofFailed(String, mayPass: Bool)
-        /// Since when, in milliseconds before now, there is no connection to a server; nil: there is one.
-        case unreachable(server: Int, milliseconds: Int?)
         /// The coordinator's address answers in another protocol version; the text names both.
         case otherVersion(String)
         case serverSaid(Envelope)
@@ -79,6 +77,16 @@ package struct WorkerState: Sendable {
         case reporting(Measurement)
     }
 
+    /// Whether a server answers.
+    struct Reach: Sendable {
+        /// When it was last heard, or last asked whether it is there.
+        var since: MonotonicTime
+        /// Questions since it was last heard.
+        var unanswered = 0
+        /// No word for long enough to say so.
+        var isLost = false
+    }
+
     var session: MemberSession
     var phase = Phase.unconfigured
     package internal(set) var generation: UInt32 {
@@ -113,8 +121,8 @@ package struct WorkerState: Sendable {
     /// What is shown to servers: the pass of the generation with pulls, the proof of the grant with pushes.
     var pass = Proof.none
     var grantProof = Proof.none
-    /// Servers that there is no connection to, for long enough to say so.
-    var unreachable: Set<Int> = []
+    /// What is known of the way to each server.
+    var reach: [Reach] = []
     /// Slices ready but not taken yet, by server.
     var untaken: [Int: Set<Int>] = [:]
     /// Servers that do not hold the whole ticket yet.
@@ -126,7 +134,8 @@ package struct WorkerState: Sendable {
         session = MemberSession(hello: hello, incarnation: incarnation, timing: timing, at: now)
     }
 
-    var job: UInt64 { session.job }
+    /// 0: it has not joined one yet.
+    package var job: UInt64 { session.job }
     var timing: Timing { session.timing }
     var incarnation: Incarnation { session.incarnation }
     var coordinator: Incarnation { session.coordinator }
@@ -134,10 +143,7 @@ package struct WorkerState: Sendable {
     /// What the process is doing, for a person.
     package var activity: String {
         if !session.isJoined { return "looking for the coordinator" }
-        if let server = unreachable.min() {
-            return
-                "no connection to server \(server) at \(servers.indices.contains(server) ? servers[server].endpoint : "?")"
-        }
+        if let server = lostServer { return "no word from server \(server) at \(servers[server].endpoint)" }
         return switch phase {
         case .unconfigured, .configuring: "building the network"
         case .idle: "waiting for a ticket"
@@ -161,7 +167,6 @@ package struct WorkerState: Sendable {
             return act(on: session.proves(key, to: challenge, at: now), nil, at: now)
         case .proofFailed(let text, let mayPass):
             return act(on: session.cannotProve(text, mayPass: mayPass), nil, at: now)
-        case .unreachable(let server, let milliseconds): return reaches(server, milliseconds, at: now)
         case .otherVersion(let text): return session.isJoined ? [] : leave(text, code: ExitStatus.refused)
         case .serverSaid(let envelope): return serverSaid(envelope, at: now)
         case .configured(let layout, let statistics):
@@ -263,6 +268,8 @@ package struct WorkerState: Sendable {
     }
 
     private mutating func welcomed(_ welcome: Welcome, at now: MonotonicTime) -> [Effect] {
+        // While nobody granted anything no server was asked.
+        beginReaching(at: now)
         switch phase {
         case .unconfigured:
             phase = .configuring(welcome)
@@ -275,7 +282,7 @@ package struct WorkerState: Sendable {
     private mutating func grant(
         _ attempt: Attempt, version: Version, proof: Proof, at now: MonotonicTime
     ) -> [Effect] {
-        guard shardMap != nil, attempt.number > lastCounted, unreachable.isEmpty else { return [] }
+        guard shardMap != nil, attempt.number > lastCounted, lostServer == nil else { return [] }
         switch phase {
         case .idle: break
         // The servers have no room for this ticket before another, which nobody computes: that one first.
@@ -286,33 +293,13 @@ package struct WorkerState: Sendable {
         return begin(attempt, version: version, at: now)
     }
 
-    /// A ticket needs every server: while there is no way to one of them none is asked for.
-    private mutating func reaches(_ server: Int, _ milliseconds: Int?, at now: MonotonicTime) -> [Effect] {
-        guard servers.indices.contains(server) else { return [] }
-        if let milliseconds, milliseconds >= timing.unreachable {
-            guard unreachable.insert(server).inserted else { return [] }
-            standBack(at: now)
-            lastHeartbeat = nil
-            let (endpoint, seconds) = (servers[server].endpoint, milliseconds / 1000)
-            return [
-                .warn(
-                    "no connection to server \(server) at \(endpoint) for \(seconds) s: no ticket is taken until there is"
-                )
-            ]
-        }
-        guard milliseconds == nil, unreachable.remove(server) != nil else { return [] }
-        lastHeartbeat = nil
-        if case .idle = phase, unreachable.isEmpty { return becomeIdle(at: now) }
-        return []
-    }
-
     private mutating func members(
         _ servers: [ServerAddress], generation: UInt32, at now: MonotonicTime
     ) -> [Effect] {
         guard generation != self.generation || servers != self.servers else { return [] }
         self.generation = generation
         self.servers = servers
-        unreachable = []
+        beginReaching(at: now)
         loadedVersion = nil
         missing = []
         // Work of the former generation is void.
@@ -329,7 +316,7 @@ package struct WorkerState: Sendable {
 
     mutating func becomeIdle(at now: MonotonicTime) -> [Effect] {
         dropTicket(at: now)
-        return session.isJoined && unreachable.isEmpty ? [.sendToCoordinator(envelope(.want))] : []
+        return session.isJoined && lostServer == nil ? [.sendToCoordinator(envelope(.want))] : []
     }
 
     mutating func dropTicket(at now: MonotonicTime) {
@@ -358,8 +345,9 @@ package struct WorkerState: Sendable {
         var effects: [Effect] = []
         let ask = lastAsked.map { now.since($0) >= timing.retry } ?? true
         if !session.isJoined { return introduceIfDue(at: now) }
+        effects += askServers(at: now)
         switch phase {
-        case .idle where ask && unreachable.isEmpty:
+        case .idle where ask && lostServer == nil:
             lastAsked = now
             effects.append(.sendToCoordinator(envelope(.want)))
         case .contributing(let contribution) where ask:
@@ -396,7 +384,7 @@ package struct WorkerState: Sendable {
             var heartbeat = Heartbeat()
             heartbeat.activity = activity
             heartbeat.progress = ticketsDone
-            heartbeat.unreachable = unreachable.min()
+            heartbeat.unreachable = lostServer
             effects.append(.heartbeat(envelope(.heartbeat(heartbeat))))
         }
         return effects
@@ -425,7 +413,7 @@ package struct WorkerState: Sendable {
     func envelopeToServer(_ server: Int, _ message: Message) -> Envelope {
         let proof =
             switch message {
-            case .pull: pass
+            case .pull, .heartbeat: pass
             case .push: grantProof
             default: Proof.none
             }

@@ -115,8 +115,13 @@ package struct RunDirectory: Sendable {
     }
 
     /// What only those know who see this directory.
-    package func readKey() throws(StorageError) -> RunKey {
-        RunKey(secret: try files.read(secret, atMost: 1 << 10), nonce: try files.read(nonce, atMost: 1 << 10))
+    ///
+    /// - Parameter isNamedByStranger: whether it was named by whoever answers at an address. Another user may have made
+    ///   such a directory, to be obeyed by who reads it; so its secret must be a file of this process's own user.
+    package func readKey(isNamedByStranger: Bool = false) throws(StorageError) -> RunKey {
+        RunKey(
+            secret: try files.read(secret, atMost: 1 << 10, mustBeOwn: isNamedByStranger),
+            nonce: try files.read(nonce, atMost: 1 << 10))
     }
 
     /// 256 bits of the system's random source.

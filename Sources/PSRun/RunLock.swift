@@ -12,7 +12,7 @@ package final class RunLock: Sendable {
     /// Locks a run directory that exists, or throws `inUse` with the holder's pid.
     package init(_ run: RunDirectory) throws(StorageError) {
         path = run.lock
-        descriptor = try Descriptor("open", path, flags: O_RDWR | O_CREAT)
+        descriptor = try Descriptor("open", path, flags: O_RDWR | O_CREAT | O_NOFOLLOW)
         // Who only looks whether it is free holds it for a moment.
         for _ in 0..<10 {
             if try RunLock.lock(descriptor, run) { return }

@@ -43,7 +43,7 @@ package final class ServerNode: DaemonNode {
         let own = joining.file == nil ? nil : try ServerNode.makeKeys()
         context = try TransportContext(usesKeys: own != nil)
         control = Link(try context.client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys))
-        bulk = Link(try context.listener(largestMessage: largestSliceMessage, secretKey: own?.secretKey))
+        bulk = Link(try context.listener(largestMessage: largestSliceMessage, secretKey: own?.secretKey), limits: .bulk)
         let endpoint = try Addresses.bind(bulk.socket, to: options.bind, facing: options.joining.coordinator)
         try Addresses.connect(control.socket, to: options.joining.coordinator)
         var hello = Hello(role: .server, host: identity.host, pid: identity.pid, rank: options.rank)
@@ -53,7 +53,10 @@ package final class ServerNode: DaemonNode {
         performer = ServerPerformer(
             ServerState(hello: hello, incarnation: identity.incarnation, timing: options.timing, at: input.now),
             control: control, bulk: bulk, compute: SerialThread(name: "compute"), disk: SerialThread(name: "disk"),
-            logger: logger, readKey: { (challenge) in try RunDirectory(challenge.runDirectory).readKey() },
+            logger: logger,
+            readKey: { [hasKeys = joining.file != nil] (challenge) in
+                try RunDirectory(challenge.runDirectory).readKey(isNamedByStranger: !hasKeys)
+            },
             join: ServerNode.join, post: { [mailbox = input.mailbox] in mailbox.post($0) })
         performer.complain = { [unowned self] in
             complaints.warn("\($0), from \(bulk.connections.address(of: $1))", at: input.now)
@@ -108,7 +111,9 @@ package final class ServerNode: DaemonNode {
 
     package func tick() throws -> ExitStatus? {
         _ = control.sweep()
-        if let text = joining.refusal(of: control) { return ExitStatus(code: ExitStatus.refused, text: text) }
+        if let text = joining.refusal(of: control, hasJoined: performer.state.job != 0) {
+            return ExitStatus(code: ExitStatus.refused, text: text)
+        }
         complaints.warn(bulk.sweep(), at: input.now)
         complaints.warn(context.gatekeeper?.takeRefused(), bulk.takeFailedHandshakes(), at: input.now)
         return try performer.handle(.tick, at: input.now)

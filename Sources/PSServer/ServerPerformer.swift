@@ -129,7 +129,7 @@ package final class ServerPerformer {
                 return turnAway("it does not show what the coordinator gives to workers", peer)
             }
             routes[envelope.source] = peer
-            bulk.isSomebodys(peer)
+            bulk.belongs(peer, to: .member)
             _ = try believe(envelope, received.values, at: now)
         }
     }
@@ -189,6 +189,7 @@ package final class ServerPerformer {
                 if let arriving { frames[slice, default: [:]][place] = arriving }
             case .fold(let generation, let slice, let place, let isLast):
                 fold(generation, slice, place, isLast: isLast)
+            case .compare(let generation, let place, let difference): compare(generation, place, difference)
             case .update(let generation, let slice, let commit):
                 guard let store = job?.store else { break }
                 compute.run { [post] in
@@ -240,10 +241,19 @@ package final class ServerPerformer {
     private func fold(_ generation: UInt32, _ slice: Int, _ place: Place, isLast: Bool) {
         guard let store = job?.store, let frame = frames[slice]?.removeValue(forKey: place) else { return }
         compute.run { [post] in
-            let (norm, isFinite) = frame.withFloats {
-                store.fold(slice, values: $0, isFirst: place == 0, isLast: isLast)
-            }
+            let (norm, isFinite) = store.fold(slice, frame, isFirst: place == 0, isLast: isLast)
             post(.event(.folded(generation: generation, slice: slice, squaredNorm: norm, isFinite: isFinite)))
+        }
+    }
+
+    /// The contribution waits to be added, or is added already when the compute thread comes to this.
+    private func compare(_ generation: UInt32, _ place: Place, _ difference: Difference) {
+        guard let store = job?.store, let arriving else { return }
+        let waiting = frames[difference.slice]?[place]
+        compute.run { [post] in
+            let fingerprint = waiting?.fingerprint ?? store.fingerprint(difference.slice, place)
+            guard let fingerprint, fingerprint != arriving.fingerprint else { return }
+            post(.event(.differs(generation: generation, difference)))
         }
     }
 

@@ -1,6 +1,7 @@
 // A server's memory: for each slice it holds, the weights, the optimizer's slots, the running average and the sum of
 // the step's contributions.
 
+import CChecksums
 import PSCheckpoint
 import PSConfiguration
 import PSFiles
@@ -26,6 +27,8 @@ package final class SliceStore: @unchecked Sendable {
         /// Sum of the contributions, then the gradient.
         let sum: SharedBuffer
         var spares: [SharedBuffer] = []
+        /// Of the contributions added, by place.
+        var fingerprints: [UInt32] = []
 
         init(byteCount: Int, isWeight: Bool, rule: OptimizerSettings.Rule) {
             func buffer() -> SharedBuffer { SharedBuffer(byteCount: byteCount) }
@@ -132,9 +135,21 @@ package final class SliceStore: @unchecked Sendable {
     // MARK: A step
 
     /// Adds a contribution in its turn; see `SliceArithmetic.fold`.
-    func fold(_ index: Int, values: UnsafePointer<Float>, isFirst: Bool, isLast: Bool) -> (Double, isFinite: Bool) {
+    func fold(
+        _ index: Int, _ contribution: Frame, isFirst: Bool, isLast: Bool
+    ) -> (squaredNorm: Double, isFinite: Bool) {
         guard let stored = slices[index] else { preconditionFailure("slice \(index) is not held here") }
-        return arithmetic.fold(index, values: values, into: stored.values, isFirst: isFirst, isLast: isLast)
+        if isFirst { stored.fingerprints = [] }
+        stored.fingerprints.append(contribution.fingerprint)
+        return contribution.withFloats {
+            arithmetic.fold(index, values: $0, into: stored.values, isFirst: isFirst, isLast: isLast)
+        }
+    }
+
+    /// That of the contribution which was added for this place of the step at hand, or last; nil: none was yet.
+    func fingerprint(_ index: Int, _ place: Place) -> UInt32? {
+        guard let all = slices[index]?.fingerprints, all.indices.contains(place.number) else { return nil }
+        return all[place.number]
     }
 
     /// Applies a commit to one slice; returns the buffer of the new version, which is to be published.
@@ -203,4 +218,9 @@ extension SliceStore.Snapshot {
             SavedFile(name: $0.path, content: $0.role.rawValue, bytes: UInt64($0.bytes), sha256: $0.sha256)
         }
     }
+}
+
+extension Frame {
+    /// Differs, but for one in 2^32, where the bytes do.
+    var fingerprint: UInt32 { withBytes { ps_fingerprint($0.baseAddress, $0.count) } }
 }

@@ -5,18 +5,25 @@ import Glibc
 
 /// Bounds on what connections may cost.
 package struct ConnectionLimits: Sendable, Hashable {
-    /// Connections that belong to nobody, at once; the oldest is closed for another.
+    /// Connections that belong to no member, at once; the oldest is closed for another.
     package var strangers = 256
     /// Milliseconds in which a connection must come to belong to somebody.
     package var patience = 5000
-    /// Bytes that a connection which belongs to nobody may send.
-    package var strangerBytes = 256 << 10
-    /// Bytes that anybody may send without a message coming of it.
+    /// Bytes that a connection which belongs to no member may send without a message that counts: room for the first
+    /// words of a member. Two bytes on the wire may come to 64 in memory.
+    package var strangerBytes: Int
+    /// The same for all of them together; the oldest is closed for the others.
+    package var strangersBytes: Int
+    /// Bytes that a member may send without a message coming of it.
     ///
     /// A worker's whole gradient may be on its way while this process does not run.
     package var pendingBytes = 1 << 30
 
-    package init() {}
+    /// Of a coordinator: a member's first words are a hello and some heartbeats, a person's a question.
+    package static let control = ConnectionLimits(strangerBytes: 16 << 10, strangersBytes: 2 << 20)
+    /// Of a server: what was on its way when a worker's connection was lost comes first by the next, a slice of a
+    /// gradient as a rule.
+    package static let bulk = ConnectionLimits(strangerBytes: 2 << 20, strangersBytes: 8 << 20)
 }
 
 package struct Connections {
@@ -26,15 +33,25 @@ package struct Connections {
         package let reason: String
     }
 
+    /// To whom a connection belongs.
+    package enum Owner: Sendable, Hashable {
+        /// Who may ask, and is not looked at further.
+        case person
+        case member
+    }
+
     private struct Connection {
         let address: String
-        let opened: Int
+        /// When it was opened, or last of use.
+        var since: Int
         /// Of the kernel's socket: tells it from a later one with the same descriptor.
         let inode: UInt64
+        /// Who spoke by it last.
         var peer: RoutingID?
-        var isSomebodys = false
-        /// Bytes received when the last whole message had come.
-        var whole = 0
+        /// Nil: a stranger's.
+        var owner: Owner?
+        /// Bytes received when the last message had come that counts: of a member's any.
+        var heard = 0
         var isCut = false
     }
 
@@ -42,6 +59,8 @@ package struct Connections {
     private var byDescriptor: [Int32: Connection] = [:]
     private var descriptors: [RoutingID: Int32] = [:]
     private var closed: [RoutingID] = []
+    /// A handshake has failed, of the connection that is closed next.
+    private var isFailing = false
     private var failedHandshakes: [String] = []
     private var cuts: [Cut] = []
 
@@ -60,36 +79,50 @@ package struct Connections {
             case .opened(let descriptor):
                 remove(descriptor)
                 byDescriptor[descriptor] = Connection(
-                    address: Connections.address(of: descriptor), opened: now,
+                    address: Connections.address(of: descriptor), since: now,
                     inode: Connections.inode(of: descriptor) ?? 0)
-            case .closed(let descriptor): remove(descriptor)
-            case .refused(let descriptor), .failed(let descriptor):
-                if let connection = byDescriptor[descriptor] { failedHandshakes.append(connection.address) }
+            case .closed(let descriptor):
+                if isFailing, let connection = byDescriptor[descriptor] { failedHandshakes.append(connection.address) }
+                isFailing = false
                 remove(descriptor)
-            case .ready, .retried: break
+            case .failed: isFailing = true
+            // A key that is not let in is the gatekeeper's to tell of.
+            case .ready, .refused, .retried: break
             }
         }
     }
 
     private mutating func remove(_ descriptor: Int32) {
-        guard let peer = byDescriptor.removeValue(forKey: descriptor)?.peer else { return }
+        if let peer = byDescriptor.removeValue(forKey: descriptor)?.peer { forget(peer) }
+    }
+
+    private mutating func forget(_ peer: RoutingID) {
         descriptors[peer] = nil
         closed.append(peer)
     }
 
     /// A message has come. Events that happened before it are taken before.
+    ///
+    /// It may have been left behind by a connection that is closed, whose number another one has by now. That one is not
+    /// taken for the sender's once it belongs to somebody; before, whoever speaks by it next puts that right.
     package mutating func arrived(from peer: RoutingID, by descriptor: Int32?) {
-        if descriptors[peer] == nil, let descriptor, byDescriptor[descriptor] != nil {
+        if descriptors[peer] == nil, let descriptor, let connection = byDescriptor[descriptor],
+            connection.owner != .member
+        {
+            if let former = connection.peer { forget(former) }
             descriptors[peer] = descriptor
-            byDescriptor[descriptor]!.peer = peer
+            byDescriptor[descriptor]?.peer = peer
         }
-        guard let descriptor = descriptors[peer] else { return }
-        byDescriptor[descriptor]!.whole = Connections.receivedBytes(of: descriptor)
+        guard let descriptor = descriptors[peer], byDescriptor[descriptor]?.owner == .member else { return }
+        byDescriptor[descriptor]!.heard = Connections.receivedBytes(of: descriptor)
     }
 
-    /// The connection belongs to a member of the job or to a person who may ask.
-    package mutating func isSomebodys(_ peer: RoutingID) {
-        if let descriptor = descriptors[peer] { byDescriptor[descriptor]?.isSomebodys = true }
+    /// What came by the connection shows whose it is.
+    package mutating func belongs(_ peer: RoutingID, to owner: Owner, at now: Int) {
+        guard let descriptor = descriptors[peer], byDescriptor[descriptor] != nil else { return }
+        if byDescriptor[descriptor]!.owner != .member { byDescriptor[descriptor]!.owner = owner }
+        byDescriptor[descriptor]!.since = now
+        byDescriptor[descriptor]!.heard = Connections.receivedBytes(of: descriptor)
     }
 
     /// Peers whose connection is closed, since the last call.
@@ -114,7 +147,8 @@ package struct Connections {
         if let descriptor = descriptors[peer] { cut(descriptor, reason) }
     }
 
-    private mutating func cut(_ descriptor: Int32, _ reason: String) {
+    /// Closes the connection with this number from this end, as far as there is one.
+    package mutating func cut(_ descriptor: Int32, _ reason: String) {
         guard let connection = byDescriptor[descriptor], !connection.isCut else { return }
         byDescriptor[descriptor]!.isCut = true
         cuts.append(Cut(address: connection.address, reason: reason))
@@ -124,24 +158,24 @@ package struct Connections {
 
     /// Closes what costs more than it may.
     package mutating func sweep(at now: Int) {
-        var strangers: [(opened: Int, descriptor: Int32)] = []
+        var strangers: [(isKnown: Bool, since: Int, descriptor: Int32, bytes: Int)] = []
         for (descriptor, connection) in byDescriptor where !connection.isCut {
-            let received = Connections.receivedBytes(of: descriptor)
-            if received - connection.whole > limits.pendingBytes {
-                cut(descriptor, "a message that does not end")
-            } else if !connection.isSomebodys {
-                if received > limits.strangerBytes {
-                    cut(descriptor, "it sends much and shows nothing")
-                } else if now - connection.opened > limits.patience {
-                    cut(descriptor, "it has shown nothing for \(limits.patience / 1000) s")
-                } else {
-                    strangers.append((connection.opened, descriptor))
-                }
+            let bytes = Connections.receivedBytes(of: descriptor) - connection.heard
+            switch connection.owner {
+            case .member:
+                if bytes > limits.pendingBytes { cut(descriptor, "a message that does not end") }
+            case _ where bytes > limits.strangerBytes: cut(descriptor, "it sends much and shows nothing")
+            case nil where now - connection.since > limits.patience:
+                cut(descriptor, "it has shown nothing for \(limits.patience / 1000) s")
+            default: strangers.append((connection.owner != nil, connection.since, descriptor, bytes))
             }
         }
-        guard strangers.count > limits.strangers else { return }
-        strangers.sort { ($0.opened, $0.descriptor) < ($1.opened, $1.descriptor) }
-        for stranger in strangers.prefix(strangers.count - limits.strangers) {
+        var (count, bytes) = (strangers.count, strangers.reduce(0) { $0 + $1.bytes })
+        // People last.
+        strangers.sort { ($0.isKnown ? 1 : 0, $0.since, $0.descriptor) < ($1.isKnown ? 1 : 0, $1.since, $1.descriptor) }
+        for stranger in strangers where count > limits.strangers || bytes > limits.strangersBytes {
+            count -= 1
+            bytes -= stranger.bytes
             cut(stranger.descriptor, "there are too many of its kind")
         }
     }

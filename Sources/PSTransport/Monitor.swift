@@ -3,17 +3,19 @@
 import CZeroMQ
 import Glibc
 
-/// A connection of a socket by the number of its descriptor, which a later one may get again.
+/// What happened to a connection. It is named by the number of its descriptor, which a later one may get again; of a
+/// handshake's end ZeroMQ does not say whose it was: the number it gives there is an error's.
 package enum ConnectionEvent: Sendable, Hashable {
     /// There is a connection; the handshake is to come.
     case opened(Int32)
-    /// The handshake is done.
-    case ready(Int32)
+    /// A handshake is done.
+    case ready
     case closed(Int32)
-    /// The key that was shown is not let in.
-    case refused(Int32)
-    /// The handshake failed otherwise: the peer speaks another way, or its key is not the one that was meant.
-    case failed(Int32)
+    /// A key that was shown is not let in.
+    case refused
+    /// A handshake failed otherwise: the peer speaks another way, or its key is not the one that was meant. The word that
+    /// its connection is closed comes next.
+    case failed
     /// A socket that connects could not, and tries again.
     case retried
 }
@@ -56,11 +58,11 @@ final class Monitor {
             let descriptor = Int32(bitPattern: value)
             switch kind {
             case ZMQ_EVENT_CONNECTED, ZMQ_EVENT_ACCEPTED: events.append(.opened(descriptor))
-            case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: events.append(.ready(descriptor))
+            case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: events.append(.ready)
             case ZMQ_EVENT_DISCONNECTED, ZMQ_EVENT_CLOSED: events.append(.closed(descriptor))
             case ZMQ_EVENT_CONNECT_RETRIED: events.append(.retried)
-            case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: events.append(.refused(descriptor))
-            default: events.append(.failed(descriptor))
+            case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: events.append(.refused)
+            default: events.append(.failed)
             }
         }
         return events

@@ -38,7 +38,7 @@ package final class Socket {
         set(ZMQ_LINGER, 0)
         // Flow control is the protocol's: a peer is only sent what it asked for.
         set(ZMQ_SNDHWM, kind == .router ? Socket.mostUnread : 0)
-        set(ZMQ_RCVHWM, 0)
+        set(ZMQ_RCVHWM, kind == .router ? Socket.mostUnheard : 0)
         set(ZMQ_SNDBUF, 1 << 20)
         set(ZMQ_RCVBUF, 1 << 20)
         set(ZMQ_RECONNECT_IVL, 50)
@@ -55,6 +55,11 @@ package final class Socket {
 
     /// Messages that may wait for one peer of a router; who takes none of them for so long is cut.
     private static let mostUnread: Int32 = 20_000
+    /// Messages of one peer that may wait for this process; the others wait with the peer.
+    private static let mostUnheard: Int32 = 1000
+    /// Bytes of the longest name that a peer of a router may have. Those of this project have none of their own, and
+    /// ZeroMQ gives them one of five. A long one would cost its length with each message, however short.
+    private static let longestName = 32
 
     private func set(_ option: Int32, _ value: Int32) {
         var value = value
@@ -122,7 +127,7 @@ package final class Socket {
 
     /// A message as it arrived.
     package struct Arrival {
-        /// A router's sender.
+        /// A router's sender; nil: it has a name that nobody of ours has, and its message is not read.
         package let peer: RoutingID?
         package let frames: [Frame]
         /// The descriptor of the connection it came by; nil where that is not known.
@@ -148,6 +153,9 @@ package final class Socket {
         let last = frames[frames.count - 1]
         let (descriptor, key) = (last.property("__fd").flatMap { Int32($0) }, last.property("User-Id"))
         guard kind == .router else { return Arrival(peer: nil, frames: frames, descriptor: descriptor, key: key) }
+        guard frames[0].byteCount <= Socket.longestName else {
+            return Arrival(peer: nil, frames: [], descriptor: descriptor, key: key)
+        }
         return Arrival(
             peer: RoutingID(bytes: frames[0].withBytes { Array($0) }), frames: Array(frames.dropFirst()),
             descriptor: descriptor, key: key)

@@ -58,7 +58,9 @@ package final class WorkerNode: DaemonNode {
                 try Addresses.connect(socket, to: address.endpoint)
                 return Link(socket)
             },
-            readKey: { (challenge) in try RunDirectory(challenge.runDirectory).readKey() },
+            readKey: { [hasKeys = joining.file != nil] (challenge) in
+                try RunDirectory(challenge.runDirectory).readKey(isNamedByStranger: !hasKeys)
+            },
             build: { try WorkerNode.build($0, isExchangeBenchmark: isExchangeBenchmark, logger: logger) },
             post: { [mailbox = input.mailbox] in mailbox.post($0) })
         logger.info(
@@ -120,18 +122,15 @@ package final class WorkerNode: DaemonNode {
 
     package func tick() throws -> ExitStatus? {
         _ = control.sweep()
-        if let text = joining.refusal(of: control) { return ExitStatus(code: ExitStatus.refused, text: text) }
+        if let text = joining.refusal(of: control, hasJoined: performer.state.job != 0) {
+            return ExitStatus(code: ExitStatus.refused, text: text)
+        }
         for (rank, wire) in performer.servers.enumerated() {
             guard let link = wire as? Link else { continue }
             _ = link.sweep()
-            let down = link.downSince.map { MonotonicTime.now.since($0) }
             if link.isRefused || link.hasFailed, input.now >= nextRenewal {
                 nextRenewal = input.now.later(1000)
                 try performer.renew(rank)
-                (performer.servers[rank] as? Link)?.takeDown(since: link.downSince)
-            }
-            if let status = try performer.handle(.unreachable(server: rank, milliseconds: down), at: input.now) {
-                return status
             }
         }
         return try performer.handle(.tick, at: input.now)

@@ -220,6 +220,8 @@ struct Machines {
                 case .load(let generation, _, _): events.append(.loaded(generation: generation))
                 case .fold(let generation, let slice, _, _):
                     events.append(.folded(generation: generation, slice: slice, squaredNorm: 1, isFinite: true))
+                case .compare(let generation, _, let difference):
+                    events.append(.differs(generation: generation, difference))
                 case .update(let generation, let slice, _):
                     updates += 1
                     events.append(.updated(generation: generation, slice: slice))
@@ -281,7 +283,13 @@ struct Machines {
             answer = .measurement(Measurement(attempt: attempt, images: 4, top1: 1, top5: 2, loss: 1, excluded: 0))
         case .counted, .measured: answer = .want
         case .reset(let reset): answer = .ready(version: reset.version)
-        case .prepare(let step, _): answer = .prepared(Prepared(step: step, isFinite: true, norms: []))
+        case .prepare(let step, _):
+            let slices = Names.servers.firstIndex(of: envelope.destination).map {
+                ShardMap(layout: Self.layout, serverCount: Names.servers.count).slices(of: $0)
+            }
+            answer = .prepared(
+                Prepared(
+                    step: step, isFinite: true, norms: (slices ?? []).map { Prepared.Norm(slice: $0, squared: 1) }))
         case .commit(let commit): answer = .applied(step: commit.step)
         case .snapshot(let version): answer = .saved(version: version, files: [])
         default: return
@@ -318,7 +326,7 @@ struct Machines {
         replay.apply(.term(1, endpoint: ""))
         var settings = CoordinatorSettings(
             configuration: "yaml", runDirectory: "/run", nonce: "n", layoutDigest: layout.digest, plan: "plan",
-            planSummary: "direct", sliceCount: layout.slices.count, serverCount: Names.servers.count,
+            planSummary: "direct", shardMap: ShardMap(layout: layout, serverCount: Names.servers.count),
             stepShape: shape, samplesPerTicket: 4, lastVersion: 1000, stepsPerEpoch: 5, checkpointEverySteps: 2,
             checkpointEverySeconds: 0, checkpointsKept: 2, nonFiniteLimit: 3,
             rule: StepRule(

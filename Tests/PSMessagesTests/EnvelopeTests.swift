@@ -51,6 +51,7 @@ private let messages: [Message] = {
         .contribution(timed),
         .counted(attempt), .pull(version: 0, slices: [0, 5, 300]), .gone(version: 1, slices: []),
         .took(attempt, slice: 2), .held(attempt), .resend(attempt, slice: 0),
+        .differs(Difference(ticket: 9, slice: 3, first: 1 << 63, second: 4)),
         .reset(Reset(version: 7, base: CheckpointReference(version: 7, generation: 3), rank: 0, servers: 2)),
         .reset(Reset(version: 7, base: CheckpointReference(version: 7, foreign: "/r/step-7"), rank: 0, servers: 2)),
         .reset(Reset(version: 0, base: nil, rank: 1, servers: 2)), .ready(version: 0),

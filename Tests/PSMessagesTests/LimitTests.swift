@@ -130,6 +130,10 @@ private let attempt = Attempt(ticket: 3, number: 1 << 40)
     check("Gone.slices", atMost: slice) { .gone(version: 0, slices: [$0]) }
     check("Took.slice", atMost: slice) { .took(attempt, slice: $0) }
     check("Resend.slice", atMost: slice) { .resend(attempt, slice: $0) }
+    check("Differs.slice", atMost: slice) { .differs(Difference(ticket: 0, slice: $0, first: 1, second: 2)) }
+    check("Differs.ticket", atMost: MessageLimits.ticket) {
+        .differs(Difference(ticket: Ticket($0), slice: 0, first: 1, second: 2))
+    }
     check("Slice.index", atMost: slice) { .push(attempt, SliceHeader(index: $0, version: 0)) }
     check("Prepared.slices", atMost: slice) {
         .prepared(Prepared(step: 0, isFinite: true, norms: [Prepared.Norm(slice: $0, squared: 0)]))

@@ -43,14 +43,13 @@ final class Network {
     var connections: [Connection] = []
     private var count = 0
     /// Paths that are broken whatever connection is opened over them.
-    var brokenPaths: [(client: ObjectIdentifier, endpoint: String, from: Int, until: Int)] = []
+    var brokenPaths: [(client: ObjectIdentifier, endpoint: String, until: Int)] = []
 
-    /// Since when nothing gets through, in milliseconds; nil: the path is whole.
-    func broken(_ connection: Connection) -> Int? {
-        brokenPaths.last {
+    private func isBroken(_ connection: Connection) -> Bool {
+        brokenPaths.contains {
             $0.client == ObjectIdentifier(connection.client.seat) && $0.endpoint == connection.endpoint
                 && world.now < $0.until
-        }.map { world.now - $0.from }
+        }
     }
 
     init(world: World) { self.world = world }
@@ -91,9 +90,19 @@ final class Network {
 
     func send(_ packet: Packet, toServerOf connection: Connection) {
         world.see(packet)
-        transfer(packet, connection, \.lastArrival.atServer) { [self] in
+        var wrong: Packet?
+        if case .push = packet.envelope.message, world.chance.happens(world.plan.differingPushes) {
+            wrong = Packet(envelope: packet.envelope, values: packet.values)
+            wrong!.values![world.chance.integer(0...wrong!.values!.count - 1)] ^= 1
+        }
+        transfer(packet, connection, \.lastArrival.atServer) { [self, wrong] in
             guard let listener = listeners[connection.endpoint] else { return }
-            listener.act { listener.receive(packet, on: connection) }
+            listener.act { [world] in
+                listener.receive(packet, on: connection)
+                guard let wrong else { return }
+                world.wrongPushes += 1
+                listener.receive(wrong, on: connection)
+            }
         }
     }
 
@@ -109,7 +118,7 @@ final class Network {
         _ arrive: @escaping () -> Void
     ) {
         let isStormy = world.now < world.plan.faultsEnd
-        if world.now < connection.cutUntil || broken(connection) != nil { return }
+        if world.now < connection.cutUntil || isBroken(connection) { return }
         if isStormy, world.chance.happens(world.plan.lossProbability) { return }
         let arrival = max(connection[keyPath: last], world.now + world.chance.integer(0...4))
         connection[keyPath: last] = arrival
@@ -161,7 +170,7 @@ final class SimulatedWire: Wire {
         return true
     }
 
-    func isSomebodys(_ peer: RoutingID) {}
+    func belongs(_ peer: RoutingID, to owner: Connections.Owner) {}
     func cut(_ peer: RoutingID, because reason: String) {}
 
     func close(lingerMilliseconds: Int) {

@@ -173,6 +173,10 @@ final class SimulatedCoordinator: SimulatedProcess {
             if text.contains("cannot save") || text.contains("cannot be completed") { world.saw(.savedLater) }
             if text.contains("its ticket is granted anew") { world.saw(.workerLost) }
             if text.contains("computes it as well") { world.saw(.ticketCopied) }
+            if text.contains("twice with other values") {
+                world.saw(.differs)
+                if world.wrongPushes == 0 { world.violate("a false alarm: \(text)") }
+            }
             if text.contains("cannot reach server") { world.saw(.unreachable) }
             if text.contains("reaches all servers again") { world.saw(.reachable) }
         default: break

@@ -75,11 +75,6 @@ final class SimulatedWorker: SimulatedProcess {
     }
 
     override func tick() {
-        for (rank, wire) in performer.servers.enumerated() {
-            guard let wire = wire as? SimulatedWire, case .client(let connection) = wire.end else { continue }
-            let down = world.network.broken(connection)
-            ended(try? performer.handle(.unreachable(server: rank, milliseconds: down), at: world.time))
-        }
         ended(try? performer.handle(.tick, at: world.time))
     }
 

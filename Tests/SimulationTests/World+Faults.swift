@@ -96,7 +96,7 @@ extension World {
         guard result == nil, !workers.isEmpty, !endpoints.isEmpty else { return }
         let (worker, endpoint) = (chance.pick(workers), chance.pick(endpoints))
         log?("\(now) no way from \(describe(worker)) to \(endpoint) for \(milliseconds)")
-        network.brokenPaths.append((ObjectIdentifier(worker), endpoint, now, now + milliseconds))
+        network.brokenPaths.append((ObjectIdentifier(worker), endpoint, now + milliseconds))
     }
 
     func comeBack() {

@@ -61,6 +61,9 @@ final class World {
     /// Whether a coordinator has told anybody that the job is over.
     var isEnding = false
 
+    /// Pushes that came a second time with other values.
+    var wrongPushes = 0
+
     /// The server that was last given each rank.
     var holders: [Int: Incarnation] = [:]
 
@@ -127,7 +130,7 @@ final class World {
     func settings(run: String, nonce: String) -> CoordinatorSettings {
         var settings = CoordinatorSettings(
             configuration: "", runDirectory: run, nonce: nonce, layoutDigest: plan.layout.digest,
-            plan: "", planSummary: "", sliceCount: plan.layout.slices.count, serverCount: servers,
+            plan: "", planSummary: "", shardMap: ShardMap(layout: plan.layout, serverCount: servers),
             stepShape: plan.stepShape, samplesPerTicket: 2, lastVersion: plan.lastVersion, stepsPerEpoch: 5,
             checkpointEverySteps: UInt64(plan.checkpointEverySteps), checkpointEverySeconds: 0,
             checkpointsKept: plan.keep, nonFiniteLimit: 3, rule: Arithmetic.rule)

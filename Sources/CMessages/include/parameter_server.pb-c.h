@@ -36,6 +36,7 @@ typedef struct Ps__Gone Ps__Gone;
 typedef struct Ps__Took Ps__Took;
 typedef struct Ps__Held Ps__Held;
 typedef struct Ps__Resend Ps__Resend;
+typedef struct Ps__Differs Ps__Differs;
 typedef struct Ps__Reset Ps__Reset;
 typedef struct Ps__Checkpoint Ps__Checkpoint;
 typedef struct Ps__Ready Ps__Ready;
@@ -165,6 +166,7 @@ typedef enum {
   PS__ENVELOPE__BODY_TOOK = 32,
   PS__ENVELOPE__BODY_HELD = 33,
   PS__ENVELOPE__BODY_RESEND = 34,
+  PS__ENVELOPE__BODY_DIFFERS = 35,
   PS__ENVELOPE__BODY_RESET = 40,
   PS__ENVELOPE__BODY_READY = 41,
   PS__ENVELOPE__BODY_PREPARE = 42,
@@ -237,6 +239,7 @@ struct  Ps__Envelope
     Ps__Took *took;
     Ps__Held *held;
     Ps__Resend *resend;
+    Ps__Differs *differs;
     Ps__Reset *reset;
     Ps__Ready *ready;
     Ps__Prepare *prepare;
@@ -638,6 +641,22 @@ struct  Ps__Resend
 #define PS__RESEND__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__resend__descriptor) \
     , 0, 0, 0 }
+
+
+/*
+ * A slice of a ticket came to a server twice, with other values. First and second are who sent it.
+ */
+struct  Ps__Differs
+{
+  ProtobufCMessage base;
+  uint64_t ticket;
+  uint32_t slice;
+  uint64_t first;
+  uint64_t second;
+};
+#define PS__DIFFERS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&ps__differs__descriptor) \
+    , 0, 0, 0, 0 }
 
 
 /*
@@ -1305,6 +1324,25 @@ Ps__Resend *
 void   ps__resend__free_unpacked
                      (Ps__Resend *message,
                       ProtobufCAllocator *allocator);
+/* Ps__Differs methods */
+void   ps__differs__init
+                     (Ps__Differs         *message);
+size_t ps__differs__get_packed_size
+                     (const Ps__Differs   *message);
+size_t ps__differs__pack
+                     (const Ps__Differs   *message,
+                      uint8_t             *out);
+size_t ps__differs__pack_to_buffer
+                     (const Ps__Differs   *message,
+                      ProtobufCBuffer     *buffer);
+Ps__Differs *
+       ps__differs__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   ps__differs__free_unpacked
+                     (Ps__Differs *message,
+                      ProtobufCAllocator *allocator);
 /* Ps__Reset methods */
 void   ps__reset__init
                      (Ps__Reset         *message);
@@ -1753,6 +1791,9 @@ typedef void (*Ps__Held_Closure)
 typedef void (*Ps__Resend_Closure)
                  (const Ps__Resend *message,
                   void *closure_data);
+typedef void (*Ps__Differs_Closure)
+                 (const Ps__Differs *message,
+                  void *closure_data);
 typedef void (*Ps__Reset_Closure)
                  (const Ps__Reset *message,
                   void *closure_data);
@@ -1845,6 +1886,7 @@ extern const ProtobufCMessageDescriptor ps__gone__descriptor;
 extern const ProtobufCMessageDescriptor ps__took__descriptor;
 extern const ProtobufCMessageDescriptor ps__held__descriptor;
 extern const ProtobufCMessageDescriptor ps__resend__descriptor;
+extern const ProtobufCMessageDescriptor ps__differs__descriptor;
 extern const ProtobufCMessageDescriptor ps__reset__descriptor;
 extern const ProtobufCMessageDescriptor ps__checkpoint__descriptor;
 extern const ProtobufCMessageDescriptor ps__ready__descriptor;

@@ -24,8 +24,9 @@ struct CoordinatorBench {
         replay.apply(.term(replay.term + 1, endpoint: ""))
         var settings = CoordinatorSettings(
             configuration: "yaml", runDirectory: "/run", nonce: "n", layoutDigest: Layouts.few.digest,
-            plan: "plan", planSummary: "direct", sliceCount: 2,
-            serverCount: servers, stepShape: StepShape(ticketsPerStep: ticketsPerStep), samplesPerTicket: 4,
+            plan: "plan", planSummary: "direct",
+            shardMap: ShardMap(layout: Layouts.few, serverCount: servers),
+            stepShape: StepShape(ticketsPerStep: ticketsPerStep), samplesPerTicket: 4,
             lastVersion: steps, stepsPerEpoch: 5,
             checkpointEverySteps: 0, checkpointEverySeconds: 0, checkpointsKept: 2, nonFiniteLimit: nonFiniteLimit,
             rule: Arithmetic.rule)
@@ -134,11 +135,18 @@ struct CoordinatorBench {
         var decision: [CoordinatorState.Effect] = []
         for server in 1...servers {
             decision = says(
-                .prepared(Prepared(step: step, isFinite: isFinite, norms: [])), from: Incarnation(server))
+                .prepared(
+                    Prepared(step: step, isFinite: isFinite, norms: norms(of: server - 1, servers: servers))),
+                from: Incarnation(server))
         }
         for server in 1...servers { decision += says(.applied(step: step), from: Incarnation(server)) }
         return decision
     }
+}
+
+/// What a server says of a gradient of zeros.
+func norms(of rank: Int = 0, servers: Int = 1) -> [Prepared.Norm] {
+    ShardMap(layout: Layouts.few, serverCount: servers).slices(of: rank).map { Prepared.Norm(slice: $0, squared: 0) }
 }
 
 func contribution(_ attempt: Attempt) -> Contribution {

@@ -51,7 +51,7 @@ import Testing
         _ = bench.contributesAll()
         #expect(bench.happens(.stop(exitCode: 75, text: "")).isEmpty)
         _ = bench.durable()
-        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: [])), from: 1).commits.count == 1)
+        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms())), from: 1).commits.count == 1)
         #expect(bench.says(.applied(step: 0), from: 1).said(to: 1) == [.snapshot(version: 1)])
         finishes(&bench, version: 1, code: 75)
     }
@@ -117,7 +117,7 @@ import Testing
         var bench = CoordinatorBench.running()
         _ = bench.contributesAll()
         _ = bench.durable()
-        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: [])), from: 1).commits.count == 1)
+        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms())), from: 1).commits.count == 1)
         #expect(bench.says(.control(.stop(after: 0)), from: 99).said(to: 99).isEmpty)
         #expect(bench.says(.applied(step: 0), from: 1).said(to: 1) == [.snapshot(version: 1)])
         #expect(bench.state.status(at: bench.now, bytesSent: 0, bytesReceived: 0).text == "stopped on request")

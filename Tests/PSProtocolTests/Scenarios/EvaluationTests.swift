@@ -64,7 +64,7 @@ import Testing
         // The step is complete: its close does not wait, as version 1 is saved.
         #expect(bench.says(.contribution(contribution(ticket)), from: 11).records.count == 1)
         _ = bench.durable()
-        _ = bench.says(.prepared(Prepared(step: 1, isFinite: true, norms: [])), from: 1)
+        _ = bench.says(.prepared(Prepared(step: 1, isFinite: true, norms: norms())), from: 1)
         let applied = bench.says(.applied(step: 1), from: 1)
         #expect(bench.state.version == 2 && !isSnapshot(applied), "version 1 is not measured yet")
         #expect(!isSnapshot(bench.passes(100)))

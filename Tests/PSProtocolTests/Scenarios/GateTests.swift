@@ -216,7 +216,3 @@ private func isTurnedAway(_ decision: Gate<String>.Decision) -> Bool {
         #expect(bench.asks(.pull(version: 0, slices: Array(2..<50_000))).toWorkers.count == 1)
     }
 }
-
-extension [WorkerState.Effect] {
-    fileprivate var warnings: [String] { compactMap { if case .warn(let text) = $0 { text } else { nil } } }
-}

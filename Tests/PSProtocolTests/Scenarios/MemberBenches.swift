@@ -131,6 +131,10 @@ extension [ServerState.Effect] {
         }
     }
 
+    var compared: [Difference] {
+        compactMap { if case .compare(_, _, let difference) = $0 { difference } else { nil } }
+    }
+
     var folds: [Place] { compactMap { if case .fold(_, _, let place, _) = $0 { place } else { nil } } }
 
     var exit: ExitStatus? { lazy.compactMap { if case .exit(let status) = $0 { status } else { nil } }.first }
@@ -226,4 +230,23 @@ extension [WorkerState.Effect] {
     var computes: [Attempt] { compactMap { if case .compute(let attempt) = $0 { attempt } else { nil } } }
 
     var exit: ExitStatus? { lazy.compactMap { if case .exit(let status) = $0 { status } else { nil } }.first }
+
+    var warnings: [String] { compactMap { if case .warn(let text) = $0 { text } else { nil } } }
+
+    var heartbeat: Heartbeat? {
+        lazy.compactMap {
+            if case .heartbeat(let envelope) = $0, case .heartbeat(let heartbeat) = envelope.message {
+                heartbeat
+            } else {
+                nil
+            }
+        }.first
+    }
+
+    /// Servers that are asked for a sign of life, by rank.
+    var asksWhetherThere: [Int] {
+        compactMap {
+            if case .sendToServer(let rank, let envelope) = $0, case .heartbeat = envelope.message { rank } else { nil }
+        }
+    }
 }

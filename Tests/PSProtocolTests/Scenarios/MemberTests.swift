@@ -82,8 +82,14 @@ import Testing
         let effects = bench.says(.heartbeat(heartbeat), from: 11)
         #expect(effects.warnings.first?.contains("cannot reach server 1 (pid 3 on s)") == true, "\(effects.warnings)")
         #expect(bench.says(.heartbeat(heartbeat), from: 11).warnings.isEmpty, "once")
-        #expect(bench.says(.want, from: 12).grants[12]?.ticket == first.ticket)
+        #expect(bench.says(.want, from: 11).isEmpty)
+        // Another reaches it: the path is broken, not the server.
+        let other = bench.says(.want, from: 12).grants[12]
+        #expect(other?.ticket != first.ticket)
+        _ = bench.passes(2000)
+        #expect(bench.says(.contribution(contribution(first)), from: 11).refusals.first?.reason == .stale)
         #expect(bench.says(.heartbeat(Heartbeat()), from: 11).warnings.first?.contains("again") == true)
+        #expect(bench.says(.want, from: 11).grants[11]?.ticket == first.ticket)
     }
 
     /// A second start by mistake, a copied unit of an init system: the job goes on as if it were not there.

@@ -55,8 +55,8 @@ import Testing
         #expect(effects.records.isEmpty, "no rollback")
         #expect(effects.sent.filter { if case .prepare(step: 1, _) = $0.message { true } else { false } }.count == 2)
         // Its close is durable already, so the answers decide; the report has the loss of the contributions.
-        _ = later.says(.prepared(Prepared(step: 1, isFinite: true, norms: [])), from: 1)
-        let decided = later.says(.prepared(Prepared(step: 1, isFinite: true, norms: [])), from: 2)
+        _ = later.says(.prepared(Prepared(step: 1, isFinite: true, norms: norms(of: 0, servers: 2))), from: 1)
+        let decided = later.says(.prepared(Prepared(step: 1, isFinite: true, norms: norms(of: 1, servers: 2))), from: 2)
         #expect(decided.commits.map(\.step) == [1, 1])
         let losses = decided.compactMap { if case .stepDone(let report) = $0 { report.loss } else { nil } }
         #expect(losses == [2.5])
@@ -122,7 +122,8 @@ import Testing
         #expect(effects.records == [.rollback(generation: 2, base: base)])
         #expect(bench.state.version == 0)
         // What was under way is void: neither the late answer nor the close's durability commits anything.
-        #expect(bench.says(.prepared(Prepared(step: 1, isFinite: true, norms: [])), from: 1, generation: 1).isEmpty)
+        #expect(
+            bench.says(.prepared(Prepared(step: 1, isFinite: true, norms: norms())), from: 1, generation: 1).isEmpty)
         let resets = bench.durable().sent.compactMap {
             if case .reset(let reset) = $0.message { (reset, $0.to) } else { nil }
         }

@@ -53,7 +53,8 @@ import Testing
         let other = Attempt(ticket: 0, number: 2)
         let again = bench.pushes(0, 1, from: 12, number: 2)
         #expect(again.toWorkers == [.took(other, slice: 1), .held(other)])
-        #expect(again.count == 2)
+        #expect(again.compared.count == 1)
+        #expect(again.count == 3)
     }
 
     @Test func withoutRoomOnlyTheNextInOrderIsTaken() {
@@ -75,6 +76,30 @@ import Testing
         let effects = bench.happens(.updated(generation: 1, slice: 1))
         #expect(effects.toCoordinator == [.applied(step: 0)])
         #expect(effects.toWorkers == [.resend(Attempt(ticket: 2, number: 1), slice: 0)])
+    }
+
+    /// Whatever it is at, and whatever generation who asks knows.
+    @Test func whoeverAsksWhetherItIsThereIsAnswered() {
+        var bench = ServerBench.ready()
+        let sign = Message.heartbeat(Heartbeat())
+        #expect(bench.asks(sign, generation: 7).toWorkers == [sign])
+        var waiting = ServerBench()
+        _ = waiting.orders(welcome(), generation: 0)
+        #expect(waiting.asks(sign).toWorkers == [sign])
+    }
+
+    @Test func whatComesTwiceIsComparedAndADifferenceSaidOnce() {
+        var bench = ServerBench.ready()
+        #expect(bench.pushes(0, 0).compared.isEmpty)
+        let difference = Difference(ticket: 0, slice: 0, first: 11, second: 12)
+        #expect(bench.pushes(0, 0, from: 12, number: 2).compared == [difference])
+        _ = bench.folds(0)
+        #expect(bench.pushes(0, 0, from: 12, number: 2).compared == [difference], "added already")
+        let alarm = bench.happens(.differs(generation: 1, difference))
+        #expect(alarm.toCoordinator == [.differs(difference)])
+        #expect(bench.happens(.differs(generation: 1, difference)).isEmpty, "once a ticket")
+        #expect(bench.pushes(0, 0, from: 12, number: 2).compared.isEmpty)
+        #expect(bench.happens(.differs(generation: 0, difference)).isEmpty)
     }
 
     @Test func prepareIsAnsweredWhenTheLastTicketIsFolded() {

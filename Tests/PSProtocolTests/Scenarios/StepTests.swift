@@ -39,8 +39,8 @@ import Testing
         #expect(effects.records.count == 2, "the kernels and the close are journaled as prepare goes out")
         #expect(effects.sent.filter { if case .prepare = $0.message { true } else { false } }.map(\.to) == [1, 2])
         let norms = [[Prepared.Norm(slice: 1, squared: 900)], [Prepared.Norm(slice: 0, squared: 1600)]]
-        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms[0])), from: 1).commits.isEmpty)
-        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms[1])), from: 2).commits.isEmpty)
+        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms[0])), from: 2).commits.isEmpty)
+        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms[1])), from: 1).commits.isEmpty)
         let decided = bench.durable()
         #expect(decided.commits.count == 2)
         // The rule is asked with the norms in slice order, and its answer goes out bit for bit.
@@ -54,7 +54,7 @@ import Testing
     @Test func ordersAreRepeatedToThoseWhoAreSilent() {
         var bench = CoordinatorBench.running(servers: 2)
         _ = bench.contributesAll()
-        _ = bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: [])), from: 1)
+        _ = bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms(of: 0, servers: 2))), from: 1)
         let again = bench.passes(1000).sent
         #expect(again.map(\.to).contains(2))
         #expect(!again.contains { if case .prepare = $0.message { $0.to == 1 } else { false } })
@@ -65,7 +65,7 @@ import Testing
         _ = bench.contributesAll()
         _ = bench.durable()
         _ = bench.says(.want, from: 11)
-        let effects = bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: [])), from: 1)
+        let effects = bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms())), from: 1)
         #expect(effects.grants[11]?.ticket == 2)
         // But the step is not closed before they have.
         _ = bench.says(.contribution(contribution(effects.grants[11]!)), from: 11)
@@ -88,10 +88,11 @@ import Testing
         _ = bench.commits()
         _ = bench.contributesAll()
         _ = bench.durable()
-        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: [])), from: 1).commits.isEmpty)
+        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms())), from: 1).commits.isEmpty)
         #expect(
-            bench.says(.prepared(Prepared(step: 1, isFinite: true, norms: [])), from: 1, generation: 0).commits.isEmpty)
-        #expect(bench.says(.prepared(Prepared(step: 1, isFinite: true, norms: [])), from: 1).commits.count == 1)
+            bench.says(.prepared(Prepared(step: 1, isFinite: true, norms: norms())), from: 1, generation: 0).commits
+                .isEmpty)
+        #expect(bench.says(.prepared(Prepared(step: 1, isFinite: true, norms: norms())), from: 1).commits.count == 1)
     }
 
     @Test func aStepThatIsNotFiniteIsSkippedAndKInARowEndTheJob() {
@@ -125,7 +126,7 @@ import Testing
         bad.loss = .nan
         _ = bench.says(.contribution(bad), from: 11)
         _ = bench.happens(.durable(.close(step: 0, contributions: [])))
-        let effects = bench.says(.prepared(Prepared(step: 0, isFinite: false, norms: [])), from: 1)
+        let effects = bench.says(.prepared(Prepared(step: 0, isFinite: false, norms: norms())), from: 1)
         let reports = effects.compactMap { if case .stepDone(let report) = $0 { report } else { nil } }
         #expect(reports.count == 1)
         #expect(reports.first?.loss == nil)
@@ -134,9 +135,42 @@ import Testing
     @Test func nothingIsCommittedAfterTheJournalFails() {
         var bench = CoordinatorBench.running()
         _ = bench.contributesAll()
-        _ = bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: [])), from: 1)
+        _ = bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms())), from: 1)
         let effects = bench.happens(.journalFailed("disk full"))
         #expect(effects.said(to: 1) == [.finish(exitCode: 1, text: "disk full")])
         #expect(bench.durable().isEmpty)
+    }
+
+    /// A worker computes wrongly: people are told which, once a ticket, and the job goes on with what came first.
+    @Test func aTicketThatCameTwiceWithOtherValuesIsSaid() {
+        var bench = CoordinatorBench.running(servers: 2, workers: 2)
+        let difference = Difference(ticket: 1, slice: 0, first: 11, second: 12)
+        let text = bench.says(.differs(difference), from: 2).warnings.first ?? ""
+        for part in ["ticket 1", "server 1", "slice 0", "worker 0 (pid", "worker 1 (pid", "whose values count"] {
+            #expect(text.contains(part), "\(text)")
+        }
+        #expect(bench.says(.differs(difference), from: 1).isEmpty, "once")
+        #expect(bench.says(.differs(Difference(ticket: 900, slice: 0, first: 11, second: 12)), from: 1).isEmpty)
+        #expect(bench.state.status(at: bench.now, bytesSent: 0, bytesReceived: 0).differingTickets == 1)
+    }
+
+    @Test func aServersNormsAreOfItsOwnSlices() {
+        var bench = CoordinatorBench.running(servers: 2, workers: 1)
+        _ = bench.contributesAll()
+        _ = bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms(of: 0, servers: 2))), from: 1)
+        for wrong in [norms(of: 0, servers: 2), norms(of: 0, servers: 1), []] {
+            let effects = bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: wrong)), from: 2)
+            #expect(effects.refusals.first?.reason == .malformed)
+        }
+        let own = bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms(of: 1, servers: 2))), from: 2)
+        #expect(own.refusals.isEmpty)
+    }
+
+    @Test func aContributionIsOfAWholeTicket() {
+        var bench = CoordinatorBench.running(workers: 1)
+        let attempt = bench.says(.want, from: 11).grants[11]!
+        let wrong = Contribution(attempt: attempt, loss: 2.5, correct: 1, samples: 5, norm: 1)
+        #expect(bench.says(.contribution(wrong), from: 11).refusals.first?.reason == .malformed)
+        #expect(bench.says(.contribution(contribution(attempt)), from: 11).refusals.isEmpty)
     }
 }

@@ -122,4 +122,42 @@ import Testing
             #expect(exit?.code == (mayPass ? ExitStatus.failed : ExitStatus.refused))
         }
     }
+
+    /// A server that has nothing to say answers when it is asked; one that does not is out of reach.
+    @Test func aServerThatDoesNotAnswerIsNamed() {
+        var bench = WorkerBench.computing(first)
+        var warnings: [String] = []
+        var asked: [Int: Int] = [:]
+        for _ in 0..<60 {
+            let effects = bench.passes(100)
+            warnings += effects.warnings
+            for server in effects.asksWhetherThere {
+                asked[server, default: 0] += 1
+                if server == 0 { #expect(bench.hearsServer(1, .heartbeat(Heartbeat())).isEmpty) }
+            }
+        }
+        #expect(warnings == ["no word from server 1 at b, asked 5 times: no ticket is taken until there is"])
+        #expect(asked == [0: 6, 1: 6], "once a second, and on when it is lost")
+        let heartbeat = bench.passes(500).heartbeat
+        #expect(heartbeat?.unreachable == 1)
+        #expect(heartbeat?.activity == "no word from server 1 at b")
+        // What is computed goes on, and is pushed as far as it goes; another ticket is not taken.
+        #expect(bench.happens(.gradientReady(first, slice: 1)).pushes == [1])
+        _ = bench.happens(.computed(contribution(first)))
+        #expect(bench.hears(.grant(Attempt(ticket: 1, number: 9), version: 0)).isEmpty)
+        // Any word of another generation's, too, is a sign; what was lost on the way is sent again at once.
+        let back = bench.hearsServer(2, .heartbeat(Heartbeat()), generation: 7)
+        #expect(back.warnings == ["server 1 answers again"])
+        let next = bench.passes(100)
+        #expect(next.pushes == [1])
+        #expect(next.heartbeat?.unreachable == nil)
+    }
+
+    /// Its process stood still: it did not ask, so nobody left it without an answer.
+    @Test func aWorkerThatStoodStillBlamesNobody() {
+        var bench = WorkerBench.computing(first)
+        let effects = bench.passes(60_000)
+        #expect(effects.warnings.isEmpty)
+        #expect(effects.asksWhetherThere == [0, 1])
+    }
 }

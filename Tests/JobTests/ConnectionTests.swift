@@ -1,0 +1,181 @@
+// What strangers do to a socket that listens, below the messages: connections that follow each other, names, floods.
+
+import Foundation
+import Glibc
+import PSNode
+import PSParameters
+import PSTransport
+import Testing
+
+/// A stranger that speaks ZMTP by hand.
+private final class Stranger {
+    private let descriptor: Int32
+
+    private static let greeting =
+        [0xFF] + [UInt8](repeating: 0, count: 8) + [0x7F, 3, 0] + Array("NULL".utf8)
+        + [UInt8](repeating: 0, count: 48)
+
+    init(port: UInt16) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = inet_addr("127.0.0.1")
+        let isConnected = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
+        }
+        try #require(isConnected)
+    }
+
+    /// Bytes as far as they are taken.
+    func send(_ bytes: [UInt8]) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            if count <= 0 { return }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    /// A whole handshake of a DEALER, by a name of its own where one is given.
+    func shakeHands(name: [UInt8] = []) {
+        func property(_ key: String, _ value: [UInt8]) -> [UInt8] {
+            [UInt8(key.utf8.count)] + Array(key.utf8)
+                + (0..<4).reversed().map { UInt8(truncatingIfNeeded: value.count >> (8 * $0)) }
+                + value
+        }
+        let body =
+            [5] + Array("READY".utf8) + property("Socket-Type", Array("DEALER".utf8))
+            + (name.isEmpty ? [] : property("Identity", name))
+        let length = (0..<8).reversed().map { UInt8(truncatingIfNeeded: body.count >> (8 * $0)) }
+        send(Stranger.greeting + [6] + length + body)
+        // The peer's: what is said before it counts as part of the handshake.
+        var (answer, count) = ([UInt8](repeating: 0, count: 4096), 0)
+        while count < 100 {
+            let more = recv(descriptor, &answer, answer.count, 0)
+            if more <= 0 { return }
+            count += more
+        }
+    }
+
+    /// Messages of one empty frame.
+    func sendEmpty(_ count: Int) { send([UInt8](repeating: 0, count: 2 * count)) }
+
+    func close() { Glibc.close(descriptor) }
+}
+
+@Suite(.serialized) struct ConnectionTests {
+    private let context: TransportContext
+    private let link: Link
+    private let port: UInt16
+
+    init() throws {
+        context = try TransportContext()
+        link = Link(try context.listener(largestMessage: 1 << 20), limits: .bulk)
+        let endpoint = try link.socket.bind("tcp://127.0.0.1:*")
+        port = try #require(Addresses.parse(endpoint).flatMap { UInt16($0.port) })
+    }
+
+    /// Takes what comes for so long. - Returns: the messages and who sent them.
+    @discardableResult
+    private func take(milliseconds: Int, atMost most: Int = .max) throws -> [RoutingID] {
+        var senders: [RoutingID] = []
+        let end = MonotonicTime.now.later(milliseconds)
+        while MonotonicTime.now < end, senders.count < most {
+            guard let event = try link.next() else {
+                _ = link.sweep()
+                usleep(1000)
+                continue
+            }
+            if case .message(let received) = event, let peer = received.peer { senders.append(peer) }
+        }
+        return senders
+    }
+
+    /// All that was sent is taken, and the word that its connections are closed.
+    private func expectNoConnection() throws {
+        let start = MonotonicTime.now
+        while link.connections.count > 0, MonotonicTime.now.since(start) < 30_000 { try take(milliseconds: 20) }
+        #expect(link.connections.count == 0)
+    }
+
+    /// What one leaves behind comes when another has the number of its connection: it ended the process once.
+    @Test func messagesThatOutliveTheirConnection() throws {
+        for _ in 0..<5 {
+            let first = try Stranger(port: port)
+            first.shakeHands()
+            first.sendEmpty(20_000)
+            try take(milliseconds: 30, atMost: 200)
+            first.close()
+            usleep(20_000)
+            let second = try Stranger(port: port)
+            second.shakeHands()
+            second.sendEmpty(1)
+            try take(milliseconds: 60, atMost: 300)
+            second.close()
+            usleep(20_000)
+            try expectNoConnection()
+        }
+    }
+
+    /// A connection that belongs to somebody is not taken for that of a message which was left behind.
+    @Test func whoBelongsHereKeepsTheConnection() throws {
+        let member = try Stranger(port: port)
+        member.shakeHands()
+        member.sendEmpty(1)
+        let peer = try #require(try take(milliseconds: 200).first)
+        link.belongs(peer, to: .member)
+        // Longer than a stranger may stay.
+        try take(milliseconds: 6000)
+        #expect(link.connections.knows(peer))
+        member.sendEmpty(1)
+        #expect(try take(milliseconds: 200) == [peer])
+    }
+
+    /// A name that is longer than any of ours would cost its length with each message, however short.
+    @Test func longNamesAreNotHeard() throws {
+        let stranger = try Stranger(port: port)
+        stranger.shakeHands(name: [UInt8](repeating: 0x72, count: 100_000))
+        stranger.sendEmpty(50_000)
+        var cuts: [Connections.Cut] = []
+        let start = MonotonicTime.now
+        while cuts.isEmpty, MonotonicTime.now.since(start) < 5000 {
+            while let event = try link.next() {
+                if case .message = event { Issue.record("it is heard") }
+            }
+            cuts += link.sweep()
+            usleep(1000)
+        }
+        #expect(cuts.map(\.reason) == ["its name is too long"])
+        try expectNoConnection()
+        let other = try Stranger(port: port)
+        other.shakeHands(name: Array("short".utf8))
+        other.sendEmpty(3)
+        #expect(try take(milliseconds: 300).count == 3)
+    }
+
+    /// The number that ZeroMQ tells with a failed handshake is an error's, not a connection's.
+    @Test func aFailedHandshakeIsCountedAndClosesNobodyElses() throws {
+        let members = try (0..<120).map { _ in
+            let member = try Stranger(port: port)
+            member.shakeHands()
+            member.sendEmpty(1)
+            return member
+        }
+        let peers = Set(try take(milliseconds: 500))
+        #expect(peers.count == members.count)
+        for peer in peers { link.belongs(peer, to: .member) }
+        for _ in 0..<20 {
+            let stranger = try Stranger(port: port)
+            stranger.send(Array("GET / HTTP/1.1\r\n\r\n".utf8) + [UInt8](repeating: 0x20, count: 100))
+            try take(milliseconds: 30)
+            stranger.close()
+        }
+        try take(milliseconds: 300)
+        #expect(link.takeFailedHandshakes().count == 20)
+        #expect(link.connections.count == members.count)
+        #expect(peers.allSatisfy { link.connections.knows($0) })
+    }
+}
