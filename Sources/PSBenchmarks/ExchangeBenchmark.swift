@@ -1,82 +1,57 @@
 // `psctl bench exchange`: how long real processes take to push a gradient, update and pull the weights.
 
-import Foundation
-import PSCheckpoint
-import PSConfiguration
-import PSDatasets
-import PSFiles
-import PSJob
 import PSModel
-import PSOptimization
-import PSParameters
-import PSProtocol
 import PSReport
-import PSRun
-import PSWorker
 
+/// The exchange over one way.
 package struct ExchangeBenchmark: Encodable, Sendable {
+    package let over: ExchangeWay
     package let servers: Int
     package let workers: Int
+    /// Runs of the job, each with processes of its own.
+    package let turns: Int
+    /// Measured rounds of a turn.
     package let rounds: Int
     /// Median of a round: every worker pulls all weights and pushes a whole gradient, then one commit.
     package let roundSeconds: Double
+    /// The rounds of all turns.
     package let roundSecondsAll: [Double]
     /// Gradient and weight bytes of all workers in a round.
     package let bytesPerRound: Int
     package let gigabytesPerSecond: Double
-    /// Whether every worker's last pull had the bits of the same job computed in this process.
+    /// Processor time of all processes of the job, both ends, for 10^9 of those bytes; nil where the rounds were too short to tell.
+    package let cpuSecondsPerGigabyte: Double?
+    /// Whether every worker's last pull had the bits of the same job computed in this process, in every turn.
     package let verified: Bool
 
-    /// Rounds before the first that counts: connections, first touch of memory, the checkpoint of step 0.
-    private static let warmup = 5
-
+    /// Measures one turn.
     /// - Parameter programs: the directory of the daemons' programs.
-    package init(servers: Int, workers: Int, rounds: Int, programs: String, note: @escaping (String) -> Void) throws {
-        var job = JobConfiguration()
-        job.name = "exchange"
-        job.model = ModelSettings()
-        job.train.ticketsPerStep = workers
-        job.train.batch = 1
-        job.train.steps = ExchangeBenchmark.warmup + rounds + 1
-        job.cluster.servers = servers
-        job.cluster.workers = workers
-        job.checkpoint.everySeconds = 0
-        job.eval.atEnd = false
-        try LocalLimits.check(job)
-        let layout = try ModelDescription(job.model).layout
+    package init(
+        _ description: ModelDescription, over way: ExchangeWay, servers: Int, workers: Int, rounds: Int,
+        programs: String, note: @escaping (String) -> Void
+    ) throws {
+        let job = try ExchangeJob(
+            description, servers: servers, workers: workers, rounds: rounds, programs: programs, note: note)
+        self.init(
+            over: way, servers: servers, workers: workers, bytesPerRound: job.bytesPerRound,
+            turns: [try job.measure(over: way)])
+    }
 
-        let run = RunDirectory(NSTemporaryDirectory() + "/psctl-exchange-\(UUID().uuidString)")
-        try run.create()
-        defer { try? FileManager.default.removeItem(atPath: run.path) }
-        let supervisor = Supervisor(
-            run: run, configuration: job, programs: programs, workerArguments: ["--exchange-benchmark"], note: note)
-        guard try supervisor.supervise(watch: { _ in }) == 0 else { throw JobError.jobFailed("stopped by a signal") }
-        guard supervisor.restarts == 0 else {
-            throw JobError.jobFailed("a process ended during the measurement; measure again")
-        }
-
-        // The last step's period holds the workers' hashing and is left out.
-        let times = try String(contentsOfFile: run.metrics, encoding: .utf8).split(separator: "\n")
-            .compactMap { try JSON.decode(StepReport.self, from: $0.utf8).elapsedSeconds }
-        let periods = zip(times.dropFirst(), times).map { $0 - $1 }
-        roundSecondsAll = Array(periods.dropFirst(ExchangeBenchmark.warmup - 1).prefix(rounds))
-        guard roundSecondsAll.count == rounds else {
-            throw JobError.jobFailed("the job's metrics lack steps: is the disk of \(run.path) full?")
-        }
+    /// - Parameter turns: at least one, of as many rounds each.
+    package init(over way: ExchangeWay, servers: Int, workers: Int, bytesPerRound: Int, turns: [ExchangeTurn]) {
+        over = way
         self.servers = servers
         self.workers = workers
-        self.rounds = rounds
+        self.turns = turns.count
+        rounds = turns[0].roundSeconds.count
+        roundSecondsAll = turns.flatMap(\.roundSeconds)
         roundSeconds = median(roundSecondsAll)
-        bytesPerRound = workers * MemoryLayout<Float>.stride * (layout.count + layout.weightCount)
+        self.bytesPerRound = bytesPerRound
         gigabytesPerSecond = Double(bytesPerRound) / roundSeconds / 1e9
-
-        let expected = ExchangeReference(job, layout: layout, images: try Dataset.open(job.data.set, .train).count)
-            .weightsHash(
-                steps: (job.train.steps ?? 1) - 1)
-        let pulled = try FileManager.default.contentsOfDirectory(atPath: run.path)
-            .filter { $0.hasPrefix("pulled-") }
-            .map { try String(contentsOfFile: "\(run.path)/\($0)", encoding: .utf8) }
-        verified = !pulled.isEmpty && pulled.allSatisfy { $0 == expected }
+        let used = turns.compactMap(\.cpuSecondsPerRound)
+        cpuSecondsPerGigabyte =
+            used.isEmpty ? nil : used.reduce(0, +) / Double(used.count) / (Double(bytesPerRound) / 1e9)
+        verified = turns.allSatisfy(\.verified)
     }
 
     package var text: String {
@@ -87,48 +62,68 @@ package struct ExchangeBenchmark: Encodable, Sendable {
     }
 }
 
-/// The benchmark's job in one process, over the flat vector, without servers or messages.
-private struct ExchangeReference {
-    private let job: JobConfiguration
-    private let layout: ParameterLayout
-    private let stepsPerEpoch: Double
+/// `psctl bench exchange --security`: what keys cost, and what going without TCP saves.
+package struct ExchangeComparison: Encodable, Sendable {
+    /// Of each way, one after another and again, so that a machine that becomes faster or slower favours none.
+    private static let turns = 3
 
-    /// - Parameter images: those of the data set, which time the learning rate.
-    init(_ job: JobConfiguration, layout: ParameterLayout, images: Int) {
-        self.job = job
-        self.layout = layout
-        stepsPerEpoch = Double(images) / Double(job.train.imagesPerStep)
+    /// In the order of `ExchangeWay`.
+    package let ways: [ExchangeBenchmark]
+    /// Whether all weights that came out are those of the same job computed in this process, and so the same over every way.
+    package let verified: Bool
+
+    /// Measures every way, in turn.
+    /// - Parameter programs: the directory of the daemons' programs.
+    package init(
+        _ description: ModelDescription, servers: Int, workers: Int, rounds: Int, programs: String,
+        note: @escaping (String) -> Void
+    ) throws {
+        let job = try ExchangeJob(
+            description, servers: servers, workers: workers, rounds: rounds, programs: programs, note: note)
+        var turns: [ExchangeWay: [ExchangeTurn]] = [:]
+        for turn in 1...ExchangeComparison.turns {
+            for way in ExchangeWay.allCases {
+                note("turn \(turn) of \(ExchangeComparison.turns): \(way.name)")
+                turns[way, default: []].append(try job.measure(over: way))
+            }
+        }
+        self.init(
+            ways: ExchangeWay.allCases.map {
+                ExchangeBenchmark(
+                    over: $0, servers: servers, workers: workers, bytesPerRound: job.bytesPerRound, turns: turns[$0]!)
+            })
     }
 
-    func weightsHash(steps: Int) -> String {
-        let state = FlatState(
-            SliceArithmetic(
-                layout: layout, settings: job.optimizer, ticketsPerStep: job.train.ticketsPerStep), seed: job.seed)
-        let contributions = (0..<job.train.ticketsPerStep).map { place in
-            let gradient = UnsafeMutablePointer<Float>.allocate(capacity: layout.count)
-            ExchangeGradients.fill(
-                UnsafeMutableBufferPointer(start: gradient, count: layout.count), seed: job.seed, place: Place(place))
-            return gradient
+    /// - Parameter ways: measured with as many processes and rounds.
+    package init(ways: [ExchangeBenchmark]) {
+        self.ways = ways
+        verified = ways.allSatisfy(\.verified)
+    }
+
+    /// The table for people.
+    package var text: String {
+        func decimal(_ value: Double, _ places: Int) -> String { Report.decimal(value, places: places) }
+        let header = ["", "ms a round", "fastest..slowest", "GB/s", "CPU s/GB", "weights"]
+        let rows = ways.map { way in
+            [
+                way.over.name, decimal(1000 * way.roundSeconds, 1),
+                "\(decimal(1000 * way.roundSecondsAll.min()!, 1))..\(decimal(1000 * way.roundSecondsAll.max()!, 1))",
+                decimal(way.gigabytesPerSecond, 2), way.cpuSecondsPerGigabyte.map { decimal($0, 2) } ?? "too short",
+                way.verified ? "verified" : "WRONG",
+            ]
         }
-        defer { for gradient in contributions { gradient.deallocate() } }
-        for step in 0..<steps {
-            let norms = layout.slices.indices.map { slice in
-                contributions.enumerated().reduce(0) { norm, contribution in
-                    norm
-                        + state.fold(
-                            slice, from: contribution.element, isFirst: contribution.offset == 0,
-                            isLast: contribution.offset == contributions.count - 1
-                        ).squaredNorm
-                }
-            }
-            let commit = CommitRates(
-                scale: clipScale(threshold: job.optimizer.clip, squaredNorms: norms).scale,
-                learningRate: job.learningRate.rate(
-                    step: step, totalSteps: job.train.steps ?? 1, stepsPerEpoch: stepsPerEpoch),
-                averageDecay: job.optimizer.averageDecay(commit: step))
-            for slice in layout.slices.indices { state.update(slice, commit) }
-        }
-        return Fingerprint.weightsSHA256(
-            layout: layout, values: UnsafeBufferPointer(start: state.weights, count: layout.count))
+        let first = ways[0]
+        return """
+            \(Report.count(first.workers, "worker")), \(Report.count(first.servers, "server")); a round pushes, updates and \
+            pulls \(decimal(Double(first.bytesPerRound) / 1e6, 1)) MB; medians of \(first.turns * first.rounds) rounds in \
+            \(first.turns) turns
+
+            \(Report.table([header] + rows))
+            CPU s/GB: processor seconds of all processes, both ends, for each GB; the update of the weights is in it.
+            \(verified
+                ? "The weights that came out are the same over all three, bit for bit those of the job computed in one process."
+                : "WRONG WEIGHTS: they are not those of the job computed in one process.")
+
+            """
     }
 }

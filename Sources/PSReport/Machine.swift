@@ -19,6 +19,14 @@ package enum Machine {
         return usage.ru_maxrss * 1024
     }
 
+    /// Processor time that all threads of a process have used so far, seconds; nil: there is no such process.
+    package static func processorSeconds(of pid: Int) -> Double? {
+        var clock = clockid_t()
+        var time = timespec()
+        guard clock_getcpuclockid(pid_t(pid), &clock) == 0, clock_gettime(clock, &time) == 0 else { return nil }
+        return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+    }
+
     /// Memory a new process could take, bytes: what the kernel can free, within the limits of the control groups.
     package static func availableMemory(root: String = "") -> Int? {
         guard let text = try? String(contentsOfFile: "\(root)/proc/meminfo", encoding: .utf8),

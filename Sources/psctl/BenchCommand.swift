@@ -91,20 +91,32 @@ struct BenchCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "One round of the service: push all gradients, clip, update, pull all weights.",
             discussion: """
-                Real server and worker processes over TCP exchange the 27.2 million parameters of Inception-v3; the \
-                gradients are random. The weights that the workers pulled last are compared with the same job computed \
-                in this process; if a bit differs the command fails.
+                Real server and worker processes exchange the parameters of a network, the 27.2 million of Inception-v3 \
+                unless told otherwise; the gradients are random. The weights that the workers pulled last are compared \
+                with the same job computed in this process; if a bit differs the command fails.
                 """)
 
+        @Flag(
+            help: ArgumentHelp(
+                "Measure all ways that processes of one machine reach one another, in turn, and print a table.",
+                discussion: "Unix sockets, TCP without keys, TCP with keys, which is encrypted."))
+        var security = false
+        @Option(
+            help: ArgumentHelp(
+                "Measure another way than ipc, the Unix sockets that 'psctl train' takes: tcp, or tcp-keys, encrypted.",
+                valueName: "way"))
+        var over: ExchangeWay?
         @Option(help: "Server processes.")
         var servers = 1
         @Option(help: "Worker processes; each pushes a whole gradient every round.")
         var workers = 1
-        @Option(help: "Measured rounds.")
+        @Option(help: "Measured rounds; with --security, of each turn.")
         var rounds = 20
+        @OptionGroup var network: BenchNetworkOptions
         @OptionGroup var json: JSONOption
 
         func validate() throws {
+            if security, over != nil { throw ValidationError("--security and --over exclude each other") }
             for (name, value, limit) in [
                 ("--servers", servers, 64), ("--workers", workers, 64), ("--rounds", rounds, 10_000),
             ]
@@ -115,11 +127,24 @@ struct BenchCommand: ParsableCommand {
 
         func run() throws {
             let progress = Progress()
-            let benchmark = try ExchangeBenchmark(
-                servers: servers, workers: workers, rounds: rounds, programs: Programs.directory,
-                note: { progress.say($0) })
-            write(json.isOn ? Report.json(benchmark) : benchmark.text)
-            if !benchmark.verified { throw ExitCode.failure }
+            let description = try network.description()
+            let isVerified: Bool
+            if security {
+                let comparison = try ExchangeComparison(
+                    description, servers: servers, workers: workers, rounds: rounds, programs: Programs.directory,
+                    note: { progress.say($0) })
+                write(json.isOn ? Report.json(comparison) : comparison.text)
+                isVerified = comparison.verified
+            } else {
+                let benchmark = try ExchangeBenchmark(
+                    description, over: over ?? .ipc, servers: servers, workers: workers, rounds: rounds,
+                    programs: Programs.directory, note: { progress.say($0) })
+                write(json.isOn ? Report.json(benchmark) : benchmark.text)
+                isVerified = benchmark.verified
+            }
+            if !isVerified { throw ExitCode.failure }
         }
     }
 }
+
+extension ExchangeWay: ExpressibleByArgument {}

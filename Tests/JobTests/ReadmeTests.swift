@@ -20,7 +20,6 @@ private let exceptions = [
     "scripts/paper-report DATA OUT": "an hour of training, and installs matplotlib",
 ]
 
-/// `psctl bench exchange`, too, whose shortest round takes ten seconds.
 private let isLong = ProcessInfo.processInfo.environment["PS_LONG_TESTS"] == "1"
 
 /// The smallest network, nothing measured at the end.
@@ -166,11 +165,13 @@ private final class Person {
         try person.run("psctl model receptive inception-v3", says: "31 x 31")
         try person.run("psctl model draw inception-v3 --svg network.svg")
         try person.run("psctl doctor", says: "ok")
-        let network = "--image-size 75 --width 0.01 --classes 10 --threads 1"
+        let tiny = "--image-size 75 --width 0.01 --classes 10"
+        let network = "\(tiny) --threads 1"
         try person.run("psctl bench step", adding: "\(network) --batch 2 --steps 1", says: "images/s")
         try person.run("psctl bench step --plan", adding: "\(network) --batch 2 --steps 1", says: "Conv2d_2b_3x3")
         try person.run("psctl bench inference", adding: "\(network) --batch 2 --batches 1", says: "images/s")
-        if isLong { try person.run("psctl bench exchange", adding: "--rounds 1", says: "ms") }
+        try person.run("psctl bench exchange", adding: "\(tiny) --rounds 1", says: "weights verified bit for bit")
+        try person.run("psctl bench exchange --security", adding: "\(tiny) --rounds 1", says: "the same over all three")
         try person.run(
             "psctl bench plan --out plan.json", adding: "\(network) --batch 2 --steps 1", says: "plan: measured")
         try person.run("psctl bench errors", adding: "\(network) --batch 2", says: "im2col")
@@ -213,7 +214,7 @@ private final class Person {
             "psctl train --set model.name=googlenet", adding: "--set eval.atEnd=false --run-dir googlenet",
             says: "finished: 2 steps")
         let document = try Document("README.md")
-        let reasons = Set(exceptions.keys).union(isLong ? [] : ["psctl bench exchange"])
+        let reasons = Set(exceptions.keys)
         #expect(document.commands.subtracting(person.commands).subtracting(reasons) == [], "no test runs these")
         #expect(person.commands.union(reasons).subtracting(document.commands) == [], "the README has these no more")
     }
