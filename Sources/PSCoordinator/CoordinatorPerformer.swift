@@ -99,22 +99,25 @@ package final class CoordinatorPerformer {
         case .failure(.protocolVersion):
             // It tells our version, by which the sender knows why.
             try wire.send(Gate<RoutingID>.otherVersion, to: peer)
-            turnAway(received.problem, peer)
+            turnAway(received.problem, peer, weight: Strike.otherVersion)
             return nil
         case .failure:
-            turnAway(received.problem, peer)
+            turnAway(received.problem, peer, weight: Strike.noMessage)
             return nil
         case .success(let envelope):
             switch gate.decide(envelope, from: peer, keyRole: keyRole) {
             case .turnAway(let text): turnAway(text, peer)
-            case .answer(let answer): try wire.send(answer, to: peer)
+            case .answer(let answer):
+                wire.strike(peer, weight: Strike.word)
+                try wire.send(answer, to: peer)
             case .deliver: return try hear(envelope, peer, at: now)
             }
             return nil
         }
     }
 
-    private func turnAway(_ text: String, _ peer: RoutingID) {
+    private func turnAway(_ text: String, _ peer: RoutingID, weight: Int = Strike.word) {
+        wire.strike(peer, weight: weight)
         turnedAway.messages += 1
         complain(text, peer)
     }

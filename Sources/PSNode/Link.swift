@@ -84,13 +84,17 @@ package final class Link: Wire {
         return waiting.isEmpty ? nil : waiting.removeFirst()
     }
 
-    /// What comes from who has a name that is none of ours is not looked at, some of it at a time.
+    /// What comes from who has a name that is none of ours, or was cut, is not looked at, some of it at a time.
     private func receive() throws(TransportError) -> Socket.Arrival? {
-        for _ in 0..<64 {
-            guard let arrival = try socket.receive() else { return nil }
-            if arrival.peer != nil || socket.kind == .dealer { return arrival }
-            takeEvents()
-            if let descriptor = arrival.descriptor { connections.cut(descriptor, "its name is too long") }
+        for _ in 0..<1000 {
+            switch try socket.receive(skipping: { connections.isOutcast($0) }) {
+            case .nothing: return nil
+            case .arrival(let arrival): return arrival
+            case .skipped: break
+            case .misnamed(let descriptor):
+                takeEvents()
+                if let descriptor { connections.cut(descriptor, "its name is too long") }
+            }
         }
         return nil
     }
@@ -121,6 +125,8 @@ package final class Link: Wire {
 
     /// Addresses whose handshake failed, since the last call.
     package func takeFailedHandshakes() -> [String] { connections.takeFailedHandshakes() }
+
+    package func strike(_ peer: RoutingID, weight: Int) { connections.strike(peer, weight: weight) }
 
     package func cut(_ peer: RoutingID, because reason: String) { connections.cut(peer, because: reason) }
 

@@ -16,10 +16,22 @@ package protocol Wire: AnyObject {
     var bytesReceived: UInt64 { get }
     /// What came by the connection shows whose it is: it may cost more than a stranger's.
     func belongs(_ peer: RoutingID, to owner: Connections.Owner)
+    /// What came by the connection is of no use: too much of that, and a stranger's is closed.
+    func strike(_ peer: RoutingID, weight: Int)
     /// Closes a peer's connection.
     func cut(_ peer: RoutingID, because reason: String)
     /// Nothing is sent or received any more; what was sent last is given this long to leave.
     func close(lingerMilliseconds: Int)
+}
+
+/// How much a message in vain counts against a stranger; see `ConnectionLimits.strikes`.
+package enum Strike {
+    /// One that may be a member's on its way in, or an old one's.
+    package static let word = 1
+    /// Who speaks another version is told so, and need not hear it often.
+    package static let otherVersion = 8
+    /// No process of a job says that.
+    package static let noMessage = 16
 }
 
 extension Wire {

@@ -123,7 +123,7 @@ package final class ServerPerformer {
     package func takeFromWorker(_ received: Received, at now: MonotonicTime) throws(TransportError) {
         guard let peer = received.peer else { return }
         switch received.envelope {
-        case .failure(let error): turnAway("\(error)", peer)
+        case .failure(let error): turnAway("\(error)", peer, weight: Strike.noMessage)
         case .success(let envelope):
             guard state.isShown(envelope) else {
                 return turnAway("it does not show what the coordinator gives to workers", peer)
@@ -143,7 +143,8 @@ package final class ServerPerformer {
         return try handle(.workerSaid(envelope, payloadBytes: values?.byteCount ?? 0), at: now)
     }
 
-    private func turnAway(_ text: String, _ peer: RoutingID) {
+    private func turnAway(_ text: String, _ peer: RoutingID, weight: Int = Strike.word) {
+        bulk.strike(peer, weight: weight)
         turnedAway += 1
         complain(text, peer)
     }

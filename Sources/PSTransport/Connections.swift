@@ -1,6 +1,7 @@
 // The connections of a socket that listens: who is there, for how long, and who costs too much. What a peer that belongs
 // to nobody may cost is bounded here: connections, time, bytes.
 
+import CZeroMQ
 import Glibc
 
 /// Bounds on what connections may cost.
@@ -14,6 +15,8 @@ package struct ConnectionLimits: Sendable, Hashable {
     package var strangerBytes: Int
     /// The same for all of them together; the oldest is closed for the others.
     package var strangersBytes: Int
+    /// Messages that a connection which belongs to no member may send in vain.
+    package var strikes = 16
     /// Bytes that a member may send without a message coming of it.
     ///
     /// A worker's whole gradient may be on its way while this process does not run.
@@ -52,22 +55,33 @@ package struct Connections {
         var owner: Owner?
         /// Bytes received when the last message had come that counts: of a member's any.
         var heard = 0
+        /// What came in vain since.
+        var strikes = 0
         var isCut = false
     }
 
     private let limits: ConnectionLimits
     private var byDescriptor: [Int32: Connection] = [:]
     private var descriptors: [RoutingID: Int32] = [:]
+    /// Of connections that were closed from this end: what they left behind is not looked at.
+    private var outcasts: Set<RoutingID> = []
     private var closed: [RoutingID] = []
     /// A handshake has failed, of the connection that is closed next.
     private var isFailing = false
     private var failedHandshakes: [String] = []
     private var cuts: [Cut] = []
+    /// When the first was cut since memory was last given back.
+    private var firstCut: Int?
 
     package init(_ limits: ConnectionLimits) { self.limits = limits }
 
     package var count: Int { byDescriptor.count }
     package func knows(_ peer: RoutingID) -> Bool { descriptors[peer] != nil }
+    /// Whether the connection was closed from this end: nothing that comes by it is heard.
+    package func isOutcast(_ peer: RoutingID) -> Bool {
+        descriptors[peer].flatMap { byDescriptor[$0]?.isCut } ?? outcasts.contains(peer)
+    }
+
     package func address(of peer: RoutingID) -> String {
         descriptors[peer].flatMap { byDescriptor[$0]?.address } ?? "an unknown address"
     }
@@ -93,7 +107,13 @@ package struct Connections {
     }
 
     private mutating func remove(_ descriptor: Int32) {
-        if let peer = byDescriptor.removeValue(forKey: descriptor)?.peer { forget(peer) }
+        guard let connection = byDescriptor.removeValue(forKey: descriptor), let peer = connection.peer else { return }
+        if connection.isCut {
+            // Each leaves behind what it had sent; that is long taken when so many more have come.
+            if outcasts.count >= 10_000 { outcasts = [] }
+            outcasts.insert(peer)
+        }
+        forget(peer)
     }
 
     private mutating func forget(_ peer: RoutingID) {
@@ -122,7 +142,20 @@ package struct Connections {
         guard let descriptor = descriptors[peer], byDescriptor[descriptor] != nil else { return }
         if byDescriptor[descriptor]!.owner != .member { byDescriptor[descriptor]!.owner = owner }
         byDescriptor[descriptor]!.since = now
+        byDescriptor[descriptor]!.strikes = 0
         byDescriptor[descriptor]!.heard = Connections.receivedBytes(of: descriptor)
+    }
+
+    /// What came by the connection is of no use, or nobody's business: a member may have its reasons, a stranger is cut when
+    /// it comes to too much.
+    ///
+    /// - Parameter weight: of `limits.strikes`.
+    package mutating func strike(_ peer: RoutingID, weight: Int) {
+        guard let descriptor = descriptors[peer], byDescriptor[descriptor]?.owner != .member else { return }
+        byDescriptor[descriptor]!.strikes += weight
+        if byDescriptor[descriptor]!.strikes >= limits.strikes {
+            cut(descriptor, "it says much that is of no use here")
+        }
     }
 
     /// Peers whose connection is closed, since the last call.
@@ -153,11 +186,18 @@ package struct Connections {
         byDescriptor[descriptor]!.isCut = true
         cuts.append(Cut(address: connection.address, reason: reason))
         // ZeroMQ finds it closed and tells so. The number may be another file's by now.
-        if Connections.inode(of: descriptor) == connection.inode { shutdown(descriptor, Int32(SHUT_RDWR)) }
+        guard Connections.inode(of: descriptor) == connection.inode else { return }
+        shutdown(descriptor, Int32(SHUT_RDWR))
+        // It would go on reading what has come until then.
+        var waste = [UInt8](repeating: 0, count: 64 << 10)
+        for _ in 0..<64 {
+            if recv(descriptor, &waste, waste.count, Int32(MSG_DONTWAIT)) <= 0 { break }
+        }
     }
 
     /// Closes what costs more than it may.
     package mutating func sweep(at now: Int) {
+        giveMemoryBack(at: now)
         var strangers: [(isKnown: Bool, since: Int, descriptor: Int32, bytes: Int)] = []
         for (descriptor, connection) in byDescriptor where !connection.isCut {
             let bytes = Connections.receivedBytes(of: descriptor) - connection.heard
@@ -178,6 +218,17 @@ package struct Connections {
             bytes -= stranger.bytes
             cut(stranger.descriptor, "there are too many of its kind")
         }
+    }
+
+    /// What a flood of connections has cost would stay with the process as free memory of its allocator.
+    private mutating func giveMemoryBack(at now: Int) {
+        guard let since = firstCut else {
+            if !cuts.isEmpty { firstCut = now }
+            return
+        }
+        if now - since < 10_000 { return }
+        firstCut = nil
+        malloc_trim(0)
     }
 
     // MARK: The kernel's sockets

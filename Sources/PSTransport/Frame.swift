@@ -66,6 +66,9 @@ package final class Frame: @unchecked Sendable {
     /// What ZeroMQ knows of how a received message came.
     func property(_ name: String) -> String? { zmq_msg_gets(message, name).map { String(cString: $0) } }
 
+    /// The descriptor of the connection it came by.
+    var descriptor: Int32? { property("__fd").flatMap { Int32($0) } }
+
     /// The bytes are valid inside the closure only: they go when the frame goes.
     package func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
         defer { withExtendedLifetime(self) {} }

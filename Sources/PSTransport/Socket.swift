@@ -5,9 +5,24 @@ import Glibc
 
 /// A peer of a ROUTER socket, as ZeroMQ names it.
 package struct RoutingID: Hashable, Sendable {
-    package let bytes: [UInt8]
+    /// Those that ZeroMQ gives have five.
+    static let mostBytes = 8
 
-    package init(bytes: [UInt8]) { self.bytes = bytes }
+    private let word: UInt64
+    private let count: Int
+
+    /// - Parameter bytes: at most eight.
+    package init(bytes: [UInt8]) {
+        self = bytes.withUnsafeBytes { RoutingID($0) }
+    }
+
+    init(_ bytes: UnsafeRawBufferPointer) {
+        precondition(bytes.count <= RoutingID.mostBytes)
+        word = bytes.reduce(0) { $0 << 8 | UInt64($1) }
+        count = bytes.count
+    }
+
+    var bytes: [UInt8] { (0..<count).reversed().map { UInt8(truncatingIfNeeded: word >> (8 * UInt64($0))) } }
 }
 
 package final class Socket {
@@ -20,6 +35,8 @@ package final class Socket {
     }
 
     let handle: UnsafeMutableRawPointer
+    /// For frames that are looked at and let go.
+    private let scratch = Frame.empty()
     private(set) var monitor: Monitor?
     private let context: TransportContext
     package private(set) var isClosed = false
@@ -56,11 +73,7 @@ package final class Socket {
     /// Messages that may wait for one peer of a router; who takes none of them for so long is cut.
     private static let mostUnread: Int32 = 20_000
     /// Messages of one peer that may wait for this process; the others wait with the peer.
-    private static let mostUnheard: Int32 = 1000
-    /// Bytes of the longest name that a peer of a router may have. Those of this project have none of their own, and
-    /// ZeroMQ gives them one of five. A long one would cost its length with each message, however short.
-    private static let longestName = 32
-
+    private static let mostUnheard: Int32 = 64
     private func set(_ option: Int32, _ value: Int32) {
         var value = value
         zmq_setsockopt(handle, option, &value, MemoryLayout<Int32>.size)
@@ -127,7 +140,7 @@ package final class Socket {
 
     /// A message as it arrived.
     package struct Arrival {
-        /// A router's sender; nil: it has a name that nobody of ours has, and its message is not read.
+        /// A router's sender.
         package let peer: RoutingID?
         package let frames: [Frame]
         /// The descriptor of the connection it came by; nil where that is not known.
@@ -136,29 +149,60 @@ package final class Socket {
         package let key: String?
     }
 
-    /// The next message that has arrived, or nil. A router's first frame is split off as the peer.
-    package func receive() throws(TransportError) -> Arrival? {
+    /// What there was to receive.
+    package enum Reception {
+        case nothing
+        case arrival(Arrival)
+        /// It was not read: its sender is not heard.
+        case skipped
+        /// It was not read: its sender, by the connection with this number, has a name that none of ours has.
+        case misnamed(Int32?)
+    }
+
+    /// The next message that has arrived. A router's first frame is the peer's name.
+    ///
+    /// - Parameter skips: whether a peer is not heard.
+    package func receive(skipping skips: (RoutingID) -> Bool = { _ in false }) throws(TransportError) -> Reception {
+        var peer: RoutingID?
+        if kind == .router {
+            guard try receive(scratch) else { return .nothing }
+            let count = zmq_msg_size(scratch.message)
+            // A long name costs its length with each message, however short.
+            if count > RoutingID.mostBytes { return .misnamed(try skipRest()) }
+            let name = RoutingID(UnsafeRawBufferPointer(start: zmq_msg_data(scratch.message), count: count))
+            if skips(name) {
+                _ = try skipRest()
+                return .skipped
+            }
+            peer = name
+        }
         var frames: [Frame] = []
         repeat {
             let frame = Frame.empty()
-            while zmq_msg_recv(frame.message, handle, ZMQ_DONTWAIT) < 0 {
-                switch zmq_errno() {
-                case EINTR: continue
-                case EAGAIN where frames.isEmpty: return nil
-                default: throw TransportError("receive a message")
-                }
-            }
+            guard try receive(frame) else { return .nothing }
             frames.append(frame)
         } while zmq_msg_more(frames[frames.count - 1].message) != 0
         let last = frames[frames.count - 1]
-        let (descriptor, key) = (last.property("__fd").flatMap { Int32($0) }, last.property("User-Id"))
-        guard kind == .router else { return Arrival(peer: nil, frames: frames, descriptor: descriptor, key: key) }
-        guard frames[0].byteCount <= Socket.longestName else {
-            return Arrival(peer: nil, frames: [], descriptor: descriptor, key: key)
+        return .arrival(
+            Arrival(peer: peer, frames: frames, descriptor: last.descriptor, key: last.property("User-Id")))
+    }
+
+    /// - Returns: whether there was one.
+    private func receive(_ frame: Frame) throws(TransportError) -> Bool {
+        while zmq_msg_recv(frame.message, handle, ZMQ_DONTWAIT) < 0 {
+            switch zmq_errno() {
+            case EINTR: continue
+            case EAGAIN: return false
+            default: throw TransportError("receive a message")
+            }
         }
-        return Arrival(
-            peer: RoutingID(bytes: frames[0].withBytes { Array($0) }), frames: Array(frames.dropFirst()),
-            descriptor: descriptor, key: key)
+        return true
+    }
+
+    /// The frames behind the name. - Returns: the number of the connection they came by.
+    private func skipRest() throws(TransportError) -> Int32? {
+        while zmq_msg_more(scratch.message) != 0, try receive(scratch) {}
+        return scratch.descriptor
     }
 
     /// Closes the socket; what was sent last is given this long to leave.

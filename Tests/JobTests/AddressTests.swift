@@ -89,7 +89,7 @@ import Testing
                 // It wakes for what happens to connections as well.
                 try Poller.wait(sockets: [router], descriptors: [], milliseconds: 100)
                 _ = router.takeEvents()
-                arrival = try router.receive()
+                arrival = try router.arrival()
             }
             let received = try #require(arrival, "\(host) did not reach \(bound)")
             #expect(received.frames[0].withBytes { Array($0) } == [7])

@@ -153,7 +153,7 @@ struct BadInputTests {
             for _ in 0..<5 {
                 for frames in noise { _ = try socket.send(frames.map { Frame($0) }) }
                 usleep(200_000)
-                while let arrival = try socket.receive() {
+                while let arrival = try socket.arrival() {
                     let answer = try arrival.frames[0].withBytes { try Envelope.decode($0) }
                     // Another release is told so, and nothing of the job.
                     #expect(answer.job == 0 && answer.term == 0 && answer.generation == 0 && answer.source == 0)

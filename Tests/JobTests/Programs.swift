@@ -4,6 +4,7 @@ import Foundation
 import PSJob
 import PSNode
 import PSProtocol
+import PSTransport
 import Testing
 
 struct Finished {
@@ -135,4 +136,11 @@ func eventually(
         usleep(20_000)
     }
     Issue.record(what, sourceLocation: sourceLocation)
+}
+
+extension Socket {
+    /// The next message that has arrived, or nil.
+    func arrival() throws(TransportError) -> Arrival? {
+        if case .arrival(let arrival) = try receive() { arrival } else { nil }
+    }
 }

@@ -171,6 +171,7 @@ final class SimulatedWire: Wire {
     }
 
     func belongs(_ peer: RoutingID, to owner: Connections.Owner) {}
+    func strike(_ peer: RoutingID, weight: Int) {}
     func cut(_ peer: RoutingID, because reason: String) {}
 
     func close(lingerMilliseconds: Int) {
