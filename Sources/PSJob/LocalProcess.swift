@@ -133,6 +133,14 @@ final class LocalProcess {
         if isRunning { kill(pid, signal) }
     }
 
+    /// Ends it for good, as something else is to be started in its place.
+    func end() {
+        guard isRunning else { return }
+        kill(pid, SIGKILL)
+        while waitpid(pid, nil, 0) < 0, errno == EINTR {}
+        isRunning = false
+    }
+
     /// What the process said on its way out: its last error line since the start, else its last line; empty where
     /// the log cannot tell.
     var lastWords: String {

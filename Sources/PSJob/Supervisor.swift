@@ -172,7 +172,7 @@ package final class Supervisor {
         if let former, former != found.coordinator {
             note(
                 "the coordinator listens at \(found.coordinator) now, \(former) was taken: the others are started anew")
-            for process in others where process.isRunning { process.send(SIGKILL) }
+            for process in others { process.end() }
         }
         do {
             try Supervision(pid: Int(getpid()), coordinator: found.pid).write(to: run)

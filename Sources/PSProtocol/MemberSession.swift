@@ -167,13 +167,17 @@ package struct MemberSession: Sendable {
         !isJoined && (lastHello.map { now.since($0) >= timing.retry } ?? true)
     }
 
-    /// A hello, with what there is to show.
+    /// A hello, with what there is to show; the first by a connection says nothing of the job, as nobody knows yet who
+    /// listens there.
     mutating func introduction(_ memory: Hello.Memory?, at now: MonotonicTime) -> Envelope {
         lastHello = now
+        guard let proof else {
+            return Envelope(job: 0, generation: 0, source: incarnation, destination: 0, message: .hello(hello))
+        }
         var hello = hello
         hello.memory = memory
         return Envelope(
-            job: job, generation: generation, term: term, source: incarnation, destination: 0, proof: proof ?? .none,
+            job: job, generation: generation, term: term, source: incarnation, destination: 0, proof: proof,
             message: .hello(hello))
     }
 

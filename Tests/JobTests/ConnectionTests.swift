@@ -4,6 +4,7 @@ import Foundation
 import Glibc
 import PSNode
 import PSParameters
+import PSRun
 import PSTransport
 import Testing
 
@@ -178,4 +179,30 @@ private final class Stranger {
         #expect(link.connections.count == members.count)
         #expect(peers.allSatisfy { link.connections.knows($0) })
     }
+}
+
+/// Whoever sits on a dead coordinator's port: the job goes on elsewhere. It ended jobs once, or cost them two minutes.
+@Test func aTakenPortOfACoordinatorStartedAnew() throws {
+    let jobs = SmallJobs()
+    let job = try jobs.begin("run", steps: SmallJobs.endless, set: ["cluster.transport=tcp"])
+    eventually("the job runs") { (jobs.steps("run").last ?? 0) >= 3 }
+    let run = RunDirectory(jobs.path("run"))
+    let former = try #require(Endpoints.read(from: run))
+    let (host, port) = try #require(Addresses.parse(former.coordinator))
+    // Its supervisor looks away until the port is another's.
+    job.send(SIGSTOP)
+    kill(pid_t(former.pid), SIGKILL)
+    let taken = try TransportContext().listener(largestMessage: 1 << 10)
+    eventually("the port is free") { (try? taken.bind("tcp://\(host):\(port)")) != nil }
+    job.send(SIGCONT)
+    eventually("the coordinator listens elsewhere") {
+        Endpoints.read(from: run).map { $0.coordinator != former.coordinator } ?? false
+    }
+    let step = jobs.steps("run").last ?? 0
+    eventually("the job goes on") { (jobs.steps("run").last ?? 0) > step }
+    #expect(try jobs.psctl("stop", "--run-dir", "run").code == 0)
+    let finished = try job.finish()
+    #expect(finished.code == 75, "\(finished.errors)")
+    #expect(finished.errors.contains("was taken: the others are started anew"), "\(finished.errors)")
+    taken.close(lingerMilliseconds: 0)
 }
