@@ -156,8 +156,9 @@ let package = Package(
             ]),
 
         // What a person and the job start.
-        executable("ps-server", ["PSServer", "PSNode", argumentParser]),
-        executable("ps-worker", ["PSWorker", "PSNode", argumentParser]),
+        target("PSMemberCommand", ["PSNode", "PSProofs", "PSProtocol", logging, argumentParser]),
+        executable("ps-server", ["PSServer", "PSMemberCommand", "PSNode", argumentParser]),
+        executable("ps-worker", ["PSWorker", "PSMemberCommand", "PSNode", argumentParser]),
         executable("ps-coordinator", ["PSCoordinator", "PSRun", "PSConfiguration", "PSNode", argumentParser]),
         executable(
             "psctl",

@@ -95,3 +95,20 @@ package struct JoinOptions: Sendable {
             : "; the handshake fails: the join file is of another job, or the coordinator was started without keys"
     }
 }
+
+/// What a daemon that joins a job is told.
+package struct MemberOptions: Sendable {
+    package var joining: JoinOptions
+    package var rank: Int?
+    /// Whoever starts the process says that the one that had the rank has ended.
+    package var takesOver: Bool
+    /// Standard input is a pipe from who started this process; its end means that they are gone.
+    package var lifeline: Bool
+
+    package init(joining: JoinOptions, rank: Int?, takesOver: Bool, lifeline: Bool) {
+        self.joining = joining
+        self.rank = rank
+        self.takesOver = takesOver
+        self.lifeline = lifeline
+    }
+}

@@ -12,20 +12,6 @@ import PSProtocol
 import PSRun
 import PSTransport
 
-package struct ServerOptions: Sendable {
-    package var joining: JoinOptions
-    /// Where workers reach this server; nil: the address that faces the coordinator, a free port.
-    package var bind: String?
-    package var rank: Int?
-    /// Whoever starts the process says that the one that had the rank has ended.
-    package var takesOver = false
-    /// Standard input is a pipe from who started this process; its end means that they are gone.
-    package var lifeline = false
-    package var timing = Timing()
-
-    package init(_ joining: JoinOptions) { self.joining = joining }
-}
-
 package final class ServerNode: DaemonNode {
     private var complaints: Complaints
     private let context: TransportContext
@@ -35,7 +21,8 @@ package final class ServerNode: DaemonNode {
     package let input: NodeInput<ServerPerformer.Internal>
     private let performer: ServerPerformer
 
-    package init(_ options: ServerOptions, logger: Logger) throws(TransportError) {
+    /// - Parameter bind: where workers reach this server; nil: the address that faces the coordinator, a free port.
+    package init(_ options: MemberOptions, bind: String?, logger: Logger) throws(TransportError) {
         complaints = Complaints(logger)
         input = NodeInput(lifeline: options.lifeline)
         joining = options.joining
@@ -44,14 +31,14 @@ package final class ServerNode: DaemonNode {
         context = try TransportContext(usesKeys: own != nil)
         control = Link(try context.client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys))
         bulk = Link(try context.listener(largestMessage: largestSliceMessage, secretKey: own?.secretKey), limits: .bulk)
-        let endpoint = try Addresses.bind(bulk.socket, to: options.bind, facing: options.joining.coordinator)
-        try Addresses.connect(control.socket, to: options.joining.coordinator)
+        let endpoint = try Addresses.bind(bulk.socket, to: bind, facing: joining.coordinator)
+        try Addresses.connect(control.socket, to: joining.coordinator)
         var hello = Hello(role: .server, host: identity.host, pid: identity.pid, rank: options.rank)
         hello.takesOver = options.takesOver
         hello.endpoint = endpoint
         hello.publicKey = own?.publicKey ?? ""
         performer = ServerPerformer(
-            ServerState(hello: hello, incarnation: identity.incarnation, timing: options.timing, at: input.now),
+            ServerState(hello: hello, incarnation: identity.incarnation, at: input.now),
             control: control, bulk: bulk, compute: SerialThread(name: "compute"), disk: SerialThread(name: "disk"),
             logger: logger,
             readKey: { [hasKeys = joining.file != nil] (challenge) in
@@ -63,7 +50,7 @@ package final class ServerNode: DaemonNode {
         }
         performer.allow = { [context] in context.gatekeeper?.allow(Set($0)) }
         logger.info(
-            "server is up", metadata: ["endpoint": "\(endpoint)", "coordinator": "\(options.joining.coordinator)"])
+            "server is up", metadata: ["endpoint": "\(endpoint)", "coordinator": "\(joining.coordinator)"])
     }
 
     /// A pair of this start's own: the coordinator tells workers its public half.

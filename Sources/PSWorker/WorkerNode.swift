@@ -15,20 +15,6 @@ import PSProtocol
 import PSRun
 import PSTransport
 
-package struct WorkerOptions: Sendable {
-    package var joining: JoinOptions
-    package var rank: Int?
-    /// Whoever starts the process says that the one that had the rank has ended.
-    package var takesOver = false
-    /// Standard input is a pipe from who started this process; its end means that they are gone.
-    package var lifeline = false
-    package var timing = Timing()
-    /// Push prepared random gradients instead of computing.
-    package var isExchangeBenchmark = false
-
-    package init(_ joining: JoinOptions) { self.joining = joining }
-}
-
 package final class WorkerNode: DaemonNode {
     private var complaints: Complaints
     private let joining: JoinOptions
@@ -37,20 +23,20 @@ package final class WorkerNode: DaemonNode {
     package let input: NodeInput<WorkerPerformer.Internal>
     private let performer: WorkerPerformer
 
-    package init(_ options: WorkerOptions, logger: Logger) throws(TransportError) {
+    /// - Parameter isExchangeBenchmark: push prepared random gradients instead of computing.
+    package init(_ options: MemberOptions, isExchangeBenchmark: Bool, logger: Logger) throws(TransportError) {
         complaints = Complaints(logger)
         input = NodeInput(lifeline: options.lifeline)
         joining = options.joining
         let identity = ProcessIdentity(role: .worker)
         let context = try TransportContext()
         control = Link(try context.client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys))
-        try Addresses.connect(control.socket, to: options.joining.coordinator)
+        try Addresses.connect(control.socket, to: joining.coordinator)
         var hello = Hello(role: .worker, host: identity.host, pid: identity.pid, rank: options.rank)
         hello.takesOver = options.takesOver
         (hello.kernelCore, hello.kernelHash) = KernelProbe.identity()
-        let isExchangeBenchmark = options.isExchangeBenchmark
         performer = WorkerPerformer(
-            WorkerState(hello: hello, incarnation: identity.incarnation, timing: options.timing, at: input.now),
+            WorkerState(hello: hello, incarnation: identity.incarnation, at: input.now),
             control: control, compute: SerialThread(name: "compute"), disk: SerialThread(name: "disk"), logger: logger,
             connect: { [joining] (address) throws(TransportError) in
                 let keys = joining.file.map { $0.clientKeys(to: address.publicKey) }
@@ -64,7 +50,7 @@ package final class WorkerNode: DaemonNode {
             build: { try WorkerNode.build($0, isExchangeBenchmark: isExchangeBenchmark, logger: logger) },
             post: { [mailbox = input.mailbox] in mailbox.post($0) })
         logger.info(
-            "worker is up", metadata: ["coordinator": "\(options.joining.coordinator)", "core": "\(hello.kernelCore)"])
+            "worker is up", metadata: ["coordinator": "\(joining.coordinator)", "core": "\(hello.kernelCore)"])
     }
 
     private static func build(
