@@ -120,6 +120,10 @@ struct ExchangeJob {
             throw JobError.jobFailed("a process ended during the measurement; measure again")
         }
 
+        if way == .tcpWithKeys, try JobStatus.read(from: run)?.security != "required" {
+            throw JobError.jobFailed("the job did not ask for keys, so its figures are not those of keys")
+        }
+
         // The last step's period holds the workers' hashing and is left out.
         let times = try String(contentsOfFile: run.metrics, encoding: .utf8).split(separator: "\n")
             .compactMap { try JSON.decode(StepReport.self, from: $0.utf8).elapsedSeconds }

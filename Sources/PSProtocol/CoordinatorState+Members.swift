@@ -36,7 +36,9 @@ extension CoordinatorState {
         if let refusal = otherKernels(of: hello) {
             return [.send(self.envelope(.refusal(refusal), to: envelope.source))]
         }
-        let (rank, displaced, isBack) = membership.admitWorker(hello, envelope, at: now)
+        guard let (rank, displaced, isBack) = membership.admitWorker(hello, envelope, at: now) else {
+            return refuse(envelope.source, .full, "the job has as many workers as it may have")
+        }
         var effects = displaced.flatMap { forget($0, at: now) }
         if isBack { effects.append(.warn("worker \(rank) is heard again")) }
         effects.append(welcome(envelope.source, .worker, rank: rank))

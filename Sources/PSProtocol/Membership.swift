@@ -25,8 +25,11 @@ struct Membership: Sendable {
     /// By rank; nil: nobody has come for it yet.
     private(set) var servers: [Member?]
     private var workers: [Incarnation: Member] = [:]
-    /// Servers whose rank a later start has taken over.
-    private var replaced: Set<Incarnation> = []
+    /// Servers whose rank a later start has taken over, the last of them.
+    private var replaced: [Incarnation] = []
+
+    /// As many as the settings allow a job to begin with.
+    private static let mostWorkers = 10_000
 
     init(serverCount: Int) { servers = Array(repeating: nil, count: serverCount) }
 
@@ -63,10 +66,11 @@ struct Membership: Sendable {
 
     /// A worker has said hello. Its rank is a name only: who is there keeps it, who comes gets another.
     ///
-    /// - Returns: its rank; those that it takes the place of; whether it was silent before.
+    /// - Returns: its rank; those that it takes the place of; whether it was silent before. Nil: there are too many.
     mutating func admitWorker(
         _ hello: Hello, _ envelope: Envelope, at now: MonotonicTime
-    ) -> (rank: Int, displaced: [Incarnation], isBack: Bool) {
+    ) -> (rank: Int, displaced: [Incarnation], isBack: Bool)? {
+        guard workers[envelope.source] != nil || workers.count < Membership.mostWorkers else { return nil }
         let former = workers[envelope.source]
         let others = workersByRank.filter { $0.incarnation != envelope.source }
         let taken = Set(others.filter { $0.state == .up && !isGivenUp($0, for: hello) }.map(\.rank))
@@ -96,7 +100,7 @@ struct Membership: Sendable {
         }
         let known = rank(ofServer: envelope.source)
         guard let rank = known ?? seat(for: hello) else { return .refused(noSeat(for: hello, lost: lost)) }
-        if known == nil, let former = servers[rank] { replaced.insert(former.incarnation) }
+        if known == nil, let former = servers[rank] { replaced = replaced.suffix(1000) + [former.incarnation] }
         servers[rank] = Member(
             role: .server, rank: rank, incarnation: envelope.source, hello: hello,
             helloGeneration: envelope.generation, heard: now)
