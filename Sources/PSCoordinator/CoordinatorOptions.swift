@@ -49,8 +49,10 @@ extension CoordinatorOptions {
         package var description: String {
             switch self {
             case .missing(let bind, let directory):
-                "others than this machine reach \(bind), and there are no keys in \(directory): make them with psctl keys "
-                    + "create --keys \(directory), or set cluster.security=off where every machine of the network is trusted"
+                (JobSecurity.isLoopback(bind)
+                    ? "cluster.security is required" : "others than this machine reach \(bind)")
+                    + ", and there are no keys in \(directory): make them with psctl keys create --keys \(directory) "
+                    + "--coordinator \(bind), or set cluster.security=off where every machine of the network is trusted"
             case .useless(let bind):
                 "\(bind) is a socket of this machine, where no keys are shown: leave --keys away, or bind to tcp://HOST:PORT"
             case .off: "--keys is given, and cluster.security is off: leave one of them away"

@@ -10,23 +10,25 @@ package struct WrittenFile: Sendable, Hashable {
 package enum AtomicFile {
     /// Lets `body` write `path + ".tmp"`, then makes it durable and renames it to `path`.
     ///
-    /// When anything fails the temporary file is removed and whatever was at `path` stays. For files that one process
+    /// One that is private only its owner may read, whatever others are allowed. When anything fails the temporary file is removed and whatever was at `path` stays. For files that one process
     /// writes, such as a run's; `OutputFile` is for those that a person names.
     package static func write(
-        _ path: String, in files: any FileSystem = LocalFileSystem(),
+        _ path: String, in files: any FileSystem = LocalFileSystem(), isPrivate: Bool = false,
         _ body: (HashingWriter) throws(StorageError) -> Void
     ) throws(StorageError) -> WrittenFile {
         try checkReplaceable(path, files)
-        return try write(path, beside: path + ".tmp", in: files, body)
+        return try write(path, beside: path + ".tmp", in: files, isPrivate: isPrivate, body)
     }
 
     /// - Parameter temporary: in the same directory.
     static func write(
-        _ path: String, beside temporary: String, in files: any FileSystem,
+        _ path: String, beside temporary: String, in files: any FileSystem, isPrivate: Bool = false,
         _ body: (HashingWriter) throws(StorageError) -> Void
     ) throws(StorageError) -> WrittenFile {
         do throws(StorageError) {
-            let writer = HashingWriter(try files.create(temporary))
+            // One that was left behind might be anybody's to read.
+            if isPrivate, try files.entry(temporary) != nil { try files.remove(temporary) }
+            let writer = HashingWriter(try isPrivate ? files.createPrivate(temporary) : files.create(temporary))
             try body(writer)
             let written = try writer.finish()
             try files.renameDurably(temporary, to: path)
@@ -39,9 +41,9 @@ package enum AtomicFile {
 
     @discardableResult
     package static func write(
-        _ path: String, _ bytes: [UInt8], in files: any FileSystem = LocalFileSystem()
+        _ path: String, _ bytes: [UInt8], in files: any FileSystem = LocalFileSystem(), isPrivate: Bool = false
     ) throws(StorageError) -> WrittenFile {
-        try write(path, in: files) { (writer) throws(StorageError) in try writer.write(bytes) }
+        try write(path, in: files, isPrivate: isPrivate) { (writer) throws(StorageError) in try writer.write(bytes) }
     }
 
     /// Like `write` for what may be lost in a power cut: readers see the old file or the new one, no sync is waited for.

@@ -65,11 +65,16 @@ package protocol FileSystem: Sendable {
     func open(_ path: String) throws(StorageError) -> any ReadableFile
     /// Opens a regular file that nobody but this process's user can have made.
     func openOwn(_ path: String) throws(StorageError) -> any ReadableFile
+    /// Creates a file that only its owner may read and write, whatever others are allowed.
+    func createPrivate(_ path: String) throws(StorageError) -> any WritableFile
     /// Opens a file for writing behind its first `kept` bytes, the rest is cut; creates it where it is not there.
     func create(_ path: String, keeping kept: Int) throws(StorageError) -> any WritableFile
 }
 
 extension FileSystem {
+    /// Where there is one user only.
+    package func createPrivate(_ path: String) throws(StorageError) -> any WritableFile { try create(path) }
+
     /// Where there is one user only.
     package func openOwn(_ path: String) throws(StorageError) -> any ReadableFile { try open(path) }
 

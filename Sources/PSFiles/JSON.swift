@@ -54,7 +54,9 @@ package enum JSON {
             return "the key \"\(key.stringValue)\" is missing\(place(context.codingPath))"
         case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context),
             DecodingError.dataCorrupted(let context):
-            return context.debugDescription + place(context.codingPath)
+            // Foundation's is a sentence.
+            let text = context.debugDescription
+            return (text.hasSuffix(".") ? String(text.dropLast()) : text) + place(context.codingPath)
         default: return "\(error)"
         }
     }

@@ -19,12 +19,15 @@ package struct CoordinatorClient {
     /// 0: whoever has the other half of the key.
     private let coordinator: Incarnation
     private let joining: JoinOptions?
+    /// Of the run of a job without keys, where this person may read it.
+    private let runKey: RunKey?
 
     /// By a person's key alone, from wherever the coordinator can be reached.
     package init(_ joining: JoinOptions) throws(TransportError) {
         incarnation = UInt64.random(in: 1...UInt64.max)
         coordinator = 0
         self.joining = joining
+        runKey = nil
         link = Link(
             try TransportContext().client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys))
         try Addresses.connect(link.socket, to: joining.coordinator)
@@ -34,8 +37,11 @@ package struct CoordinatorClient {
     package var refusal: String? { joining?.refusal(of: link, hasJoined: false) }
     package var hint: String { joining?.hint(of: link) ?? "" }
 
-    /// - Parameter key: of a person, in a job with keys.
-    package init(_ endpoints: Endpoints, key: JoinFile? = nil) throws(TransportError) {
+    /// - Parameters:
+    ///   - key: of a person, in a job with keys.
+    ///   - runKey: of the run, in a job without; needed to command the job.
+    package init(_ endpoints: Endpoints, key: JoinFile? = nil, runKey: RunKey? = nil) throws(TransportError) {
+        self.runKey = runKey
         incarnation = UInt64.random(in: 1...UInt64.max)
         coordinator = endpoints.incarnation
         joining = nil
@@ -56,7 +62,7 @@ package struct CoordinatorClient {
         guard let endpoints = Endpoints.read(from: run),
             !endpoints.areCopied(in: run, host: ProcessInfo.processInfo.hostName), !endpoints.isElsewhere
         else { return nil }
-        guard endpoints.usesKeys ?? false else { return try? CoordinatorClient(endpoints) }
+        guard endpoints.usesKeys ?? false else { return try? CoordinatorClient(endpoints, runKey: try? run.readKey()) }
         let file = KeyDirectory(run.keys).joinFile(of: KeyRole.operator.rawValue)
         return try? CoordinatorClient(endpoints, key: JoinFile.read(file, as: .operator, .viewer))
     }
@@ -65,8 +71,11 @@ package struct CoordinatorClient {
     package func ask(_ message: Message, milliseconds: Int) throws(TransportError) -> Message? {
         // Answers to earlier questions that came too late.
         while try link.next() != nil {}
-        try link.send(
-            Envelope(job: 0, generation: 0, source: incarnation, destination: coordinator, message: message))
+        var question = Envelope(job: 0, generation: 0, source: incarnation, destination: coordinator, message: message)
+        if case .control = message, let runKey {
+            question.proof = runKey.controlProof(coordinator: coordinator, person: incarnation)
+        }
+        try link.send(question)
         let deadline = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + milliseconds)
         while MonotonicTime.now < deadline, refusal == nil {
             try Poller.wait(
@@ -110,10 +119,10 @@ package struct RemoteJob {
     }
 
     package func request(_ control: Control) throws -> String {
+        if joining.file?.role == .viewer {
+            throw JobError.requestDeclined("a viewer's key may look only: an operator's is needed for that")
+        }
         guard case .controlReply(let isTaken, let text)? = try client.ask(.control(control), milliseconds: 5000) else {
-            if joining.file?.role == .viewer {
-                throw JobError.requestDeclined("a viewer's key may look only: an operator's is needed for that")
-            }
             throw noAnswer
         }
         guard isTaken else { throw JobError.requestDeclined(text) }
@@ -146,6 +155,11 @@ package struct RunningJob {
             }
             if Endpoints.read(from: run)?.areCopied(in: run, host: ProcessInfo.processInfo.hostName) ?? false {
                 throw JobError.isCopy(runDirectory: run.path)
+            }
+            if Endpoints.read(from: run)?.usesKeys != true {
+                do { _ = try run.readKey() } catch {
+                    throw JobError.requestDeclined("only who may read the run's secret commands its job: \(error)")
+                }
             }
             throw JobError.noAnswer(runDirectory: run.path)
         }

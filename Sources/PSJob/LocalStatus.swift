@@ -49,6 +49,10 @@ package enum LocalStatus {
         status.processes[index].state = .down
         if let supervision = Supervision.read(from: run), Processes.isAlive(supervision.pid, program: "psctl") {
             status.text = "the coordinator has ended; it is being started again"
+        } else if Supervision.read(from: run) == nil {
+            status.state = .failed
+            status.text =
+                "the coordinator is gone; start it again as it was started, and the others go on, who wait for it two minutes"
         } else {
             status.state = .failed
             status.text = "the coordinator is gone; go on with: psctl train --run-dir \(run.path) --resume last"

@@ -8,7 +8,7 @@ import PSProtocol
 
 package struct MemberArguments: ParsableArguments {
     @Option(help: "Where the coordinator listens: tcp://HOST:PORT, or ipc:///PATH as it printed it.")
-    package var coordinator: String?
+    var coordinator: String?
 
     @Option(
         help:
@@ -16,7 +16,7 @@ package struct MemberArguments: ParsableArguments {
     var join: String?
 
     @Option(help: "The rank to take; default: any that is free.")
-    package var rank: Int?
+    var rank: Int?
 
     @Flag(
         help: "The process that had the rank has ended: take it over at once, without waiting until it counts as gone.")
@@ -26,6 +26,12 @@ package struct MemberArguments: ParsableArguments {
     var lifeline = false
 
     package init() {}
+
+    /// What is wrong with the arguments, or nil.
+    package func mistake(bind: String? = nil) -> String? {
+        if takeOver, rank == nil { return "--take-over needs --rank, which says whose place is taken" }
+        return DaemonArguments.mistake(coordinator: coordinator, bind: bind, rank: rank)
+    }
 
     /// Finds the coordinator, runs the node that `body` makes to its end, and ends the process.
     ///

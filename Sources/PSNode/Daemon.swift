@@ -72,7 +72,16 @@ package enum FilePermissions {
     /// What a job writes is its owner's alone: weights, and names that let whoever knows them command it. `PS_UMASK`, an
     /// octal number as umask(1) takes it, says otherwise.
     package static func restrict() {
-        let wish = getenv("PS_UMASK").flatMap { mode_t(String(cString: $0), radix: 8) }
-        umask(wish.map { $0 & 0o777 } ?? 0o077)
+        guard let wish = getenv("PS_UMASK").map({ String(cString: $0) }) else {
+            umask(0o077)
+            return
+        }
+        guard let mask = mode_t(wish, radix: 8), mask <= 0o777 else {
+            StandardStreams.write(
+                "\(CommandLine.arguments[0].split(separator: "/").last ?? ""): error: PS_UMASK=\(wish): expected an octal number such as 022, the rights that others do not get\n",
+                to: STDERR_FILENO)
+            exit(Int32(Daemon.usage))
+        }
+        umask(mask)
     }
 }

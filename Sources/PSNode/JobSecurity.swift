@@ -92,7 +92,8 @@ package struct JoinOptions: Sendable {
         guard link.hasFailed else { return "" }
         return file == nil
             ? "; it asks for keys, it seems: start this process with --join FILE, as psctl keys makes it"
-            : "; the handshake fails: the join file is of another job, or the coordinator was started without keys"
+            : "; the handshake fails: the join file is of another job or from before psctl keys rotate coordinator, or the "
+                + "coordinator was started without keys"
     }
 }
 

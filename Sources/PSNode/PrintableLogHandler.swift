@@ -1,6 +1,7 @@
 // The daemons' log on standard error: what files and peers are called cannot move the cursor of whoever reads it.
 
 import Logging
+import PSMessages
 
 struct PrintableLogHandler: LogHandler {
     private var inner: StreamLogHandler
@@ -24,8 +25,8 @@ struct PrintableLogHandler: LogHandler {
 
     func log(event: LogEvent) {
         var event = event
-        event.message = "\(StandardStreams.printable(event.message.description))"
-        event.metadata = event.metadata?.mapValues { "\(StandardStreams.printable($0.description))" }
+        event.message = "\(event.message.description.printable(inOneLine: false))"
+        event.metadata = event.metadata?.mapValues { "\($0.description.printable(inOneLine: false))" }
         inner.log(event: event)
     }
 }

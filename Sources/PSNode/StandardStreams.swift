@@ -1,6 +1,7 @@
 // Standard input, output and error, as whoever started this process left them.
 
 import Glibc
+import PSMessages
 
 package enum StandardStreams {
     /// The first call of every program. Opens those that are closed on /dev/null: else the next file opened, a journal
@@ -20,22 +21,7 @@ package enum StandardStreams {
     /// - Returns: whether all was written.
     @discardableResult
     package static func write(_ text: String, to descriptor: Int32) -> Bool {
-        draw(printable(text), to: descriptor)
-    }
-
-    /// A text without control characters other than line feeds and tabs.
-    package static func printable(_ text: String) -> String {
-        func isControl(_ scalar: Unicode.Scalar) -> Bool {
-            scalar.properties.generalCategory == .control && scalar != "\n" && scalar != "\t"
-        }
-        guard text.unicodeScalars.contains(where: isControl) else { return text }
-        return text.unicodeScalars.reduce(into: "") { shown, scalar in
-            if isControl(scalar) {
-                shown += "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-            } else {
-                shown.unicodeScalars.append(scalar)
-            }
-        }
+        draw(text.printable(inOneLine: false), to: descriptor)
     }
 
     /// The same for what is drawn on a terminal: all characters as they are.

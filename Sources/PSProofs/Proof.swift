@@ -89,6 +89,11 @@ package struct RunKey: Sendable, Hashable {
         key.proof(of: "coordinator", challenge, member)
     }
 
+    /// A person's who wants the job to do something, to this start of the coordinator.
+    package func controlProof(coordinator: UInt64, person: UInt64) -> Proof {
+        key.proof(of: "control", coordinator, person)
+    }
+
     /// The process's, to the coordinator that sent the challenge.
     package func memberProof(challenge: UInt64, member: UInt64, role: UInt32) -> Proof {
         key.proof(of: "member", challenge, member, UInt64(role))

@@ -58,6 +58,7 @@ extension CoordinatorState {
 
     private mutating func serverHello(_ hello: Hello, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
         let (rank, isNew): (Int, Bool)
+        let former = hello.rank.flatMap { membership.servers.indices.contains($0) ? membership.servers[$0] : nil }
         switch membership.admitServer(hello, envelope, lost: timing.lost, at: now) {
         case .refused(let refusal): return [.send(self.envelope(.refusal(refusal), to: envelope.source))]
         case .admitted(let seat, let isAnother): (rank, isNew) = (seat, isAnother)
@@ -70,7 +71,13 @@ extension CoordinatorState {
             return effects + [lostCommits(rank)] + end(status, at: now)
         default:
             if !isNew { return effects }
-            effects.append(.warn("server \(rank) starts with empty memory: the job rolls back to its last checkpoint"))
+            if let former, former.state == .up {
+                effects.append(
+                    .warn(
+                        "\(former.name) was up: pid \(hello.pid) on \(hello.host) takes its place, as it was told to "
+                            + "(--take-over)"))
+            }
+            effects.append(.warn("server \(rank) starts with empty memory: the job goes back to its last checkpoint"))
             phase = .gathering
             order = nil
             closing = nil
@@ -120,11 +127,15 @@ extension CoordinatorState {
     private mutating func takes(_ heartbeat: Heartbeat, of worker: Incarnation, at now: MonotonicTime) -> [Effect] {
         let former = membership.worker(worker)?.heartbeat.unreachable
         membership.takes(heartbeat, of: worker, at: now)
-        guard let member = membership.worker(worker), former != heartbeat.unreachable else { return [] }
+        guard let member = membership.worker(worker) else { return [] }
+        // Perhaps the server hears it well, and does not see what a coordinator that was started anew gave to workers: the
+        // word of it got lost.
+        let pass = heartbeat.unreachable == nil ? [] : [Effect.send(members(to: worker))]
+        if former == heartbeat.unreachable { return pass }
         guard let rank = heartbeat.unreachable else { return [.warn("\(member.name) reaches all servers again")] }
         guard membership.servers.indices.contains(rank), let server = membership.servers[rank] else { return [] }
         idle.removeAll { $0 == worker }
-        return [
+        return pass + [
             .warn(
                 "\(member.name) cannot reach \(server.name) at \(server.hello.endpoint): its tickets go to others until it "
                     + "can")

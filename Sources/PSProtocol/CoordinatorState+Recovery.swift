@@ -48,9 +48,15 @@ extension CoordinatorState {
 
     mutating func rollBack(at now: MonotonicTime) -> [Effect] {
         let base = checkpoints.last
+        let lost = version.commits(since: min(version, base?.version ?? 0))
         goBack(to: base)
         phase = .rollingBack(base: base)
-        return [.journal(.rollback(generation: generation, base: base), sync: true)]
+        let record = Effect.journal(.rollback(generation: generation, base: base), sync: true)
+        if lost == 0 { return [record] }
+        let from = base.map { "the checkpoint of step \($0.version)" } ?? "the beginning"
+        return [
+            .warn("no server has the last steps any more: \(lost) are computed again, from \(from) on"), record,
+        ]
     }
 
     /// A new generation begins with `base`; what came after it is void.

@@ -127,6 +127,11 @@ package struct Gate<Connection: Hashable & Sendable>: Sendable {
         let isMeant = envelope.destination == coordinator || (keyRole != nil && envelope.destination == 0)
         guard isMeant else { return .turnAway("somebody asks another coordinator") }
         switch (keyRole, envelope.message) {
+        case (nil, .control):
+            // Who may read a run may look at its job; only who may read its secret commands it.
+            guard envelope.proof.matches(key.controlProof(coordinator: coordinator, person: envelope.source)) else {
+                return .turnAway("somebody commands the job who does not know the run's secret")
+            }
         case (nil, _), (.operator, _), (.viewer, .statusRequest): break
         default: return .turnAway("a key of the role \(keyRole!.rawValue) may not ask for that")
         }

@@ -131,8 +131,8 @@ struct Membership: Sendable {
         if hello.rank == nil {
             return Refusal(
                 .occupied,
-                "the job has \(servers.count) servers and they are up: this one waits until one is gone; for more servers "
-                    + "raise cluster.servers and resume the job")
+                "the job's servers, \(servers.count) by its settings, are up or just gone: this one waits until a place is "
+                    + "free; for more servers raise cluster.servers and resume the job")
         }
         return Refusal(
             .full,

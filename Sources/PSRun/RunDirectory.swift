@@ -60,7 +60,8 @@ package struct RunDirectory: Sendable {
     package var checkpoints: CheckpointStore { CheckpointStore(runDirectory: path, in: files) }
     var lock: String { "\(path)/lock" }
     private var nonce: String { "\(path)/nonce" }
-    /// Of the run, as long as there is the run. Whoever reads it may speak as a member of a job without keys.
+    /// Of the run, as long as there is the run. Whoever reads it may speak as a member of a job without
+    /// keys, and command it: its owner, whatever others may read.
     private var secret: String { "\(path)/secret" }
 
     package func create() throws(StorageError) {
@@ -108,7 +109,9 @@ package struct RunDirectory: Sendable {
 
     /// Writes a fresh nonce, and the run's secret where there is none yet.
     package func writeKey() throws(StorageError) -> (nonce: String, key: RunKey) {
-        if try files.entry(secret) == nil { try AtomicFile.write(secret, RunDirectory.randomText(), in: files) }
+        if try files.entry(secret) == nil {
+            try AtomicFile.write(secret, RunDirectory.randomText(), in: files, isPrivate: true)
+        }
         let text = RunDirectory.randomText()
         try AtomicFile.write(nonce, text, in: files)
         return (String(decoding: text, as: UTF8.self), try readKey())

@@ -126,7 +126,8 @@ package final class ServerNode: DaemonNode {
 
     private func leave(_ status: ExitStatus) -> ExitStatus {
         var status = status
-        if status.code != 0 { status.text += joining.hint(of: control) }
+        let hint = joining.hint(of: control)
+        if status.code != 0, !status.text.hasSuffix(hint) { status.text += hint }
         control.close(lingerMilliseconds: 500)
         bulk.close(lingerMilliseconds: 500)
         return status

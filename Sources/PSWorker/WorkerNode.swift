@@ -146,7 +146,8 @@ package final class WorkerNode: DaemonNode {
 
     private func leave(_ status: ExitStatus) -> ExitStatus {
         var status = status
-        if status.code != 0 { status.text += joining.hint(of: control) }
+        let hint = joining.hint(of: control)
+        if status.code != 0, !status.text.hasSuffix(hint) { status.text += hint }
         control.close(lingerMilliseconds: 500)
         for wire in performer.servers { wire.close(lingerMilliseconds: 0) }
         return status

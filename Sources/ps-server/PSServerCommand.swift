@@ -21,9 +21,7 @@ struct PSServerCommand: ParsableCommand {
     var bind: String?
 
     func validate() throws {
-        if let mistake = DaemonArguments.mistake(coordinator: member.coordinator, bind: bind, rank: member.rank) {
-            throw ValidationError(mistake)
-        }
+        if let mistake = member.mistake(bind: bind) { throw ValidationError(mistake) }
     }
 
     func run() throws {

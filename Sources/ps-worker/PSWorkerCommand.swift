@@ -18,9 +18,7 @@ struct PSWorkerCommand: ParsableCommand {
     var exchangeBenchmark = false
 
     func validate() throws {
-        if let mistake = DaemonArguments.mistake(coordinator: member.coordinator, rank: member.rank) {
-            throw ValidationError(mistake)
-        }
+        if let mistake = member.mistake() { throw ValidationError(mistake) }
     }
 
     func run() throws {

@@ -45,7 +45,7 @@ import Testing
         // What is written in the prose.
         var prose = Set(document.inline)
         let asked = ["psctl status", "psctl stop", "psctl evaluate"].map { "\($0) --run-dir /shared/runs/first" }
-        let keys = ["add worker gpu7", "revoke gpu7", "rotate gpu7", "list"].map {
+        let keys = ["add worker gpu7", "rotate gpu7", "revoke gpu7", "list"].map {
             "psctl keys \($0) --run-dir /shared/runs/first"
         }
         let look = "psctl status --join /shared/runs/first/keys/viewer.join"

@@ -138,6 +138,22 @@ private final class JobByHand {
         #expect(!FileManager.default.fileExists(atPath: jobs.path("run")))
     }
 
+    /// Others may look at a run that is open to them; its secret, by which a job is commanded, stays its owner's.
+    @Test func whatOthersMayRead() throws {
+        let jobs = SmallJobs()
+        let open = try jobs.begin("run", steps: 2, environment: ["PS_UMASK": "022"]).finish()
+        #expect(open.code == 0, "\(open.errors)")
+        func mode(_ file: String) throws -> Int? {
+            try FileManager.default.attributesOfItem(atPath: jobs.path("run/\(file)"))[.posixPermissions] as? Int
+        }
+        #expect(try mode("status.json") == 0o644)
+        #expect(try mode("secret") == 0o600)
+        let wrong = try jobs.begin("other", steps: 2, environment: ["PS_UMASK": "rw"]).finish()
+        #expect(wrong.code == 64 && wrong.errors.contains("PS_UMASK=rw"), "\(wrong.errors)")
+        let nobody = try Running("ps-server", ["--coordinator", "tcp://127.0.0.1:1", "--take-over"]).finish()
+        #expect(nobody.code == 64 && nobody.errors.contains("--take-over needs --rank"), "\(nobody.errors)")
+    }
+
     /// Everything a stranger can say who knows every name of the job, to a coordinator and a server without keys.
     @Test func strangersChangeNothing() throws {
         let calm = SmallJobs()

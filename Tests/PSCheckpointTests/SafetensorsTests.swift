@@ -142,15 +142,55 @@ func refusesALyingFile(bytes: [UInt8], reason: String) {
     }
 }
 
+/// A disk on which nothing finds room.
+private struct FullDisk: FileSystem {
+    private final class FullFile: WritableFile {
+        let path: String
+        init(_ path: String) { self.path = path }
+        func write(_ bytes: UnsafeRawBufferPointer) throws(StorageError) {
+            throw .system(operation: "write", path: path, code: ENOSPC)
+        }
+        func synchronize() throws(StorageError) {}
+    }
+
+    private let local = LocalFileSystem()
+
+    func create(_ path: String, keeping kept: Int) throws(StorageError) -> any WritableFile {
+        _ = try local.create(path, keeping: kept)
+        return FullFile(path)
+    }
+
+    func entry(_ path: String) throws(StorageError) -> FileEntry? { try local.entry(path) }
+    func list(_ path: String) throws(StorageError) -> [String] { try local.list(path) }
+    func makeDirectory(_ path: String) throws(StorageError) { try local.makeDirectory(path) }
+    func remove(_ file: String) throws(StorageError) { try local.remove(file) }
+    func removeEmptyDirectory(_ path: String) throws(StorageError) { try local.removeEmptyDirectory(path) }
+    func rename(_ old: String, to new: String) throws(StorageError) { try local.rename(old, to: new) }
+    func synchronize(directory: String) throws(StorageError) { try local.synchronize(directory: directory) }
+    func openDirectory(_ path: String) throws(StorageError) -> any OpenDirectory { try local.openDirectory(path) }
+    func open(_ path: String) throws(StorageError) -> any ReadableFile { try local.open(path) }
+}
+
+/// Whoever plants a link at the name that a file has while it is written chooses nothing by it.
+@Test func aLinkInTheWayIsNotFollowed() throws {
+    let directory = TemporaryDirectory()
+    let path = "\(directory.path)/x.safetensors"
+    try "a person's".write(toFile: "\(directory.path)/other", atomically: true, encoding: .utf8)
+    symlink("\(directory.path)/other", "\(path).tmp")
+    let error = #expect(throws: StorageError.self) {
+        try SafetensorsWriter.write(path: path, metadata: [:], tensors: [outgoing("w", [1], [2])])
+    }
+    #expect(error == .system(operation: "create", path: "\(path).tmp", code: ELOOP))
+    #expect(readFile("\(directory.path)/other") == Array("a person's".utf8))
+}
+
 @Test func aFullDiskLeavesThePreviousFile() throws {
     let directory = TemporaryDirectory()
     let path = "\(directory.path)/x.safetensors"
     try SafetensorsWriter.write(path: path, metadata: [:], tensors: [outgoing("w", [1], [1])])
     let before = readFile(path)
-    // The temporary name leads to a device that is always full.
-    symlink("/dev/full", "\(path).tmp")
     let error = #expect(throws: StorageError.self) {
-        try SafetensorsWriter.write(path: path, metadata: [:], tensors: [outgoing("w", [1], [2])])
+        try SafetensorsWriter.write(path: path, metadata: [:], tensors: [outgoing("w", [1], [2])], in: FullDisk())
     }
     #expect(error == .system(operation: "write", path: "\(path).tmp", code: ENOSPC))
     #expect(error?.description.contains("No space left on device") == true)

@@ -95,6 +95,20 @@ private func isTurnedAway(_ decision: Gate<String>.Decision) -> Bool {
         #expect(bench.says(.ready(version: 0), from: 5, on: "e") != .deliver)
     }
 
+    /// The run's files may be open to others, its secret is not.
+    @Test func onlyWhoKnowsTheSecretCommands() {
+        var bench = GateBench()
+        let stop = Message.control(.stop(after: 0))
+        #expect(bench.says(.statusRequest, from: 8, on: "a") == .deliver)
+        #expect(isTurnedAway(bench.says(stop, from: 8, on: "a")))
+        let other = runKey.controlProof(coordinator: 1000, person: 9)
+        #expect(isTurnedAway(bench.says(stop, from: 8, on: "a", proof: other)))
+        let former = runKey.controlProof(coordinator: 999, person: 8)
+        #expect(isTurnedAway(bench.says(stop, from: 8, on: "a", proof: former)))
+        let own = runKey.controlProof(coordinator: 1000, person: 8)
+        #expect(bench.says(stop, from: 8, on: "a", proof: own) == .deliver)
+    }
+
     @Test func keysMayWhatTheirRoleMay() {
         var bench = GateBench()
         #expect(isTurnedAway(bench.hello(.server, from: 5, on: "a", key: .worker)))
