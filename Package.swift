@@ -210,7 +210,7 @@ let package = Package(
             [
                 "PSProtocol", "PSRun", "PSServer", "PSWorker", "PSCoordinator", "PSCheckpoint", "PSFiles",
                 "PSPrediction", "PSConfiguration", "PSOptimization", "PSMessages", "PSNode", "PSParameters",
-                "PSTransport", logging,
+                "PSProofs", "PSTransport", logging,
             ]),
         tests(
             "JobTests",

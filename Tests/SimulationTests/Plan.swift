@@ -41,6 +41,8 @@ struct Plan {
     var foreignPushes = 0
     /// Words of strangers to the coordinator, of later terms, in the names of its servers.
     var foreignWords = 0
+    /// Strangers' copies of what was said, without proofs, some with flipped, missing or foreign bytes.
+    var foreignNoise = 0
     /// Chance that a push is followed by one of other values, which its worker computed wrongly.
     var differingPushes = 0.0
     /// A worker with other kernels says hello first, and computes nothing.
@@ -139,6 +141,7 @@ struct Plan {
         plan.twins = chance.pick([0, 0, 0, 1, 2])
         plan.foreignPushes = chance.pick([0, 0, 5, 40])
         plan.foreignWords = chance.pick([0, 0, 3, 10])
+        plan.foreignNoise = chance.pick([0, 0, 20, 200])
         plan.differingPushes = chance.pick([0, 0, 0, 0.02])
         plan.idler = chance.happens(0.15)
         plan.damages = chance.pick([0, 0, 0, 1, 2])
@@ -182,6 +185,6 @@ enum Rare: String, CaseIterable {
     case olderCheckpoint, rot, unavailable, skip, workerLost, serverWakes, resumed, finishAgain, noSliceServer
     case evaluated, partAgain, measuredAgain, endsEarly, lastEvaluationLater, leftOut
     case begunWithWeights, begunAgain
-    case ticketCopied, unreachable, reachable, seatKept, foreignPush, foreignWord, otherKernels, differs
+    case ticketCopied, unreachable, reachable, seatKept, foreignPush, foreignWord, foreignNoise, otherKernels, differs
     case savedLater, diesWriting, tornTail, slowDisk, moved, movedAway, goesBack, foreignBase, adopted, stopPromised
 }

@@ -137,9 +137,10 @@ final class SimulatedCoordinator: SimulatedProcess {
     /// A stranger's word: through the gate, or as if there were none.
     func hears(_ envelope: Envelope) {
         if world.plan.plant == .termBelieved { return handle(.said(envelope)) }
-        let received = Received(peer: RoutingID(bytes: [9]), envelope: .success(envelope), values: nil)
-        ended(try? performer.take(received, at: world.time))
+        hears(Received(peer: RoutingID(bytes: [9]), envelope: .success(envelope), values: nil))
     }
+
+    func hears(_ received: Received) { ended(try? performer.take(received, at: world.time)) }
 
     override func receive(_ packet: Packet, on connection: Connection) {
         ended(try? performer.take(packet.received(from: connection.peer), at: world.time))

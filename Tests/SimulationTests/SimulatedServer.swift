@@ -87,6 +87,11 @@ final class SimulatedServer: SimulatedProcess {
         check()
     }
 
+    func hears(_ received: Received) {
+        try? performer.takeFromWorker(received, at: world.time)
+        check()
+    }
+
     /// A stranger who knows every name of the job, and no more.
     func takePush(of ticket: Ticket, from worker: Incarnation) {
         guard isServing, let slice = state.owned.first, let job = world.coordinator?.state.job else { return }

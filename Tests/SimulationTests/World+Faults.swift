@@ -4,9 +4,12 @@ import Glibc
 import PSCheckpoint
 import PSFiles
 import PSMessages
+import PSNode
 import PSParameters
+import PSProofs
 import PSProtocol
 import PSRun
+import PSTransport
 
 extension World {
     func planFaults() {
@@ -62,6 +65,18 @@ extension World {
                     job: coordinator.state.job, generation: coordinator.state.generation, term: 1 << 20,
                     source: server.incarnation, destination: coordinator.incarnation, message: .heartbeat(Heartbeat())))
         }
+        several(plan.foreignNoise) { [self] in
+            guard var envelope = overheard.isEmpty ? nil : chance.pick(overheard) else { return }
+            let listeners = network.listeners.sorted { $0.key < $1.key }.map(\.value)
+            guard !listeners.isEmpty else { return }
+            let listener = chance.pick(listeners)
+            guard listener.isAlive, !listener.isPaused else { return }
+            envelope.proof = .none
+            let received = noise(of: envelope)
+            saw(.foreignNoise)
+            (listener as? SimulatedCoordinator)?.hears(received)
+            (listener as? SimulatedServer)?.hears(received)
+        }
         for _ in 0..<plan.damages { damagesAt.insert(chance.integer(2...4)) }
         several(plan.unreadable) { [self] in
             readsFailUntil = now + chance.integer(100...15_000)
@@ -97,6 +112,31 @@ extension World {
         let (worker, endpoint) = (chance.pick(workers), chance.pick(endpoints))
         log?("\(now) no way from \(describe(worker)) to \(endpoint) for \(milliseconds)")
         network.brokenPaths.append((ObjectIdentifier(worker), endpoint, now + milliseconds))
+    }
+
+    /// What a stranger makes of what he overheard: the bytes on the wire, decoded as a process decodes them.
+    private func noise(of envelope: Envelope) -> Received {
+        var head = envelope.encoded()
+        switch chance.integer(0...3) {
+        case 0: head.removeLast(chance.integer(0...head.count - 1))
+        case 1: head += envelope.encoded().prefix(chance.integer(0...40))
+        case 2:
+            for _ in 0..<chance.integer(1...4) {
+                head[chance.integer(0...head.count - 1)] ^= 1 << chance.integer(0...7)
+            }
+        default: break
+        }
+        let values = [UInt8](repeating: 7, count: chance.pick([0, 0, 4, 400]))
+        let result: Result<Envelope, MessageError> = head.withUnsafeBytes { bytes in
+            do throws(MessageError) {
+                return .success(try Envelope.decode(bytes, payloadCount: values.count))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return Received(
+            peer: RoutingID(bytes: [9, UInt8(chance.integer(0...3))]), envelope: result,
+            values: values.isEmpty ? nil : Frame(values))
     }
 
     func comeBack() {

@@ -61,6 +61,8 @@ final class World {
     /// Whether a coordinator has told anybody that the job is over.
     var isEnding = false
 
+    /// The last that was said, by anybody to anybody.
+    var overheard: [Envelope] = []
     /// Pushes that came a second time with other values.
     var wrongPushes = 0
 
@@ -325,6 +327,8 @@ final class World {
     func see(_ packet: Packet) {
         messages += 1
         let envelope = packet.envelope
+        if overheard.count == 64 { overheard.removeFirst() }
+        overheard.append(envelope)
         log?("\(now) \(envelope.source)->\(envelope.destination) g\(envelope.generation) \(envelope.message)")
         trace = mixed(trace, UInt64(now), envelope.source, envelope.destination, UInt64(envelope.generation))
         switch envelope.message {
