@@ -170,7 +170,9 @@ let package = Package(
             ]),
 
         // Tests.
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: [.swiftLanguageMode(.v6)]),
+        .target(
+            name: "TestSupport", dependencies: ["PSFiles"], path: "Tests/TestSupport",
+            swiftSettings: [.swiftLanguageMode(.v6)]),
         .target(
             name: "SyntheticData", dependencies: ["PSDatasets", "PSImages", "PSParameters"],
             path: "Tests/SyntheticData", resources: [.copy("Resources")], swiftSettings: [.swiftLanguageMode(.v6)]),

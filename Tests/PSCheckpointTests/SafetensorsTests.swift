@@ -143,7 +143,7 @@ func refusesALyingFile(bytes: [UInt8], reason: String) {
 }
 
 /// A disk on which nothing finds room.
-private struct FullDisk: FileSystem {
+private struct FullDisk: AlteredFiles {
     private final class FullFile: WritableFile {
         let path: String
         init(_ path: String) { self.path = path }
@@ -160,15 +160,6 @@ private struct FullDisk: FileSystem {
         return FullFile(path)
     }
 
-    func entry(_ path: String) throws(StorageError) -> FileEntry? { try local.entry(path) }
-    func list(_ path: String) throws(StorageError) -> [String] { try local.list(path) }
-    func makeDirectory(_ path: String) throws(StorageError) { try local.makeDirectory(path) }
-    func remove(_ file: String) throws(StorageError) { try local.remove(file) }
-    func removeEmptyDirectory(_ path: String) throws(StorageError) { try local.removeEmptyDirectory(path) }
-    func rename(_ old: String, to new: String) throws(StorageError) { try local.rename(old, to: new) }
-    func synchronize(directory: String) throws(StorageError) { try local.synchronize(directory: directory) }
-    func openDirectory(_ path: String) throws(StorageError) -> any OpenDirectory { try local.openDirectory(path) }
-    func open(_ path: String) throws(StorageError) -> any ReadableFile { try local.open(path) }
 }
 
 /// Whoever plants a link at the name that a file has while it is written chooses nothing by it.

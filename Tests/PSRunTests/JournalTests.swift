@@ -121,7 +121,7 @@ func aRunDirectoryThatCannotBe(path: String, code: Int32) {
 }
 
 /// The machine's files, in which a person moves a directory right after a file of some name was created.
-private struct FilesBeingMoved: FileSystem {
+private struct FilesBeingMoved: AlteredFiles {
     let local = LocalFileSystem()
     let trigger: String
     let directory: String
@@ -132,15 +132,6 @@ private struct FilesBeingMoved: FileSystem {
         if Paths.name(of: path) == trigger { try local.rename(directory, to: destination) }
         return file
     }
-    func entry(_ path: String) throws(StorageError) -> FileEntry? { try local.entry(path) }
-    func list(_ path: String) throws(StorageError) -> [String] { try local.list(path) }
-    func makeDirectory(_ path: String) throws(StorageError) { try local.makeDirectory(path) }
-    func remove(_ file: String) throws(StorageError) { try local.remove(file) }
-    func removeEmptyDirectory(_ path: String) throws(StorageError) { try local.removeEmptyDirectory(path) }
-    func rename(_ old: String, to new: String) throws(StorageError) { try local.rename(old, to: new) }
-    func synchronize(directory: String) throws(StorageError) { try local.synchronize(directory: directory) }
-    func openDirectory(_ path: String) throws(StorageError) -> any OpenDirectory { try local.openDirectory(path) }
-    func open(_ path: String) throws(StorageError) -> any ReadableFile { try local.open(path) }
 }
 
 /// A run may be moved at any moment, in the middle of this as well: the journal is in it, wherever it is, and goes on.
