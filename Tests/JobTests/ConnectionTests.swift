@@ -96,10 +96,17 @@ private final class Stranger {
     }
 
     /// All that was sent is taken, and the word that its connections are closed.
-    private func expectNoConnection() throws {
+    ///
+    /// - Returns: who was heard meanwhile.
+    @discardableResult
+    private func expectNoConnection() throws -> [RoutingID] {
         let start = MonotonicTime.now
-        while link.connections.count > 0, MonotonicTime.now.since(start) < 30_000 { try take(milliseconds: 20) }
+        var senders: [RoutingID] = []
+        while link.connections.count > 0, MonotonicTime.now.since(start) < 30_000 {
+            senders += try take(milliseconds: 20)
+        }
         #expect(link.connections.count == 0)
+        return senders
     }
 
     /// What one leaves behind comes when another has the number of its connection: it ended the process once.
@@ -108,16 +115,17 @@ private final class Stranger {
             let first = try Stranger(port: port)
             first.shakeHands()
             first.sendEmpty(20_000)
-            try take(milliseconds: 30, atMost: 200)
+            var senders = try take(milliseconds: 30, atMost: 200)
             first.close()
             usleep(20_000)
             let second = try Stranger(port: port)
             second.shakeHands()
             second.sendEmpty(1)
-            try take(milliseconds: 60, atMost: 300)
+            senders += try take(milliseconds: 60, atMost: 300)
             second.close()
             usleep(20_000)
-            try expectNoConnection()
+            senders += try expectNoConnection()
+            #expect(!Set(senders).contains { link.connections.knows($0) })
         }
     }
 
@@ -174,11 +182,44 @@ private final class Stranger {
             try take(milliseconds: 30)
             stranger.close()
         }
+        // One that ends well is no failure.
+        let guest = try Stranger(port: port)
+        guest.shakeHands()
+        guest.close()
         try take(milliseconds: 300)
         #expect(link.takeFailedHandshakes().count == 20)
         #expect(link.connections.count == members.count)
         #expect(peers.allSatisfy { link.connections.knows($0) })
     }
+}
+
+/// The number of a connection passes to the next one, and messages of the former come later still.
+@Test func aNumberPassesToTheNextConnection() {
+    let (former, later) = (RoutingID(bytes: [1]), RoutingID(bytes: [2]))
+    // No file of this process has it.
+    let number: Int32 = 1 << 30
+    func taken() -> Connections {
+        var connections = Connections(.control)
+        connections.take([.opened(number)], at: 0)
+        connections.arrived(from: former, by: number)
+        connections.take([.closed(number), .opened(number)], at: 1)
+        #expect(connections.takeClosed() == [former])
+        connections.arrived(from: later, by: number)
+        return connections
+    }
+    var strangers = taken()
+    strangers.arrived(from: former, by: number)
+    strangers.take([.closed(number)], at: 2)
+    #expect(Set(strangers.takeClosed()) == [former, later])
+    strangers.arrived(from: former, by: number)
+    #expect(!strangers.knows(former) && !strangers.knows(later) && strangers.count == 0)
+
+    var members = taken()
+    members.belongs(later, to: .member, at: 2)
+    members.arrived(from: former, by: number)
+    #expect(members.knows(later) && !members.knows(former))
+    members.take([.closed(number)], at: 3)
+    #expect(members.takeClosed() == [later])
 }
 
 /// Whoever sits on a dead coordinator's port: the job goes on elsewhere. It ended jobs once, or cost them two minutes.
