@@ -56,20 +56,6 @@ __attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, c
     for (; length > 0; length--, next++) narrow = _mm_crc32_u8(narrow, *next);
     return ~narrow;
 }
-
-__attribute__((target("sse4.2"))) static void four_by_instruction(
-    const uint8_t *next, size_t quarter, uint32_t *crc
-) {
-    uint64_t wide[4] = {0xFFFFFFFFu, 0xFFFFFFFFu, 0xFFFFFFFFu, 0xFFFFFFFFu};
-    for (size_t at = 0; at < quarter; at += 8) {
-        for (int k = 0; k < 4; k++) {
-            uint64_t word;
-            memcpy(&word, next + k * quarter + at, sizeof word);
-            wide[k] = _mm_crc32_u64(wide[k], word);
-        }
-    }
-    for (int k = 0; k < 4; k++) crc[k] = ~(uint32_t)wide[k];
-}
 #endif
 
 uint32_t ps_crc32c(uint32_t crc, const void *bytes, size_t length) {
@@ -77,19 +63,4 @@ uint32_t ps_crc32c(uint32_t crc, const void *bytes, size_t length) {
     if (__builtin_cpu_supports("sse4.2")) return by_instruction(crc, bytes, length);
 #endif
     return ps_crc32c_portable(crc, bytes, length);
-}
-
-uint32_t ps_fingerprint(const void *bytes, size_t length) {
-    size_t quarter = length / 32 * 8;
-    const uint8_t *start = bytes;
-    uint32_t crc[4];
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("sse4.2")) four_by_instruction(start, quarter, crc);
-    else
-#endif
-        for (int k = 0; k < 4; k++) crc[k] = ps_crc32c_portable(0, start + k * quarter, quarter);
-    crc[3] = ps_crc32c(crc[3], start + 4 * quarter, length - 4 * quarter);
-    uint8_t all[16];
-    for (int byte = 0; byte < 16; byte++) all[byte] = (uint8_t)(crc[byte / 4] >> 8 * (byte % 4));
-    return ps_crc32c(0, all, sizeof all);
 }

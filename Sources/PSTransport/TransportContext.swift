@@ -13,10 +13,18 @@ package final class TransportContext: @unchecked Sendable {
 
     /// - Parameter usesKeys: whether sockets that listen ask for keys. Who answers for them is there before any is bound.
     package init(usesKeys: Bool = false) throws(TransportError) {
+        _ = TransportContext.keepsMemory
         guard let handle = zmq_ctx_new() else { throw TransportError("start ZeroMQ's threads") }
         self.handle = handle
         gatekeeper = usesKeys ? try Gatekeeper(context: handle) : nil
     }
+
+    /// A message's memory comes from the allocator and goes back to it. Left to itself, the allocator gives it back to the
+    /// kernel every time, which clears it anew for the next slice: a tenth of an exchange's time.
+    private static let keepsMemory: Void = {
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)
+        mallopt(M_TRIM_THRESHOLD, 256 << 20)
+    }()
 
     /// Waits until every socket is closed.
     deinit {
