@@ -294,7 +294,7 @@ package final class CoordinatorNode: DaemonNode {
     }
 
     package func tick() throws -> ExitStatus? {
-        let cuts = link.sweep()
+        let cuts = try link.sweep()
         let handshakes = complaints.warn(
             context.gatekeeper?.takeRefused(), link.takeFailedHandshakes(), at: input.now)
         performer.turnedAway(handshakes: handshakes, connections: cuts.count)

@@ -186,6 +186,7 @@ package final class CoordinatorPerformer {
                 note { metrics throws(StorageError) in try metrics.append(report) }
                 logger.notice("evaluated", metadata: report.metadata)
             case .warn(let text): logger.warning("\(text)")
+            case .tell(let text): logger.info("\(text)")
             case .exit(let status): return status
             }
         }

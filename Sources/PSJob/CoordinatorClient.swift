@@ -34,7 +34,7 @@ package struct CoordinatorClient {
     }
 
     /// Why there is no answer, as far as it is known.
-    package var refusal: String? { joining?.refusal(of: link, hasJoined: false) }
+    package var refusal: String? { joining?.refusal(of: link) }
     package var hint: String { joining?.hint(of: link) ?? "" }
 
     /// - Parameters:
@@ -79,7 +79,7 @@ package struct CoordinatorClient {
         let deadline = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + milliseconds)
         while MonotonicTime.now < deadline, refusal == nil {
             try Poller.wait(
-                sockets: [link.socket], descriptors: [], milliseconds: max(1, deadline.since(.now)))
+                sockets: [link.socket], descriptors: [], milliseconds: min(100, max(1, deadline.since(.now))))
             if case .message(let received)? = try link.next(), case .success(let envelope) = received.envelope,
                 coordinator == 0 || envelope.source == coordinator
             {
@@ -96,6 +96,12 @@ package struct CoordinatorClient {
 }
 
 extension Endpoints {
+    /// Whether the coordinator's socket is in a directory that this user may not enter.
+    var isAnotherUsers: Bool {
+        guard SocketDirectory.isEndpoint(coordinator), !isElsewhere else { return false }
+        return access(String(coordinator.dropFirst("ipc://".count)), W_OK) != 0 && errno == EACCES
+    }
+
     /// Whether only processes of another machine reach the coordinator.
     fileprivate var isElsewhere: Bool {
         SocketDirectory.isEndpoint(coordinator) && host != ProcessInfo.processInfo.hostName
@@ -106,6 +112,8 @@ extension Endpoints {
 package struct RemoteJob {
     private let client: CoordinatorClient
     private let joining: JoinOptions
+    /// Its address.
+    package var coordinator: String { joining.coordinator }
 
     /// - Parameter path: of the person's join file.
     package init(path: String) throws {

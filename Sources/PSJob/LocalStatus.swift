@@ -18,7 +18,13 @@ package enum LocalStatus {
             status = answered
         } else {
             status = try lastWritten(run)
-            if ![.finished, .failed, .stopped].contains(status.state) { withoutCoordinator(&status, run) }
+            if [.finished, .failed, .stopped].contains(status.state) {
+                // Its last word stands.
+            } else if Endpoints.read(from: run)?.isAnotherUsers ?? false {
+                status.text = "as the coordinator wrote it last: only the user who runs the job can ask it"
+            } else {
+                withoutCoordinator(&status, run)
+            }
         }
         for index in status.processes.indices where isAlive(status.processes[index]) == false {
             status.processes[index].state = .down

@@ -1,6 +1,7 @@
 // Whether a job's processes show keys, and where they find them.
 
 import Glibc
+import Logging
 import PSKeys
 import PSParameters
 import PSProofs
@@ -72,18 +73,13 @@ package struct JoinOptions: Sendable {
     }
 
     /// Why the coordinator cannot be spoken to: it does not let the key in, or no handshake has succeeded for some seconds.
-    ///
-    /// - Parameter hasJoined: whether the process has something to lose. Whoever listens where the coordinator was can
-    ///   refuse it: the coordinator that is started anew is waited for.
-    package func refusal(of link: Link, hasJoined: Bool) -> String? {
-        let seconds = link.downSince.map { MonotonicTime.now.since($0) / 1000 } ?? 0
-        if hasJoined, seconds < 20 { return nil }
+    package func refusal(of link: Link) -> String? {
         if link.isRefused, let file {
             return
                 "the coordinator \(coordinator) does not let the key \(fingerprint(file.keys.publicKey)) of \(file.name) "
                 + "in: it was revoked, or replaced by psctl keys rotate; have a new join file made"
         }
-        guard link.hasFailed, seconds >= 10 else { return nil }
+        guard link.hasFailed, link.millisecondsDown >= 10_000 else { return nil }
         return "no word from the coordinator \(coordinator)\(hint(of: link))"
     }
 
@@ -94,6 +90,32 @@ package struct JoinOptions: Sendable {
             ? "; it asks for keys, it seems: start this process with --join FILE, as psctl keys makes it"
             : "; the handshake fails: the join file is of another job or from before psctl keys rotate coordinator, or the "
                 + "coordinator was started without keys"
+    }
+}
+
+/// Watches whether the coordinator lets a daemon in.
+package struct Admission {
+    private let joining: JoinOptions
+    private let logger: Logger
+    private var isTold = false
+
+    package init(_ joining: JoinOptions, _ logger: Logger) {
+        self.joining = joining
+        self.logger = logger
+    }
+
+    /// - Parameter hasJoined: whether the process has something to lose. Whoever listens where the coordinator was can
+    ///   refuse it: the coordinator that is started anew is waited for.
+    /// - Returns: why the process is to end.
+    package mutating func refusal(of link: Link, hasJoined: Bool) -> String? {
+        guard let text = joining.refusal(of: link) else {
+            isTold = false
+            return nil
+        }
+        if !hasJoined || link.millisecondsDown >= 20_000 { return text }
+        if !isTold { logger.warning("\(text); this process ends unless it is let in within 20 s") }
+        isTold = true
+        return nil
     }
 }
 

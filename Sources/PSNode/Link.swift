@@ -35,11 +35,16 @@ package final class Link: Wire {
     package private(set) var connections: Connections
     /// Of a link that connects: since when there is no connection; nil while there is one.
     package private(set) var downSince: MonotonicTime?
+    package var millisecondsDown: Int { downSince.map { MonotonicTime.now.since($0) } ?? 0 }
     /// Of a link that connects: the peer does not let this process's key in.
     package private(set) var isRefused = false
     /// Of a link that connects: a handshake failed otherwise.
     package private(set) var hasFailed = false
     private var waiting: [Event] = []
+    /// Of a link that connects, whose handshake failed: when the next is tried. ZeroMQ would knock many times a second.
+    private var nextTry: MonotonicTime?
+    /// Handshakes that failed in a row.
+    private var failures = 0
 
     /// - Parameter limits: of a link that listens.
     package init(_ socket: Socket, limits: ConnectionLimits = .control) {
@@ -71,14 +76,14 @@ package final class Link: Wire {
         if let arrival = try receive() {
             bytesReceived += arrival.frames.reduce(0) { $0 + UInt64($1.byteCount) }
             if let peer = arrival.peer {
-                if !connections.knows(peer) { takeEvents() }
+                if !connections.knows(peer) { try takeEvents() }
                 connections.arrived(from: peer, by: arrival.descriptor)
             } else {
-                takeEvents()
+                try takeEvents()
             }
             waiting.append(.message(decode(arrival)))
         } else {
-            takeEvents()
+            try takeEvents()
             waiting += connections.takeClosed().map { .closed($0) }
         }
         return waiting.isEmpty ? nil : waiting.removeFirst()
@@ -92,33 +97,42 @@ package final class Link: Wire {
             case .arrival(let arrival): return arrival
             case .skipped: break
             case .misnamed(let descriptor):
-                takeEvents()
+                try takeEvents()
                 if let descriptor { connections.cut(descriptor, "its name is too long") }
             }
         }
         return nil
     }
 
-    private func takeEvents() {
+    private func takeEvents() throws(TransportError) {
+        if let time = nextTry, .now >= time {
+            nextTry = nil
+            try socket.reconnect()
+        }
         let events = socket.takeEvents()
         if events.isEmpty { return }
         guard socket.kind == .dealer else { return connections.take(events, at: MonotonicTime.now.milliseconds) }
         for event in events {
             switch event {
             case .opened, .retried: break
-            case .ready: (downSince, hasFailed) = (nil, false)
+            case .ready: (downSince, hasFailed, isRefused, failures) = (nil, false, false, 0)
             case .refused, .failed, .closed:
                 if case .refused = event { isRefused = true }
                 if case .failed = event { hasFailed = true }
                 if downSince == nil { waiting.append(.closed(nil)) }
                 downSince = downSince ?? .now
+                if case .closed = event { break }
+                if nextTry != nil { break }
+                nextTry = MonotonicTime.now.later(min(4000, 250 << min(failures, 4)))
+                failures += 1
+                socket.disconnect()
             }
         }
     }
 
     /// Closes connections that cost more than they may. - Returns: those closed from this end, and why.
-    package func sweep() -> [Connections.Cut] {
-        takeEvents()
+    package func sweep() throws(TransportError) -> [Connections.Cut] {
+        try takeEvents()
         connections.sweep(at: MonotonicTime.now.milliseconds)
         return connections.takeCuts()
     }

@@ -36,11 +36,13 @@ extension CoordinatorState {
         if let refusal = otherKernels(of: hello) {
             return [.send(self.envelope(.refusal(refusal), to: envelope.source))]
         }
+        let isNew = membership.worker(envelope.source) == nil
         guard let (rank, displaced, isBack) = membership.admitWorker(hello, envelope, at: now) else {
             return refuse(envelope.source, .full, "the job has as many workers as it may have")
         }
         var effects = displaced.flatMap { forget($0, at: now) }
         if isBack { effects.append(.warn("worker \(rank) is heard again")) }
+        if isNew, let member = membership.worker(envelope.source) { effects.append(.tell("\(member.name) has joined")) }
         effects.append(welcome(envelope.source, .worker, rank: rank))
         if isGranting { effects.append(.send(members(to: envelope.source))) }
         return effects
@@ -64,6 +66,7 @@ extension CoordinatorState {
         case .admitted(let seat, let isAnother): (rank, isNew) = (seat, isAnother)
         }
         var effects = [welcome(envelope.source, .server, rank: rank)]
+        if isNew, let member = membership.servers[rank] { effects.append(.tell("\(member.name) has joined")) }
         if let workerKeys { effects.append(.send(self.envelope(.keys(workerKeys), to: envelope.source))) }
         switch phase {
         case .gathering, .givingUp, .farewell, .leaving: break

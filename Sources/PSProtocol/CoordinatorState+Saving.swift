@@ -92,7 +92,8 @@ extension CoordinatorState {
         checkpoints.append(reference)
         let kept = keptVersions
         checkpoints.removeAll { !kept.contains($0.version) }
-        return [.journal(.checkpoint(reference, keeping: checkpoints.dropLast().map(\.version)), sync: true)]
+        return [.tell("step \(reference.version) is saved")]
+            + [.journal(.checkpoint(reference, keeping: checkpoints.dropLast().map(\.version)), sync: true)]
             + evaluateNext(at: now) + closeIfSaved(at: now) + finishIfSaved(at: now)
     }
 

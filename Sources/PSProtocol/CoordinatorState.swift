@@ -41,6 +41,8 @@ package struct CoordinatorState: Sendable {
         case stepDone(StepReport)
         case evaluated(EvaluationReport)
         case warn(String)
+        /// Good news, for the log.
+        case tell(String)
         case exit(ExitStatus)
     }
 

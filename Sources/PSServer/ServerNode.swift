@@ -16,6 +16,7 @@ package final class ServerNode: DaemonNode {
     private var complaints: Complaints
     private let context: TransportContext
     private let joining: JoinOptions
+    private var admission: Admission
     private let control: Link
     private let bulk: Link
     package let input: NodeInput<ServerPerformer.Internal>
@@ -26,6 +27,7 @@ package final class ServerNode: DaemonNode {
         complaints = Complaints(logger)
         input = NodeInput(lifeline: options.lifeline)
         joining = options.joining
+        admission = Admission(joining, logger)
         let identity = ProcessIdentity(role: .server)
         let own = joining.file == nil ? nil : try ServerNode.makeKeys()
         context = try TransportContext(usesKeys: own != nil)
@@ -97,11 +99,11 @@ package final class ServerNode: DaemonNode {
     package func takeParentGone() throws -> ExitStatus? { try performer.handle(.parentGone, at: input.now) }
 
     package func tick() throws -> ExitStatus? {
-        _ = control.sweep()
-        if let text = joining.refusal(of: control, hasJoined: performer.state.job != 0) {
+        _ = try control.sweep()
+        if let text = admission.refusal(of: control, hasJoined: performer.state.job != 0) {
             return ExitStatus(code: ExitStatus.refused, text: text)
         }
-        complaints.warn(bulk.sweep(), at: input.now)
+        complaints.warn(try bulk.sweep(), at: input.now)
         complaints.warn(context.gatekeeper?.takeRefused(), bulk.takeFailedHandshakes(), at: input.now)
         return try performer.handle(.tick, at: input.now)
     }

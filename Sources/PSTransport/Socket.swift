@@ -38,6 +38,8 @@ package final class Socket {
     /// For frames that are looked at and let go.
     private let scratch = Frame.empty()
     private(set) var monitor: Monitor?
+    /// Of a socket that connects.
+    private var remote: (endpoint: String, usesIPv6: Bool)?
     private let context: TransportContext
     package private(set) var isClosed = false
     package let kind: Kind
@@ -119,6 +121,16 @@ package final class Socket {
     package func connect(_ endpoint: String, usesIPv6: Bool = false) throws(TransportError) {
         set(ZMQ_IPV6, usesIPv6 || endpoint.contains("[") ? 1 : 0)
         guard zmq_connect(handle, endpoint) == 0 else { throw TransportError("connect to \(endpoint)") }
+        remote = (endpoint, usesIPv6)
+    }
+
+    /// Lets go of the peer, and of what waits to be sent there, until `reconnect`.
+    package func disconnect() {
+        if let remote { zmq_disconnect(handle, remote.endpoint) }
+    }
+
+    package func reconnect() throws(TransportError) {
+        if let remote { try connect(remote.endpoint, usesIPv6: remote.usesIPv6) }
     }
 
     /// Sends one multipart message without blocking; with high-water marks off, ZeroMQ queues it.

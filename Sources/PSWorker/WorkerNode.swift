@@ -18,6 +18,7 @@ import PSTransport
 package final class WorkerNode: DaemonNode {
     private var complaints: Complaints
     private let joining: JoinOptions
+    private var admission: Admission
     private var nextRenewal = MonotonicTime(milliseconds: 0)
     private let control: Link
     package let input: NodeInput<WorkerPerformer.Internal>
@@ -28,6 +29,7 @@ package final class WorkerNode: DaemonNode {
         complaints = Complaints(logger)
         input = NodeInput(lifeline: options.lifeline)
         joining = options.joining
+        admission = Admission(joining, logger)
         let identity = ProcessIdentity(role: .worker)
         let context = try TransportContext()
         control = Link(try context.client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys))
@@ -107,13 +109,13 @@ package final class WorkerNode: DaemonNode {
     package func takeParentGone() throws -> ExitStatus? { try performer.handle(.parentGone, at: input.now) }
 
     package func tick() throws -> ExitStatus? {
-        _ = control.sweep()
-        if let text = joining.refusal(of: control, hasJoined: performer.state.job != 0) {
+        _ = try control.sweep()
+        if let text = admission.refusal(of: control, hasJoined: performer.state.job != 0) {
             return ExitStatus(code: ExitStatus.refused, text: text)
         }
         for (rank, wire) in performer.servers.enumerated() {
             guard let link = wire as? Link else { continue }
-            _ = link.sweep()
+            _ = try link.sweep()
             if link.isRefused || link.hasFailed, input.now >= nextRenewal {
                 nextRenewal = input.now.later(1000)
                 try performer.renew(rank)

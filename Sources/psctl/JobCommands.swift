@@ -29,7 +29,10 @@ struct JobOption: ParsableArguments {
     var join: String?
 
     fileprivate func status() throws -> (JobStatus, name: String) {
-        if let join { return (try RemoteJob(path: join).status(), join) }
+        if let join {
+            let job = try RemoteJob(path: join)
+            return (try job.status(), job.coordinator)
+        }
         let run = try directory.connectable()
         return (try LocalStatus.read(run), run.path)
     }

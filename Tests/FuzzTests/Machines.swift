@@ -195,7 +195,7 @@ struct Machines {
                         .checkpointCompleted(CheckpointReference(version: version, generation: generation)))
                 case .examine(let reference): events.append(.examined(reference, .sound))
                 case .exit: isOver = true
-                case .prune, .stepDone, .evaluated, .warn: break
+                case .prune, .stepDone, .evaluated, .warn, .tell: break
                 }
             }
         }

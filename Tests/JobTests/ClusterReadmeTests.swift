@@ -45,7 +45,7 @@ import Testing
         // What is written in the prose.
         var prose = Set(document.inline)
         let asked = ["psctl status", "psctl stop", "psctl evaluate"].map { "\($0) --run-dir /shared/runs/first" }
-        let keys = ["add worker gpu7", "rotate gpu7", "revoke gpu7", "list"].map {
+        let keys = ["add worker gpu7", "rotate gpu7", "revoke gpu7", "list", "rotate coordinator"].map {
             "psctl keys \($0) --run-dir /shared/runs/first"
         }
         let look = "psctl status --join /shared/runs/first/keys/viewer.join"
@@ -91,6 +91,8 @@ import Testing
             \(starts(coordinators))
             finish again
             \(here(asked[0])) | grep "stopped after step $last as asked" >/dev/null && echo promised
+            # Everybody starts with the new key files.
+            \(here(keys[4]))
             sed -i "s/steps: 1000000/steps: $((last + 5))/" cluster/fashion-mnist.yaml
             \(starts(document.blocks, more: "--resume last"))
             finish finished
@@ -113,7 +115,7 @@ import Testing
             "the job saves its last step and stops", "stopped:\(codes(75))", "holds: 75\n",
             "again: 75 75 75 75 75 137 75", "promised",
             "finished:\(codes(0))",
-            "first: finished", "top-1", "written", "looked", "keys\n",
+            "first: finished", "top-1", "written", "looked", "keys\n", "a new key for the coordinator",
         ] { #expect(output.contains(line), "\(line) is not in:\n\(output)\(finished.errors)\(log)") }
         // Every server and worker came to its host's name.
         #expect(output.contains("server 1") && output.contains("worker 2"))

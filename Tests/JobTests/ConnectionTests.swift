@@ -86,7 +86,7 @@ private final class Stranger {
         let end = MonotonicTime.now.later(milliseconds)
         while MonotonicTime.now < end, senders.count < most {
             guard let event = try link.next() else {
-                _ = link.sweep()
+                _ = try link.sweep()
                 usleep(1000)
                 continue
             }
@@ -154,7 +154,7 @@ private final class Stranger {
             while let event = try link.next() {
                 if case .message = event { Issue.record("it is heard") }
             }
-            cuts += link.sweep()
+            cuts += try link.sweep()
             usleep(1000)
         }
         #expect(cuts.map(\.reason) == ["its name is too long"])

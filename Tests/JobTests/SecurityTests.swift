@@ -87,7 +87,7 @@ private final class JobByHand {
             try TransportContext().client(largestMessage: 1 << 20, keys: forged.clientKeys))
         try link.socket.connect(job.endpoint)
         eventually("it is refused") {
-            _ = link.sweep()
+            _ = try? link.sweep()
             return link.isRefused
         }
         eventually("it is named in the log") {
@@ -104,11 +104,16 @@ private final class JobByHand {
         }
         #expect(try jobs.psctl("keys", "revoke", "gpu7", "--run-dir", "run").code == 0)
         let revoked = try joined.finish(within: 30)
-        #expect(revoked.code == 64 && revoked.errors.contains("was revoked"), "\(revoked.errors)")
+        let words = revoked.errors.split(separator: "\n").filter { $0.contains("was revoked") }
+        #expect(revoked.code == 64 && words.count == 2, "\(revoked.errors)")
+        #expect(words[0].contains("ends unless it is let in within 20 s"), "\(revoked.errors)")
         job.waitForSteps(5)
         let status = try jobs.status("run")
         #expect(status.generation == 1, "nothing was rolled back")
-        #expect((status.turnedAway?.handshakes ?? 0) > 0)
+        // Who is turned away comes back less and less often: ZeroMQ alone would knock a dozen times a second.
+        #expect((1...60).contains(status.turnedAway?.handshakes ?? 0), "\(String(describing: status.turnedAway))")
+        let log = try job.coordinator.errorsSoFar()
+        #expect(log.contains("(pid \(joined.pid) on ") && log.contains(" has joined"), "\(log)")
         #expect(try jobs.psctl("stop", "--join", "run/keys/operator.join").code == 0)
         #expect(try job.coordinator.finish(within: 30).code == 75)
     }
