@@ -64,7 +64,7 @@ package final class CoordinatorNode: DaemonNode {
         plan = opening.plan
         data = opening.data
         let ownKeys = try options.keys?.coordinator().keys
-        context = try TransportContext(usesKeys: ownKeys != nil)
+        context = try TransportContext(JobSecurity.entrance(options.bind, hasKeys: ownKeys != nil))
         // Before anybody can knock: who is refused does not come again.
         if let keys = options.keys {
             context.gatekeeper?.allow(Set(try keys.allowed().map(\.publicKey)))

@@ -75,11 +75,14 @@ package struct CoordinatorClient {
         if case .control = message, let runKey {
             question.proof = runKey.controlProof(coordinator: coordinator, person: incarnation)
         }
-        try link.send(question)
         let deadline = MonotonicTime(milliseconds: MonotonicTime.now.milliseconds + milliseconds)
+        // A question that was sent before would be lost with a connection that is turned away.
+        var isSent = false
         while MonotonicTime.now < deadline, refusal == nil {
+            if !isSent, link.downSince == nil { isSent = try link.send(question) }
             try Poller.wait(
-                sockets: [link.socket], descriptors: [], milliseconds: min(100, max(1, deadline.since(.now))))
+                sockets: [link.socket], descriptors: [],
+                milliseconds: isSent ? min(100, max(1, deadline.since(.now))) : 5)
             if case .message(let received)? = try link.next(), case .success(let envelope) = received.envelope,
                 coordinator == 0 || envelope.source == coordinator
             {

@@ -13,6 +13,11 @@ package enum JobSecurity {
         endpoint == DaemonArguments.localBind || SocketDirectory.isEndpoint(endpoint)
     }
 
+    /// - Parameter endpoint: where is listened.
+    package static func entrance(_ endpoint: String, hasKeys: Bool) -> Entrance {
+        hasKeys ? .keys : isLocal(endpoint) ? .open : .paced
+    }
+
     /// Whether only this machine reaches the endpoint.
     package static func isLoopback(_ endpoint: String) -> Bool {
         guard let host = Addresses.parse(endpoint)?.host else { return false }

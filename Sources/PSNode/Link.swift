@@ -145,7 +145,9 @@ package final class Link: Wire {
     package func cut(_ peer: RoutingID, because reason: String) { connections.cut(peer, because: reason) }
 
     package func belongs(_ peer: RoutingID, to owner: Connections.Owner) {
-        connections.belongs(peer, to: owner, at: MonotonicTime.now.milliseconds)
+        if let address = connections.belongs(peer, to: owner, at: MonotonicTime.now.milliseconds) {
+            socket.gatekeeper?.givesBack(address)
+        }
     }
 
     private func decode(_ arrival: Socket.Arrival) -> Received {

@@ -70,9 +70,14 @@ package struct Complaints {
         _ refused: (some: [Gatekeeper.Refused], count: Int)?, _ failed: [String], at now: MonotonicTime
     ) -> Int {
         if let refused, let first = refused.some.first {
-            let key = first.key.isEmpty ? "no key" : "the key \(fingerprint(first.key))"
             let others = refused.count > 1 ? " (and \(refused.count - 1) others)" : ""
-            warn("\(first.address) showed \(key), which may not speak here\(others)", at: now)
+            let what =
+                switch first.reason {
+                case .key(let key): "showed the key \(fingerprint(key)), which may not speak here"
+                case .noKey: "showed no key, which is asked for here"
+                case .pace: "is turned away: too many connect from there and show nothing"
+                }
+            warn("\(first.address) \(what)\(others)", at: now)
         }
         // What the gatekeeper refused is closed as well.
         let rest = failed.count - (refused?.count ?? 0)

@@ -30,7 +30,7 @@ package final class ServerNode: DaemonNode {
         admission = Admission(joining, logger)
         let identity = ProcessIdentity(role: .server)
         let own = joining.file == nil ? nil : try ServerNode.makeKeys()
-        context = try TransportContext(usesKeys: own != nil)
+        context = try TransportContext(JobSecurity.entrance(bind ?? joining.coordinator, hasKeys: own != nil))
         control = Link(try context.client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys))
         bulk = Link(try context.listener(largestMessage: largestSliceMessage, secretKey: own?.secretKey), limits: .bulk)
         let endpoint = try Addresses.bind(bulk.socket, to: bind, facing: joining.coordinator)

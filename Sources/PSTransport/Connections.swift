@@ -138,12 +138,16 @@ package struct Connections {
     }
 
     /// What came by the connection shows whose it is.
-    package mutating func belongs(_ peer: RoutingID, to owner: Owner, at now: Int) {
-        guard let descriptor = descriptors[peer], byDescriptor[descriptor] != nil else { return }
-        if byDescriptor[descriptor]!.owner != .member { byDescriptor[descriptor]!.owner = owner }
+    ///
+    /// - Returns: the address, without its port, of a connection that was no member's before.
+    package mutating func belongs(_ peer: RoutingID, to owner: Owner, at now: Int) -> String? {
+        guard let descriptor = descriptors[peer], let connection = byDescriptor[descriptor] else { return nil }
+        let isNews = owner == .member && connection.owner != .member
+        if connection.owner != .member { byDescriptor[descriptor]!.owner = owner }
         byDescriptor[descriptor]!.since = now
         byDescriptor[descriptor]!.strikes = 0
         byDescriptor[descriptor]!.heard = Connections.receivedBytes(of: descriptor)
+        return isNews ? connection.address.lastIndex(of: ":").map { String(connection.address[..<$0]) } : nil
     }
 
     /// What came by the connection is of no use, or nobody's business: a member may have its reasons, a stranger is cut when

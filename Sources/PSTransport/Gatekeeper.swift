@@ -1,4 +1,5 @@
-// Who answers ZeroMQ's question whether a key may come in (ZAP, RFC 27): a thread with the list of keys.
+// Who answers ZeroMQ's question whether somebody may come in (ZAP, RFC 27): a thread with the list of keys, or one that
+// lets in whoever comes, but not too many at once.
 
 import CZeroMQ
 import Foundation
@@ -11,19 +12,30 @@ package final class Gatekeeper: @unchecked Sendable {
     package struct Refused: Sendable, Hashable {
         /// The peer's address, without its port.
         package let address: String
-        /// The key it showed, in Z85; empty: none.
-        package let key: String
+        package let reason: Reason
+
+        package enum Reason: Sendable, Hashable {
+            /// The key it showed, in Z85, is not on the list.
+            case key(String)
+            case noKey
+            /// Too many came from its address who showed nothing.
+            case pace
+        }
     }
+
+    let asksForKeys: Bool
 
     private let lock = NSLock()
     private var keys: Set<String> = []
+    private var pace = Pace()
     private var lookAgain: (@Sendable () -> Set<String>?)?
     private var lastLook = ContinuousClock.now
     private var refused: [Refused] = []
     private var refusedCount = 0
 
     /// Bound before this returns.
-    init(context: UnsafeMutableRawPointer) throws(TransportError) {
+    init(context: UnsafeMutableRawPointer, asksForKeys: Bool) throws(TransportError) {
+        self.asksForKeys = asksForKeys
         guard let socket = zmq_socket(context, ZMQ_REP) else { throw TransportError("create a socket") }
         var none: Int32 = 0
         zmq_setsockopt(socket, ZMQ_LINGER, &none, MemoryLayout<Int32>.size)
@@ -46,6 +58,12 @@ package final class Gatekeeper: @unchecked Sendable {
     /// How to see whether a key that is not known was added a moment ago: whoever is refused does not come again. Called
     /// on this thread, at most ten times a second; nil where the list cannot be read.
     package func look(again: @escaping @Sendable () -> Set<String>?) { lock.withLock { lookAgain = again } }
+
+    /// A connection that was let in without a key belongs to a member: it does not count as one that showed nothing.
+    package func givesBack(_ address: String) {
+        if asksForKeys { return }
+        lock.withLock { pace.givesBack(address, at: .now) }
+    }
 
     private func isAllowedNow(_ key: String) -> Bool {
         if isAllowed(key) { return true }
@@ -74,13 +92,14 @@ package final class Gatekeeper: @unchecked Sendable {
             let isRequest = request.count >= 6 && request[0] == Array("1.0".utf8)
             let mechanism = isRequest ? String(decoding: request[5], as: UTF8.self) : ""
             let credentials = request.count > 6 ? request[6] : []
+            let address = isRequest ? String(decoding: request[3].prefix(64), as: UTF8.self) : ""
             let key = mechanism == "CURVE" && credentials.count == 32 ? Gatekeeper.z85(credentials) : ""
-            let isIn = !key.isEmpty && isAllowedNow(key)
-            if !isIn {
-                let address = isRequest ? String(decoding: request[3].prefix(64), as: UTF8.self) : ""
+            let refusal = asksForKeys ? refusal(ofKey: key) : refusal(ofAddress: address)
+            let isIn = isRequest && refusal == nil
+            if let refusal {
                 lock.withLock {
                     refusedCount += 1
-                    if refused.count < 8 { refused.append(Refused(address: address, key: key)) }
+                    if refused.count < 8 { refused.append(Refused(address: address, reason: refusal)) }
                 }
             }
             let reply: [[UInt8]] = [
@@ -89,6 +108,15 @@ package final class Gatekeeper: @unchecked Sendable {
             ]
             guard send(reply, socket) else { return }
         }
+    }
+
+    private func refusal(ofKey key: String) -> Refused.Reason? {
+        if key.isEmpty { return .noKey }
+        return isAllowedNow(key) ? nil : .key(key)
+    }
+
+    private func refusal(ofAddress address: String) -> Refused.Reason? {
+        lock.withLock { pace.lets(address, inAt: .now) } ? nil : .pace
     }
 
     /// Nil when the context ends.

@@ -81,18 +81,28 @@ package final class Socket {
         zmq_setsockopt(handle, option, &value, MemoryLayout<Int32>.size)
     }
 
+    private func must(_ option: Int32, _ value: Int32, _ attempt: String) throws(TransportError) {
+        var value = value
+        guard zmq_setsockopt(handle, option, &value, MemoryLayout<Int32>.size) == 0 else {
+            throw TransportError(attempt)
+        }
+    }
+
     private func must(_ option: Int32, _ text: String, _ attempt: String) throws(TransportError) {
         guard zmq_setsockopt(handle, option, text, text.utf8.count) == 0 else { throw TransportError(attempt) }
     }
 
-    /// Lets in only peers whose key the gatekeeper has on its list; nobody where there is no gatekeeper.
-    func require(secretKey: String) throws(TransportError) {
-        var yes: Int32 = 1
-        guard zmq_setsockopt(handle, ZMQ_CURVE_SERVER, &yes, MemoryLayout<Int32>.size) == 0,
-            zmq_setsockopt(handle, Int32(PS_ZMQ_ZAP_ENFORCE_DOMAIN), &yes, MemoryLayout<Int32>.size) == 0
-        else { throw TransportError("ask for keys: this libzmq cannot") }
+    package var gatekeeper: Gatekeeper? { context.gatekeeper }
+
+    /// Lets in only peers that the gatekeeper lets in; nobody where there is none.
+    ///
+    /// - Parameter secretKey: nil: without keys.
+    func ask(secretKey: String?) throws(TransportError) {
+        try must(Int32(PS_ZMQ_ZAP_ENFORCE_DOMAIN), 1, "ask who comes: this libzmq cannot")
+        try must(ZMQ_ZAP_DOMAIN, "ps", "ask who comes")
+        guard let secretKey else { return }
+        try must(ZMQ_CURVE_SERVER, 1, "ask for keys: this libzmq cannot")
         try must(ZMQ_CURVE_SECRETKEY, secretKey, "use the secret key")
-        try must(ZMQ_ZAP_DOMAIN, "ps", "ask for keys")
     }
 
     func show(_ keys: ClientKeys) throws(TransportError) {
@@ -196,7 +206,9 @@ package final class Socket {
         } while zmq_msg_more(frames[frames.count - 1].message) != 0
         let last = frames[frames.count - 1]
         return .arrival(
-            Arrival(peer: peer, frames: frames, descriptor: last.descriptor, key: last.property("User-Id")))
+            Arrival(
+                peer: peer, frames: frames, descriptor: last.descriptor,
+                key: last.property("User-Id").flatMap { $0.isEmpty ? nil : $0 }))
     }
 
     /// - Returns: whether there was one.

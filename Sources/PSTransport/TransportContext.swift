@@ -3,20 +3,30 @@
 import CZeroMQ
 import Glibc
 
-/// A process's ZeroMQ threads. With keys, every socket that listens lets in only who has a key on the list.
+/// Whom a process's sockets that listen let in.
+package enum Entrance: Sendable, Hashable {
+    /// Whoever connects: to sockets in a directory that only this user may enter, or where none listens.
+    case open
+    /// Whoever connects, but from each address only so many a second who show nothing; see `Pace`.
+    case paced
+    /// Who has a key on the list.
+    case keys
+}
+
+/// A process's ZeroMQ threads.
 package final class TransportContext: @unchecked Sendable {
     // Sendable: ZeroMQ contexts are thread-safe, and so is the list.
 
     let handle: UnsafeMutableRawPointer
-    /// Nil: sockets without keys.
+    /// Nil: whoever connects is let in.
     package let gatekeeper: Gatekeeper?
 
-    /// - Parameter usesKeys: whether sockets that listen ask for keys. Who answers for them is there before any is bound.
-    package init(usesKeys: Bool = false) throws(TransportError) {
+    /// Who answers for the entrance is there before any socket is bound.
+    package init(_ entrance: Entrance = .open) throws(TransportError) {
         _ = TransportContext.keepsMemory
         guard let handle = zmq_ctx_new() else { throw TransportError("start ZeroMQ's threads") }
         self.handle = handle
-        gatekeeper = usesKeys ? try Gatekeeper(context: handle) : nil
+        gatekeeper = entrance == .open ? nil : try Gatekeeper(context: handle, asksForKeys: entrance == .keys)
     }
 
     /// A message's memory comes from the allocator and goes back to it. Left to itself, the allocator gives it back to the
@@ -37,13 +47,12 @@ package final class TransportContext: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - largestMessage: a peer that sends a larger frame is disconnected.
-    ///   - secretKey: the half of the pair that peers know the other half of; nil: without keys.
+    ///   - secretKey: the half of the pair that peers know the other half of; nil where no keys are asked for.
     package func listener(largestMessage: Int, secretKey: String? = nil) throws(TransportError) -> Socket {
         let socket = try Socket(.router, context: self, largestMessage: largestMessage)
-        if let secretKey {
-            precondition(gatekeeper != nil, "keys need a context with a gatekeeper")
-            try socket.require(secretKey: secretKey)
-        }
+        precondition(
+            (secretKey != nil) == (gatekeeper?.asksForKeys ?? false), "a gatekeeper asks for keys, or does not")
+        if gatekeeper != nil { try socket.ask(secretKey: secretKey) }
         try socket.watch()
         return socket
     }

@@ -174,8 +174,7 @@ struct BadInputTests {
         #expect(reason == .protocolVersion)
         other.close(lingerMilliseconds: 0)
         // Bytes that are not even ZeroMQ's.
-        let raw = try Running.raw(endpoint: coordinator, bytes: Array("GET / HTTP/1.1\r\n\r\n".utf8))
-        #expect(raw)
+        try Running.raw(endpoint: coordinator, bytes: Array("GET / HTTP/1.1\r\n\r\n".utf8))
         let client = try CoordinatorClient(endpoints(of: run))
         let before = try #require(try client.status(milliseconds: 5000)).version.number
         eventually("the job goes on") {

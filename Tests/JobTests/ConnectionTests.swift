@@ -41,7 +41,10 @@ private final class Stranger {
     }
 
     /// A whole handshake of a DEALER, by a name of its own where one is given.
-    func shakeHands(name: [UInt8] = []) {
+    ///
+    /// - Returns: whether it was let in.
+    @discardableResult
+    func shakeHands(name: [UInt8] = []) -> Bool {
         func property(_ key: String, _ value: [UInt8]) -> [UInt8] {
             [UInt8(key.utf8.count)] + Array(key.utf8)
                 + (0..<4).reversed().map { UInt8(truncatingIfNeeded: value.count >> (8 * $0)) }
@@ -53,12 +56,14 @@ private final class Stranger {
         let length = (0..<8).reversed().map { UInt8(truncatingIfNeeded: body.count >> (8 * $0)) }
         send(Stranger.greeting + [6] + length + body)
         // The peer's: what is said before it counts as part of the handshake.
-        var (answer, count) = ([UInt8](repeating: 0, count: 4096), 0)
-        while count < 100 {
-            let more = recv(descriptor, &answer, answer.count, 0)
-            if more <= 0 { return }
-            count += more
+        var answer: [UInt8] = []
+        var part = [UInt8](repeating: 0, count: 4096)
+        while answer.count < 66 || answer.count < 66 + Int(answer[65]) {
+            let more = recv(descriptor, &part, part.count, 0)
+            if more <= 0 { return false }
+            answer += part[..<more]
         }
+        return answer[67..<72].elementsEqual(Array("READY".utf8))
     }
 
     /// Messages of one empty frame.
@@ -93,6 +98,43 @@ private final class Stranger {
             if case .message(let received) = event, let peer = received.peer { senders.append(peer) }
         }
         return senders
+    }
+
+    /// Without keys who shows nothing comes 64 times at once and 20 times a second then; who turns out to be a member does
+    /// not count.
+    @Test func withoutKeysStrangersArePaced() throws {
+        let context = try TransportContext(.paced)
+        let link = Link(try context.listener(largestMessage: 1 << 20), limits: .control)
+        let endpoint = try link.socket.bind("tcp://127.0.0.1:*")
+        let port = try #require(Addresses.parse(endpoint).flatMap { UInt16($0.port) })
+        var strangers: [Stranger] = []
+        func letIn(of count: Int) throws -> Int {
+            try (0..<count).count { _ in
+                let stranger = try Stranger(port: port)
+                strangers.append(stranger)
+                return stranger.shakeHands()
+            }
+        }
+        let start = MonotonicTime.now
+        let first = try letIn(of: 150)
+        let refilled = MonotonicTime.now.since(start) / 50 + 1
+        #expect((64...64 + refilled).contains(first), "\(first) in \(MonotonicTime.now.since(start)) ms")
+        let refused = try #require(context.gatekeeper).takeRefused()
+        #expect(refused.count == 150 - first && refused.some.first?.reason == .pace)
+        #expect(refused.some.first?.address == "127.0.0.1")
+
+        for stranger in strangers.prefix(40) { stranger.sendEmpty(1) }
+        var heard: Set<RoutingID> = []
+        eventually("they are heard") {
+            while let event = try? link.next() {
+                if case .message(let received) = event, let peer = received.peer { heard.insert(peer) }
+            }
+            return heard.count == 40
+        }
+        for peer in heard { link.belongs(peer, to: .member) }
+        #expect(try letIn(of: 40) == 40)
+        for stranger in strangers { stranger.close() }
+        link.close(lingerMilliseconds: 0)
     }
 
     /// All that was sent is taken, and the word that its connections are closed.
@@ -220,7 +262,7 @@ private final class Stranger {
     #expect(!strangers.knows(former) && !strangers.knows(later) && strangers.count == 0)
 
     var members = taken()
-    members.belongs(later, to: .member, at: 2)
+    _ = members.belongs(later, to: .member, at: 2)
     members.arrived(from: former, by: number)
     #expect(members.knows(later) && !members.knows(former))
     members.take([.closed(number)], at: 3)

@@ -40,14 +40,12 @@ final class Running {
         try self.init(URL(filePath: "/bin/bash"), ["-c", command], in: folder, environment: environment)
     }
 
-    /// Sends bytes to a tcp:// endpoint and closes; true when they were taken.
-    static func raw(endpoint: String, bytes: [UInt8]) throws -> Bool {
+    /// Sends bytes to a tcp:// endpoint, as far as they are taken, and closes.
+    static func raw(endpoint: String, bytes: [UInt8]) throws {
         let (host, port) = try #require(Addresses.parse(endpoint))
-        return try Running(
-            shell:
-                "printf '\(String(decoding: bytes, as: UTF8.self).debugDescription.dropFirst().dropLast())' > /dev/tcp/\(host)/\(port)"
-        )
-        .finish(within: 10).code == 0
+        let text = String(decoding: bytes, as: UTF8.self).debugDescription.dropFirst().dropLast()
+        let sent = try Running(shell: "exec 3<>/dev/tcp/\(host)/\(port) || exit 9; printf '\(text)' >&3; exit 0")
+        #expect(try sent.finish(within: 10).code == 0, "nobody listens at \(endpoint)")
     }
 
     private init(
