@@ -68,7 +68,7 @@ package final class CoordinatorNode: DaemonNode {
         // Before anybody can knock: who is refused does not come again.
         if let keys = options.keys {
             context.gatekeeper?.allow(Set(try keys.allowed().map(\.publicKey)))
-            context.gatekeeper?.look(again: { (try? keys.allowed()).map { Set($0.map(\.publicKey)) } })
+            context.gatekeeper?.look(in: ListOnDisk(keys: keys))
         }
         link = Link(try context.listener(largestMessage: largestControlMessage, secretKey: ownKeys?.secretKey))
         endpoint = try CoordinatorNode.bind(link.socket, options.bind, former: opening.replay.endpoint)
@@ -389,4 +389,10 @@ package final class CoordinatorNode: DaemonNode {
 private final class AllowedKeys {
     var roles: [String: KeyRole] = [:]
     var readAgain: () -> Void = {}
+}
+
+private struct ListOnDisk: KeyList {
+    let keys: KeyDirectory
+    var stamp: [Int]? { keys.listStamp }
+    func read() -> Set<String>? { (try? keys.allowed()).map { Set($0.map(\.publicKey)) } }
 }

@@ -59,6 +59,15 @@ package struct KeyDirectory: Sendable {
     /// Who may speak, sorted by name. The coordinator is not among them: its key is in its own file.
     package func allowed() throws(KeyError) -> [AllowedKey] { try AllowedKey.readList(list) }
 
+    /// Tells the list that is there from another one; nil where there is none.
+    package var listStamp: [Int]? {
+        var status = stat()
+        guard stat(list, &status) == 0 else { return nil }
+        return [
+            Int(bitPattern: UInt(status.st_ino)), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
+        ]
+    }
+
     /// The coordinator's own file.
     package func coordinator() throws(KeyError) -> JoinFile {
         let path = joinFile(of: Self.coordinatorName)

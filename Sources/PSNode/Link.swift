@@ -41,14 +41,18 @@ package final class Link: Wire {
     /// Of a link that connects: a handshake failed otherwise.
     package private(set) var hasFailed = false
     private var waiting: [Event] = []
+    private let forgets: Bool
     /// Of a link that connects, whose handshake failed: when the next is tried. ZeroMQ would knock many times a second.
     private var nextTry: MonotonicTime?
     /// Handshakes that failed in a row.
     private var failures = 0
 
-    /// - Parameter limits: of a link that listens.
-    package init(_ socket: Socket, limits: ConnectionLimits = .control) {
+    /// - Parameters:
+    ///   - limits: of a link that listens.
+    ///   - forgets: of a link that connects: what is not sent when the connection closes is not sent by the next.
+    package init(_ socket: Socket, limits: ConnectionLimits = .control, forgets: Bool = false) {
         self.socket = socket
+        self.forgets = forgets
         connections = Connections(limits)
         if socket.kind == .dealer { downSince = .now }
     }
@@ -119,8 +123,15 @@ package final class Link: Wire {
             case .refused, .failed, .closed:
                 if case .refused = event { isRefused = true }
                 if case .failed = event { hasFailed = true }
-                if downSince == nil { waiting.append(.closed(nil)) }
-                downSince = downSince ?? .now
+                if downSince == nil {
+                    waiting.append(.closed(nil))
+                    downSince = .now
+                    // Whoever listens there next is not to hear what was meant for the peer that is gone.
+                    if forgets {
+                        socket.disconnect()
+                        try socket.reconnect()
+                    }
+                }
                 if case .closed = event { break }
                 if nextTry != nil { break }
                 nextTry = MonotonicTime.now.later(min(4000, 250 << min(failures, 4)))

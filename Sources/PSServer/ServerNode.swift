@@ -31,7 +31,8 @@ package final class ServerNode: DaemonNode {
         let identity = ProcessIdentity(role: .server)
         let own = joining.file == nil ? nil : try ServerNode.makeKeys()
         context = try TransportContext(JobSecurity.entrance(bind ?? joining.coordinator, hasKeys: own != nil))
-        control = Link(try context.client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys))
+        control = Link(
+            try context.client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys), forgets: true)
         bulk = Link(try context.listener(largestMessage: largestSliceMessage, secretKey: own?.secretKey), limits: .bulk)
         let endpoint = try Addresses.bind(bulk.socket, to: bind, facing: joining.coordinator)
         try Addresses.connect(control.socket, to: joining.coordinator)

@@ -17,6 +17,8 @@ package struct ConnectionLimits: Sendable, Hashable {
     package var strangersBytes: Int
     /// Messages that a connection which belongs to no member may send in vain.
     package var strikes = 16
+    /// A person who asks again within so many milliseconds asks in vain.
+    package var haste = 20
     /// Bytes that a member may send without a message coming of it.
     ///
     /// A worker's whole gradient may be on its way while this process does not run.
@@ -145,7 +147,11 @@ package struct Connections {
         let isNews = owner == .member && connection.owner != .member
         if connection.owner != .member { byDescriptor[descriptor]!.owner = owner }
         byDescriptor[descriptor]!.since = now
-        byDescriptor[descriptor]!.strikes = 0
+        if owner == .person, connection.owner == .person, now - connection.since < limits.haste {
+            strike(peer, weight: 1)
+        } else {
+            byDescriptor[descriptor]!.strikes = 0
+        }
         byDescriptor[descriptor]!.heard = Connections.receivedBytes(of: descriptor)
         return isNews ? connection.address.lastIndex(of: ":").map { String(connection.address[..<$0]) } : nil
     }

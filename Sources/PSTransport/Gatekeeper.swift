@@ -5,6 +5,14 @@ import CZeroMQ
 import Foundation
 import Glibc
 
+/// A list of public keys, in Z85, that others change.
+package protocol KeyList: Sendable {
+    /// Tells one list from another.
+    var stamp: [Int]? { get }
+    /// Nil where it cannot be read.
+    func read() -> Set<String>?
+}
+
 package final class Gatekeeper: @unchecked Sendable {
     // Sendable: what threads share is only touched under `lock`.
 
@@ -28,8 +36,8 @@ package final class Gatekeeper: @unchecked Sendable {
     private let lock = NSLock()
     private var keys: Set<String> = []
     private var pace = Pace()
-    private var lookAgain: (@Sendable () -> Set<String>?)?
-    private var lastLook = ContinuousClock.now
+    private var list: (any KeyList)?
+    private var lastLook = (at: ContinuousClock.now, stamp: [Int]?.none)
     private var refused: [Refused] = []
     private var refusedCount = 0
 
@@ -55,9 +63,9 @@ package final class Gatekeeper: @unchecked Sendable {
     /// Who is let in from now on, public keys in Z85. Connections that are there stay; what they say is checked anew.
     package func allow(_ keys: Set<String>) { lock.withLock { self.keys = keys } }
 
-    /// How to see whether a key that is not known was added a moment ago: whoever is refused does not come again. Called
-    /// on this thread, at most ten times a second; nil where the list cannot be read.
-    package func look(again: @escaping @Sendable () -> Set<String>?) { lock.withLock { lookAgain = again } }
+    /// Where to see whether a key that is not known was added a moment ago: whoever is refused does not come again. Read on
+    /// this thread when it has changed, and ten times a second at most besides: on shared storage a change may not show.
+    package func look(in list: any KeyList) { lock.withLock { self.list = list } }
 
     /// A connection that was let in without a key belongs to a member: it does not count as one that showed nothing.
     package func givesBack(_ address: String) {
@@ -67,11 +75,11 @@ package final class Gatekeeper: @unchecked Sendable {
 
     private func isAllowedNow(_ key: String) -> Bool {
         if isAllowed(key) { return true }
-        guard lastLook.duration(to: .now) > .milliseconds(100), let again = lock.withLock({ lookAgain }) else {
-            return false
-        }
-        lastLook = .now
-        if let found = again() { allow(found) }
+        guard let list = lock.withLock({ list }) else { return false }
+        let stamp = list.stamp
+        guard stamp != lastLook.stamp || lastLook.at.duration(to: .now) > .milliseconds(100) else { return false }
+        lastLook = (.now, stamp)
+        if let found = list.read() { allow(found) }
         return isAllowed(key)
     }
 

@@ -32,7 +32,8 @@ package final class WorkerNode: DaemonNode {
         admission = Admission(joining, logger)
         let identity = ProcessIdentity(role: .worker)
         let context = try TransportContext()
-        control = Link(try context.client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys))
+        control = Link(
+            try context.client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys), forgets: true)
         try Addresses.connect(control.socket, to: joining.coordinator)
         var hello = Hello(role: .worker, host: identity.host, pid: identity.pid, rank: options.rank)
         hello.takesOver = options.takesOver

@@ -137,6 +137,27 @@ private final class Stranger {
         link.close(lingerMilliseconds: 0)
     }
 
+    /// A person may ask as often as people do; whoever does nothing else is cut.
+    @Test func whoAsksWithoutEndIsCut() throws {
+        func isCut(after questions: Int, each milliseconds: Int) throws -> Bool {
+            let stranger = try Stranger(port: port)
+            stranger.shakeHands()
+            stranger.sendEmpty(1)
+            let peer = try #require(try take(milliseconds: 5000, atMost: 1).first)
+            for _ in 0..<questions {
+                link.belongs(peer, to: .person)
+                if milliseconds > 0 { try take(milliseconds: milliseconds) }
+            }
+            let isCut = link.connections.isOutcast(peer)
+            stranger.close()
+            try expectNoConnection()
+            return isCut
+        }
+        #expect(try !isCut(after: 16, each: 0))
+        #expect(try isCut(after: 17, each: 0))
+        #expect(try !isCut(after: 30, each: 25))
+    }
+
     /// All that was sent is taken, and the word that its connections are closed.
     ///
     /// - Returns: who was heard meanwhile.
