@@ -120,8 +120,9 @@ package final class CoordinatorNode: DaemonNode {
             },
             post: { [mailbox = input.mailbox] in mailbox.post($0) })
         performer.complain = { [unowned self] in
-            complaints.warn("\($0), from \(link.connections.address(of: $1))", at: input.now)
+            complaints.warn($0, "\($1), from \(link.connections.address(of: $2))", at: input.now)
         }
+        performer.holder = { [allowed] in allowed.holder(of: $0) }
         try Endpoints(
             coordinator: endpoint, pid: identity.pid, host: identity.host, incarnation: identity.incarnation,
             directory: run.number, usesKeys: options.keys != nil
@@ -135,9 +136,17 @@ package final class CoordinatorNode: DaemonNode {
                 if let list = try? keys.allowed() { try? letIn(list) }
             }
         }
+        if options.keys == nil, !JobSecurity.isLocal(endpoint), run.files.exists(run.keys) {
+            logger.warning(
+                "the keys in \(run.keys) are not asked for: on this machine's own address they are with --keys \(run.keys)"
+            )
+        }
         logger.info(
             "coordinator is up",
-            metadata: ["endpoint": "\(endpoint)", "plan": "\(plan.summary)", "run": "\(run.path)"])
+            metadata: [
+                "endpoint": "\(endpoint)", "plan": "\(plan.summary)", "run": "\(run.path)",
+                "security": "\(CoordinatorNode.security(options, endpoint))",
+            ])
     }
 
     private static func security(_ options: CoordinatorOptions, _ endpoint: String) -> String {
@@ -161,6 +170,7 @@ package final class CoordinatorNode: DaemonNode {
         let roles = Dictionary(list.map { ($0.publicKey, $0.role) }, uniquingKeysWith: { first, _ in first })
         guard roles != allowed.roles else { return }
         allowed.roles = roles
+        for key in list { allowed.names[key.publicKey] = key.name }
         context.gatekeeper?.allow(Set(roles.keys))
         let workers = roles.filter { $0.value == .worker }.keys.sorted()
         _ = try performer.handle(.keys(workers), at: input.now)
@@ -175,7 +185,7 @@ package final class CoordinatorNode: DaemonNode {
             let list = try keys.allowed()
             try? letIn(list)
         } catch {
-            complaints.warn("the list of keys stays as it was: \(error)", at: input.now)
+            complaints.warn(.file, "the list of keys stays as it was: \(error)", at: input.now)
         }
     }
 
@@ -296,7 +306,8 @@ package final class CoordinatorNode: DaemonNode {
     package func tick() throws -> ExitStatus? {
         let cuts = try link.sweep()
         let handshakes = complaints.warn(
-            context.gatekeeper?.takeRefused(), link.takeFailedHandshakes(), at: input.now)
+            context.gatekeeper?.takeRefused(), link.takeFailedHandshakes(), at: input.now,
+            holder: { [allowed] in allowed.holder(of: $0) })
         performer.turnedAway(handshakes: handshakes, connections: cuts.count)
         complaints.warn(cuts, at: input.now)
         try readKeysIfDue()
@@ -388,7 +399,15 @@ package final class CoordinatorNode: DaemonNode {
 /// Who may speak, by public key: shared with the performer's closure, on one thread.
 private final class AllowedKeys {
     var roles: [String: KeyRole] = [:]
+    /// Of those that were allowed since this start as well.
+    var names: [String: String] = [:]
     var readAgain: () -> Void = {}
+
+    /// "4888-a666-d4ff-9b60 of gpu7".
+    func holder(of key: String) -> String {
+        guard let name = names[key] else { return fingerprint(key) }
+        return "\(fingerprint(key)) of \(name)\(roles[key] == nil ? ", revoked or replaced" : "")"
+    }
 }
 
 private struct ListOnDisk: KeyList {

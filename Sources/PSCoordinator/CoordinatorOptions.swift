@@ -1,5 +1,6 @@
 // What a coordinator is started with.
 
+import Foundation
 import PSConfiguration
 import PSKeys
 import PSNode
@@ -40,6 +41,12 @@ package struct CoordinatorOptions: Sendable {
 }
 
 extension CoordinatorOptions {
+    /// Where others find who listens on every address.
+    static func reachable(_ bind: String) -> String {
+        guard let (host, port) = Addresses.parse(bind), host == "*" || Addresses.isEverywhere(host) else { return bind }
+        return Addresses.endpoint(ProcessInfo.processInfo.hostName, port == "*" || port == "0" ? "PORT" : port)
+    }
+
     /// Why a coordinator cannot listen where it was told to.
     package enum KeyProblem: Error, CustomStringConvertible {
         case missing(bind: String, directory: String)
@@ -52,7 +59,7 @@ extension CoordinatorOptions {
                 (JobSecurity.isLoopback(bind)
                     ? "cluster.security is required" : "others than this machine reach \(bind)")
                     + ", and there are no keys in \(directory): make them with psctl keys create --keys \(directory) "
-                    + "--coordinator \(bind), or set cluster.security=off where every machine of the network is trusted"
+                    + "--coordinator \(CoordinatorOptions.reachable(bind)), or set cluster.security=off where every machine of the network is trusted"
             case .useless(let bind):
                 "\(bind) is a socket of this machine, where no keys are shown: leave --keys away, or bind to tcp://HOST:PORT"
             case .off: "--keys is given, and cluster.security is off: leave one of them away"

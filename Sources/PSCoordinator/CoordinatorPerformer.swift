@@ -4,6 +4,7 @@
 import Logging
 import PSCheckpoint
 import PSFiles
+import PSKeys
 import PSMessages
 import PSNode
 import PSParameters
@@ -52,7 +53,9 @@ package final class CoordinatorPerformer {
     private var lastStatusText: (text: String, at: MonotonicTime)?
     package private(set) var turnedAway = JobStatus.TurnedAway()
     /// Told of what is turned away, and by whom.
-    package var complain: (_ text: String, RoutingID) -> Void = { _, _ in }
+    package var complain: (Complaints.Kind, _ text: String, RoutingID) -> Void = { _, _, _ in }
+    /// What is known of a key, for people.
+    package var holder: (_ key: String) -> String = { fingerprint($0) }
     /// Shown each effect before it is performed: the simulator looks on.
     package var watch: (CoordinatorState.Effect) -> Void = { _ in }
 
@@ -90,8 +93,8 @@ package final class CoordinatorPerformer {
     package func take(_ received: Received, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
         guard let peer = received.peer else { return nil }
         let keyRole = received.key.flatMap(role)
-        if received.key != nil, keyRole == nil {
-            turnAway("its key was revoked", peer)
+        if let key = received.key, keyRole == nil {
+            turnAway("key \(holder(key)) was revoked or replaced: its connection is closed", peer, kind: .revoked)
             wire.cut(peer, because: "its key was revoked")
             return nil
         }
@@ -106,7 +109,7 @@ package final class CoordinatorPerformer {
             return nil
         case .success(let envelope):
             switch gate.decide(envelope, from: peer, keyRole: keyRole) {
-            case .turnAway(let text): turnAway(text, peer)
+            case .turnAway(let text): turnAway(text + (received.key.map { ", key \(holder($0))" } ?? ""), peer)
             case .answer(let answer):
                 wire.strike(peer, weight: Strike.word)
                 try wire.send(answer, to: peer)
@@ -116,10 +119,12 @@ package final class CoordinatorPerformer {
         }
     }
 
-    private func turnAway(_ text: String, _ peer: RoutingID, weight: Int = Strike.word) {
+    private func turnAway(
+        _ text: String, _ peer: RoutingID, weight: Int = Strike.word, kind: Complaints.Kind = .word
+    ) {
         wire.strike(peer, weight: weight)
         turnedAway.messages += 1
-        complain(text, peer)
+        complain(kind, text, peer)
     }
 
     private func hear(

@@ -124,6 +124,16 @@ package struct RemoteJob {
         client = try CoordinatorClient(joining)
     }
 
+    /// A job that runs and its processes know the coordinator's key that they were started with.
+    package static func checkNoneRuns(in run: RunDirectory) throws {
+        guard let status = try? CoordinatorClient.find(run)?.status(milliseconds: 1000),
+            ![.finished, .failed, .stopped].contains(status.state)
+        else { return }
+        throw JobError.requestDeclined(
+            "the job of \(run.path) runs, and nobody could speak with it by another key: stop it first, with psctl stop "
+                + "--run-dir \(run.path), and go on with --resume last behind the coordinator")
+    }
+
     package func status() throws -> JobStatus {
         guard let status = try client.status(milliseconds: 5000) else { throw noAnswer }
         return status

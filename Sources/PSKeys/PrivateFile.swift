@@ -173,7 +173,11 @@ enum PrivateFile {
     }
 
     private static func missing(_ path: String) -> KeyError {
-        .refused(path: path, problem: "is not there; check the path, or make keys with psctl keys create or add")
+        .refused(
+            path: path,
+            problem:
+                "is not there; check the path, or have one made by psctl keys create or add; it goes when its key is revoked"
+        )
     }
 
     private static func irregular(_ path: String) -> KeyError {

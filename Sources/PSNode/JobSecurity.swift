@@ -66,7 +66,8 @@ package struct JoinOptions: Sendable {
             throw KeyError.unusable(
                 path == nil
                     ? "name the coordinator: --coordinator tcp://HOST:PORT, or --join FILE"
-                    : "\(path!) does not say where the coordinator is: name it by --coordinator tcp://HOST:PORT")
+                    : "\(path!) does not say where the coordinator is: make the keys with psctl keys create --coordinator "
+                        + "tcp://HOST:PORT, or start a server or worker with --coordinator tcp://HOST:PORT besides")
         }
         if let mistake = DaemonArguments.mistake(coordinator: endpoint) { throw KeyError.unusable(mistake) }
         if file != nil, SocketDirectory.isEndpoint(endpoint) {
@@ -90,7 +91,9 @@ package struct JoinOptions: Sendable {
 
     /// What may be wrong where no handshake succeeds.
     package func hint(of link: Link) -> String {
-        guard link.hasFailed else { return "" }
+        guard link.hasFailed else {
+            return link.downSince == nil ? "" : "; there is no connection to \(coordinator)"
+        }
         return file == nil
             ? "; it asks for keys, it seems: start this process with --join FILE, as psctl keys makes it"
             : "; the handshake fails: the join file is of another job or from before psctl keys rotate coordinator, or the "
@@ -113,14 +116,25 @@ package struct Admission {
     ///   refuse it: the coordinator that is started anew is waited for.
     /// - Returns: why the process is to end.
     package mutating func refusal(of link: Link, hasJoined: Bool) -> String? {
+        if joining.file == nil, link.isRefused {
+            tell(
+                "the coordinator \(joining.coordinator) turns this address away for now: too many connect from it; it is "
+                    + "asked again")
+            return nil
+        }
         guard let text = joining.refusal(of: link) else {
             isTold = false
             return nil
         }
-        if !hasJoined || link.millisecondsDown >= 20_000 { return text }
-        if !isTold { logger.warning("\(text); this process ends unless it is let in within 20 s") }
-        isTold = true
+        // Without keys a place in the job is not lost: whoever fails the handshakes there is not the coordinator.
+        if !hasJoined || (joining.file != nil && link.millisecondsDown >= 20_000) { return text }
+        tell(joining.file == nil ? text : "\(text); this process ends unless it is let in within 20 s")
         return nil
+    }
+
+    private mutating func tell(_ text: String) {
+        if !isTold { logger.warning("\(text)") }
+        isTold = true
     }
 }
 

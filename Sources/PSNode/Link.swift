@@ -36,7 +36,7 @@ package final class Link: Wire {
     /// Of a link that connects: since when there is no connection; nil while there is one.
     package private(set) var downSince: MonotonicTime?
     package var millisecondsDown: Int { downSince.map { MonotonicTime.now.since($0) } ?? 0 }
-    /// Of a link that connects: the peer does not let this process's key in.
+    /// Of a link that connects: the peer does not let this process's key in, or without keys, too many come from here.
     package private(set) var isRefused = false
     /// Of a link that connects: a handshake failed otherwise.
     package private(set) var hasFailed = false
@@ -46,6 +46,8 @@ package final class Link: Wire {
     private var nextTry: MonotonicTime?
     /// Handshakes that failed in a row.
     private var failures = 0
+    /// There was a connection since the last try.
+    private var hasMetSomebody = false
 
     /// - Parameters:
     ///   - limits: of a link that listens.
@@ -118,7 +120,11 @@ package final class Link: Wire {
         guard socket.kind == .dealer else { return connections.take(events, at: MonotonicTime.now.milliseconds) }
         for event in events {
             switch event {
-            case .opened, .retried: break
+            case .opened: hasMetSomebody = true
+            case .retried:
+                // Nobody listens there now, whoever did before.
+                if !hasMetSomebody { (isRefused, hasFailed) = (false, false) }
+                hasMetSomebody = false
             case .ready: (downSince, hasFailed, isRefused, failures) = (nil, false, false, 0)
             case .refused, .failed, .closed:
                 if case .refused = event { isRefused = true }
@@ -127,7 +133,7 @@ package final class Link: Wire {
                     waiting.append(.closed(nil))
                     downSince = .now
                     // Whoever listens there next is not to hear what was meant for the peer that is gone.
-                    if forgets {
+                    if forgets, nextTry == nil {
                         socket.disconnect()
                         try socket.reconnect()
                     }

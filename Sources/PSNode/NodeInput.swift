@@ -48,11 +48,16 @@ package final class NodeInput<Event: Sendable> {
     }
 }
 
-/// Warnings of what strangers send: one a second at most, so that the log does not grow as fast as they send.
+/// Warnings of what strangers send: of each kind one a second at most, so that the log does not grow as fast as they send.
 package struct Complaints {
+    package enum Kind: Sendable, Hashable {
+        case key, handshake, connection, word, file
+        /// Once a connection that was let in, and never kept back.
+        case revoked
+    }
+
     private let logger: Logger
-    private var last: MonotonicTime?
-    private var keptBack = 0
+    private var last: [Kind: (at: MonotonicTime, keptBack: Int)] = [:]
 
     package init(_ logger: Logger) { self.logger = logger }
 
@@ -60,40 +65,47 @@ package struct Complaints {
     package mutating func warn(_ cuts: [Connections.Cut], at now: MonotonicTime) {
         guard let first = cuts.first else { return }
         let others = cuts.count > 1 ? " (and \(cuts.count - 1) others)" : ""
-        warn("the connection of \(first.address) is closed: \(first.reason)\(others)", at: now)
+        warn(.connection, "the connection of \(first.address) is closed: \(first.reason)\(others)", at: now)
     }
 
     /// Handshakes that failed, at who answers for keys and before that.
+    ///
+    /// - Parameter holder: what is known of a key.
     /// - Returns: how many there were.
     @discardableResult
     package mutating func warn(
-        _ refused: (some: [Gatekeeper.Refused], count: Int)?, _ failed: [String], at now: MonotonicTime
+        _ refused: (some: [Gatekeeper.Refused], count: Int)?, _ failed: [String], at now: MonotonicTime,
+        holder: (String) -> String = { fingerprint($0) }
     ) -> Int {
         if let refused, let first = refused.some.first {
             let others = refused.count > 1 ? " (and \(refused.count - 1) others)" : ""
             let what =
                 switch first.reason {
-                case .key(let key): "showed the key \(fingerprint(key)), which may not speak here"
+                case .key(let key): "showed the key \(holder(key)), which may not speak here"
                 case .noKey: "showed no key, which is asked for here"
                 case .pace: "is turned away: too many connect from there and show nothing"
                 }
-            warn("\(first.address) \(what)\(others)", at: now)
+            warn(.key, "\(first.address) \(what)\(others)", at: now)
         }
         // What the gatekeeper refused is closed as well.
         let rest = failed.count - (refused?.count ?? 0)
         if rest > 0, let first = failed.last {
-            warn("\(first) does not speak as this job does, with keys or without (\(rest) such)", at: now)
+            let others = rest > 1 ? " (and \(rest - 1) others)" : ""
+            warn(
+                .handshake,
+                "\(first) failed the handshake: it has no key where one is asked for, or a key file of another job or from "
+                    + "before psctl keys rotate coordinator, or is no process of a job\(others)", at: now)
         }
         return max(failed.count, refused?.count ?? 0)
     }
 
-    package mutating func warn(_ text: String, at now: MonotonicTime) {
-        if let last, now.since(last) < 1000 {
-            keptBack += 1
+    package mutating func warn(_ kind: Kind, _ text: String, at now: MonotonicTime) {
+        if kind != .revoked, let former = last[kind], now.since(former.at) < 1000 {
+            last[kind]!.keptBack += 1
             return
         }
-        logger.warning("\(text)\(keptBack > 0 ? " (and \(keptBack) like it before)" : "")")
-        last = now
-        keptBack = 0
+        let keptBack = last[kind]?.keptBack ?? 0
+        logger.warning("\(text)\(keptBack > 0 ? " (and \(keptBack) of this kind before)" : "")")
+        last[kind] = (now, 0)
     }
 }

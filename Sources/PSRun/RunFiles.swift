@@ -80,7 +80,8 @@ extension JobStatus {
     /// The last status that was written; nil before the first.
     package static func read(from run: RunDirectory) throws(StorageError) -> JobStatus? {
         guard run.files.exists(run.status) else { return nil }
-        guard let status = try? JSON.decode(JobStatus.self, from: try run.read(run.status)) else {
+        let bytes = try run.read(run.status)
+        guard let status = try? JSON.decode(JobStatus.self, from: bytes) else {
             throw .damaged(path: run.status, problem: "is not a status of this release")
         }
         return status

@@ -49,7 +49,7 @@ package final class ServerNode: DaemonNode {
             },
             join: ServerNode.join, post: { [mailbox = input.mailbox] in mailbox.post($0) })
         performer.complain = { [unowned self] in
-            complaints.warn("\($0), from \(bulk.connections.address(of: $1))", at: input.now)
+            complaints.warn(.word, "\($0), from \(bulk.connections.address(of: $1))", at: input.now)
         }
         performer.allow = { [context] in context.gatekeeper?.allow(Set($0)) }
         logger.info(
@@ -121,7 +121,7 @@ package final class ServerNode: DaemonNode {
         switch received.envelope {
         case .success(let envelope): return try performer.handle(.coordinatorSaid(envelope), at: input.now)
         case .failure(let error):
-            complaints.warn("a frame from the coordinator's address: \(received.problem)", at: input.now)
+            complaints.warn(.word, "a frame from the coordinator's address: \(received.problem)", at: input.now)
             guard case .protocolVersion = error else { return nil }
             return try performer.handle(.otherVersion(error.description), at: input.now)
         }

@@ -129,7 +129,7 @@ package final class WorkerNode: DaemonNode {
         switch received.envelope {
         case .success(let envelope): return try performer.handle(.coordinatorSaid(envelope), at: input.now)
         case .failure(let error):
-            complaints.warn("a frame from the coordinator's address: \(received.problem)", at: input.now)
+            complaints.warn(.word, "a frame from the coordinator's address: \(received.problem)", at: input.now)
             guard case .protocolVersion = error else { return nil }
             return try performer.handle(.otherVersion(error.description), at: input.now)
         }
@@ -137,11 +137,11 @@ package final class WorkerNode: DaemonNode {
 
     private func takeFromServer(_ received: Received) throws(TransportError) -> ExitStatus? {
         guard case .success(let envelope) = received.envelope else {
-            complaints.warn("a frame from a server's address: \(received.problem)", at: input.now)
+            complaints.warn(.word, "a frame from a server's address: \(received.problem)", at: input.now)
             return nil
         }
         guard performer.hasItsValues(envelope, received.values) else {
-            complaints.warn("a slice from a server's address with more or fewer values", at: input.now)
+            complaints.warn(.word, "a slice from a server's address with more or fewer values", at: input.now)
             return nil
         }
         return try performer.takeFromServer(envelope, values: received.values, at: input.now)

@@ -89,7 +89,7 @@ struct StopCommand: ParsableCommand {
 
     @OptionGroup var job: JobOption
 
-    @Option(help: "Stop when this many steps are committed (default: at once).")
+    @Option(help: "Stop when this many steps are committed; 0: at once.")
     var afterStep: UInt64 = 0
 
     func run() throws {

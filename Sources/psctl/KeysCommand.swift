@@ -2,10 +2,12 @@
 
 import ArgumentParser
 import PSFiles
+import PSJob
 import PSKeys
 import PSNode
 import PSProofs
 import PSReport
+import PSRun
 
 extension KeyRole: ExpressibleByArgument {
     /// A job has one coordinator, so no key is added as that.
@@ -90,12 +92,15 @@ struct KeysCreateCommand: ParsableCommand {
         if let coordinator, let mistake = Addresses.mistake(in: coordinator) {
             throw ValidationError("--coordinator is '\(coordinator)': \(mistake)")
         }
-        if let coordinator, let (host, port) = Addresses.parse(coordinator), host == "*" || port == "*" || port == "0" {
+        if let coordinator, let (host, port) = Addresses.parse(coordinator),
+            host == "*" || Addresses.isEverywhere(host) || port == "*" || port == "0"
+        {
             throw ValidationError("--coordinator is '\(coordinator)': others cannot reach it there; name host and port")
         }
     }
 
     func run() throws {
+        FilePermissions.restrict()
         let directory = option.directory
         try KeyDirectory.create(directory.path, coordinator: coordinator)
         write("\(directory.path): a new directory of keys; keep it to yourself\n" + table(try directory.keys))
@@ -165,6 +170,7 @@ struct KeysRotateCommand: ParsableCommand {
 
     func run() throws {
         let directory = option.directory
+        if name == "coordinator" { try RemoteJob.checkNoneRuns(in: RunDirectory(Paths.parent(of: directory.path))) }
         let path = try directory.rotate(name: name)
         let file = try JoinFile.read(path)
         let holder = file.role.rawValue + (name == file.role.rawValue ? "" : " \(name)")

@@ -315,3 +315,30 @@ private final class Stranger {
     #expect(finished.errors.contains("was taken: the others are started anew"), "\(finished.errors)")
     taken.close(lingerMilliseconds: 0)
 }
+
+/// Who fails handshakes where a coordinator is to be, and is gone again, ends nobody who waits for it.
+@Test func whoWaitsForACoordinatorIsNotMisled() throws {
+    let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = inet_addr("127.0.0.1")
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            _ = bind(listener, $0, length)
+            _ = getsockname(listener, $0, &length)
+        }
+    }
+    listen(listener, 8)
+    let port = UInt16(bigEndian: address.sin_port)
+    let workers = try (0..<2).map { _ in try Running("ps-worker", ["--coordinator", "tcp://127.0.0.1:\(port)"]) }
+    for _ in 0..<4 { close(accept(listener, nil, nil)) }
+    close(listener)
+    usleep(13_000_000)
+    for worker in workers {
+        let log = try worker.errorsSoFar()
+        #expect(worker.isRunning, "\(log)")
+        kill(pid_t(worker.pid), SIGTERM)
+        #expect(try worker.finish(within: 20).code == 75)
+    }
+}

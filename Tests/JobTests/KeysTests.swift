@@ -94,6 +94,10 @@ import Testing
         let before = try files()
         let long = String(repeating: "n", count: 65)
         for (arguments, code, words) in [
+            (
+                ["create", "--keys", "other", "--coordinator", "tcp://0.0.0.0:7000"], 64,
+                "others cannot reach it there"
+            ),
             (["list"], 64, "say where the keys are: --keys DIR, or --run-dir RUN"),
             (["list", "--keys", "keys", "--run-dir", "."], 64, "--keys and --run-dir are both given"),
             (["list", "--keys", ""], 64, "--keys is empty"),
