@@ -34,6 +34,11 @@ package enum StatusText {
                 "WRONG: \(Report.count(count, "ticket")) came twice with other values; the coordinator's log names the workers"
             )
         }
+        if let copies = status.copies, copies.granted > 0 {
+            lines.append(
+                "computed twice: \(Report.count(copies.granted, "ticket")) of workers that were gone or late, "
+                    + "\(copies.inVain) of them in vain")
+        }
         if let away = status.turnedAway, away.handshakes + away.connections + away.messages > 0 {
             lines.append(
                 "turned away: \(Report.count(away.handshakes, "handshake")), \(Report.count(away.connections, "connection")), "

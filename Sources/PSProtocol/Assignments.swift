@@ -10,6 +10,8 @@ struct Assignments<Attempt: Hashable & Sendable, Outcome: Sendable>: Sendable {
         let attempt: Attempt
         let worker: Incarnation
         let since: MonotonicTime
+        /// Its worker may be gone.
+        var isDoubted = false
     }
 
     private enum Standing: Sendable {
@@ -36,10 +38,12 @@ struct Assignments<Attempt: Hashable & Sendable, Outcome: Sendable>: Sendable {
     /// The lowest place that others than `worker` have had since before `time`, with the grant that is overdue.
     func overdue(since time: MonotonicTime, for worker: Incarnation) -> (place: Int, grant: Grant)? {
         for (place, standing) in standings.enumerated() {
-            guard case .granted(let grants) = standing, let last = grants.last, last.since <= time,
-                !grants.contains(where: { $0.worker == worker })
-            else { continue }
-            return (place, last)
+            guard case .granted(let grants) = standing, !grants.contains(where: { $0.worker == worker }) else {
+                continue
+            }
+            // Whoever had it last and is not doubted has its own time.
+            let last = grants.last { !$0.isDoubted } ?? grants[grants.count - 1]
+            if last.isDoubted || last.since <= time { return (place, last) }
         }
         return nil
     }
@@ -51,11 +55,26 @@ struct Assignments<Attempt: Hashable & Sendable, Outcome: Sendable>: Sendable {
         return nil
     }
 
-    /// Gives a place out, besides whoever has it.
-    mutating func grant(_ attempt: Attempt, _ place: Int, to worker: Incarnation, at now: MonotonicTime) {
-        var grants: [Grant] = if case .granted(let former) = standings[place] { former } else { [] }
-        grants.append(Grant(attempt: attempt, worker: worker, since: now))
-        standings[place] = .granted(grants)
+    /// Gives a place out, besides whoever has it. - Returns: whether somebody has.
+    @discardableResult
+    mutating func grant(_ attempt: Attempt, _ place: Int, to worker: Incarnation, at now: MonotonicTime) -> Bool {
+        let former: [Grant] = if case .granted(let grants) = standings[place] { grants } else { [] }
+        standings[place] = .granted(former + [Grant(attempt: attempt, worker: worker, since: now)])
+        return !former.isEmpty
+    }
+
+    mutating func doubt(_ worker: Incarnation) { mark(worker, isDoubted: true) }
+
+    mutating func trust(_ worker: Incarnation) { mark(worker, isDoubted: false) }
+
+    private mutating func mark(_ worker: Incarnation, isDoubted: Bool) {
+        for (place, standing) in standings.enumerated() {
+            guard case .granted(var grants) = standing, grants.contains(where: { $0.worker == worker }) else {
+                continue
+            }
+            for index in grants.indices where grants[index].worker == worker { grants[index].isDoubted = isDoubted }
+            standings[place] = .granted(grants)
+        }
     }
 
     /// The worker is gone, or all of them when none is named: what only they had is open again.
@@ -67,9 +86,10 @@ struct Assignments<Attempt: Hashable & Sendable, Outcome: Sendable>: Sendable {
         }
     }
 
-    enum Count: Sendable, Hashable {
-        /// - since: when the attempt was granted.
-        case counted(since: MonotonicTime)
+    enum Count: Sendable {
+        /// - isFirst: nobody who still has it had it before.
+        /// - copies: how many others have it as well.
+        case counted(Grant, isFirst: Bool, copies: Int)
         case known
         case stale
     }
@@ -78,9 +98,10 @@ struct Assignments<Attempt: Hashable & Sendable, Outcome: Sendable>: Sendable {
         guard standings.indices.contains(place) else { return .stale }
         switch standings[place] {
         case .granted(let grants):
-            guard let grant = grants.first(where: { $0.attempt == attempt }) else { return .stale }
+            guard let index = grants.firstIndex(where: { $0.attempt == attempt }) else { return .stale }
             standings[place] = .done(attempt, outcome)
-            return .counted(since: grant.since)
+            let copies = grants.count { $0.worker != grants[index].worker }
+            return .counted(grants[index], isFirst: index == 0, copies: copies)
         case .done(attempt, _): return .known
         default: return .stale
         }

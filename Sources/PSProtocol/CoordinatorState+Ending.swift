@@ -75,15 +75,20 @@ extension CoordinatorState {
     /// A job that is stopped does not wait for a server: its last complete checkpoint stands. One that has come to its
     /// end waits, since its last steps are to be saved.
     mutating func giveUpOnMissingServers(at now: MonotonicTime) -> [Effect] {
-        guard case .finalizing(let status) = phase, status.code != 0, let rank = membership.missingServer else {
+        guard case .finalizing(var status) = phase, status.code != 0, let rank = membership.missingServer else {
             return []
         }
+        if lastCheckpoint == version { return end(status, at: now) }
+        status.text += status.text.isEmpty ? unsaved(rank) : "; \(unsaved(rank))"
         return [lostCommits(rank)] + end(status, at: now)
     }
 
-    func lostCommits(_ rank: Int) -> Effect {
+    func lostCommits(_ rank: Int) -> Effect { .warn(unsaved(rank)) }
+
+    /// What becomes of the last commits where a server is missing.
+    func unsaved(_ rank: Int) -> String {
         let saved = checkpoints.last.map { "step \($0.version)" } ?? "the start"
-        return .warn("server \(rank) is gone: the last commits are not saved, the job resumes from \(saved)")
+        return "server \(rank) is gone: the last commits are not saved, the job resumes from \(saved)"
     }
 
     // MARK: Status
@@ -111,7 +116,8 @@ extension CoordinatorState {
             imagesPerStep: settings.stepShape.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "",
             checkpoint: checkpoints.last?.version, nonFiniteSteps: nonFiniteSteps,
             generation: generation, plan: settings.planSummary, notices: notices, ending: ending?.code,
-            evaluation: evaluationStatus, differingTickets: differingCount, processes: processes)
+            evaluation: evaluationStatus, differingTickets: differingCount, copies: copies,
+            processes: processes)
     }
 
     private var evaluationStatus: JobStatus.Evaluation? {

@@ -81,11 +81,13 @@ extension CoordinatorState {
     }
 
     /// The part that a worker should have now rather than a training ticket.
-    func part(for worker: Incarnation, instead training: Ticket?, at now: MonotonicTime) -> Int? {
-        let overdue = training == nil ? evaluating?.parts.overdue(since: partDeadline(at: now), for: worker) : nil
+    ///
+    /// - Parameter insteadOfTicket: whether there is one that nobody has.
+    func part(for worker: Incarnation, insteadOfTicket: Bool, at now: MonotonicTime) -> Int? {
+        let overdue = !insteadOfTicket ? evaluating?.parts.overdue(since: partDeadline(at: now), for: worker) : nil
         guard let part = evaluating?.parts.nextOpen ?? overdue?.place else { return nil }
         // One for one, so that both go on; all of it when training waits for it anyway.
-        return training == nil || waitsForEvaluation || !measuredLast.contains(worker) ? part : nil
+        return !insteadOfTicket || waitsForEvaluation || !measuredLast.contains(worker) ? part : nil
     }
 
     /// Parts granted before this moment are given to another worker as well.
@@ -101,7 +103,7 @@ extension CoordinatorState {
 
     mutating func measured(_ measurement: Measurement, worker: Incarnation, at now: MonotonicTime) -> [Effect] {
         switch evaluating?.count(measurement) {
-        case .counted(let since)?: partTimes.add(now.since(since))
+        case .counted(let grant, _, _)?: partTimes.add(now.since(grant.since))
         case .known?: break
         case .stale?, nil: return refuse(worker, .stale, "that part of the evaluation is not open any more")
         }

@@ -42,6 +42,8 @@ extension CoordinatorState {
         }
         var effects = displaced.flatMap { forget($0, at: now) }
         if isBack { effects.append(.warn("worker \(rank) is heard again")) }
+        sequencer.trust(envelope.source)
+        evaluating?.parts.trust(envelope.source)
         if isNew, let member = membership.worker(envelope.source) { effects.append(.tell("\(member.name) has joined")) }
         effects.append(welcome(envelope.source, .worker, rank: rank))
         if isGranting { effects.append(.send(members(to: envelope.source))) }
@@ -93,10 +95,9 @@ extension CoordinatorState {
 
     /// What a worker was granted is open again, and it wants nothing.
     mutating func forget(_ worker: Incarnation, at now: MonotonicTime) -> [Effect] {
-        ledger.revoke(worker)
+        sequencer.lost(worker)
         evaluating?.parts.revoke(worker)
         measuredLast.remove(worker)
-        idle.removeAll { $0 == worker }
         return assign(at: now)
     }
 
@@ -137,7 +138,7 @@ extension CoordinatorState {
         if former == heartbeat.unreachable { return pass }
         guard let rank = heartbeat.unreachable else { return [.warn("\(member.name) reaches all servers again")] }
         guard membership.servers.indices.contains(rank), let server = membership.servers[rank] else { return [] }
-        idle.removeAll { $0 == worker }
+        sequencer.noLongerWants(worker)
         return pass + [
             .warn(
                 "\(member.name) cannot reach \(server.name) at \(server.hello.endpoint): its tickets go to others until it "
@@ -153,15 +154,15 @@ extension CoordinatorState {
         if let attempt = evaluating?.parts.grant(of: worker) {
             return [.send(self.envelope(.measure(attempt), to: worker))]
         }
-        if case .running = phase, let attempt = ledger.grant(of: worker) {
+        if case .running = phase, let attempt = sequencer.grant(of: worker) {
             // Servers may lack room for its contribution before that of a lower ticket, which nobody has or whose worker is
             // never done: when nobody else is free, this worker computes the lower one first.
-            guard let first = nextTicket(for: worker, at: now), first.ticket < attempt.ticket else {
+            guard let first = offer(to: worker, at: now), first.ticket < attempt.ticket else {
                 return [.send(self.envelope(.grant(attempt, version: version), to: worker))]
             }
-            ledger.revoke(worker)
+            sequencer.revoke(worker)
         }
-        if !idle.contains(worker) { idle.append(worker) }
+        sequencer.wants(worker)
         return assign(at: now)
     }
 
@@ -232,6 +233,8 @@ extension CoordinatorState {
         let text: String
         switch phase {
         case _ where !isNow: text = "the job stops when step \(version) is committed"
+        case .running where membership.missingServer != nil:
+            text = "the job stops; \(unsaved(membership.missingServer!))"
         case .running, .finalizing: text = "the job saves its last step and stops"
         default: text = "the job stops; its last checkpoint stands"
         }

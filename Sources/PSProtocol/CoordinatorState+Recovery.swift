@@ -43,7 +43,8 @@ extension CoordinatorState {
     private mutating func run(at now: MonotonicTime) -> [Effect] {
         phase = .running
         hasRun = true
-        return membership.workersByRank.filter { $0.state == .up }.map { .send(members(to: $0.incarnation)) }
+        return [.tell("the servers stand at step \(version), generation \(generation)")]
+            + membership.workersByRank.filter { $0.state == .up }.map { .send(members(to: $0.incarnation)) }
     }
 
     mutating func rollBack(at now: MonotonicTime) -> [Effect] {
@@ -63,7 +64,7 @@ extension CoordinatorState {
     mutating func goBack(to base: CheckpointReference?) {
         generation += 1
         version = base?.version ?? 0
-        ledger = Ledger(step: version.nextStep, shape: settings.stepShape)
+        sequencer.open(version.nextStep)
         kernelsOfStep = nil
         differing = []
         order = nil

@@ -8,29 +8,29 @@ extension CoordinatorState {
     mutating func assign(at now: MonotonicTime) -> [Effect] {
         guard isGranting else { return [] }
         var effects: [Effect] = []
-        var left: [Incarnation] = []
+        let idle = sequencer.takeIdle()
         for worker in idle {
             switch kernelChoice(for: worker, at: now) {
             case .fit: break
             case .wait:
-                left.append(worker)
+                sequencer.wants(worker)
                 continue
             case .others:
                 // What those before pushed has other bits, and no step was closed with it: from the start, then.
+                for worker in idle { sequencer.wants(worker) }
                 return effects + [.warn("the first step is begun anew with the kernels of \(name(of: worker))")]
                     + rollBack(at: now)
             }
-            let next = nextTicket(for: worker, at: now)
-            if let part = part(for: worker, instead: ledger.nextOpen.flatMap { isTraining ? $0 : nil }, at: now) {
+            let offer = offer(to: worker, at: now)
+            if let part = part(for: worker, insteadOfTicket: isTraining && sequencer.hasOpen, at: now) {
                 effects.append(grantPart(part, to: worker, at: now))
-            } else if let next {
-                if let late = next.copyOf { effects.append(.warn(copyText(next.ticket, late, worker, at: now))) }
-                effects.append(grantTicket(next.ticket, to: worker, at: now))
+            } else if let offer {
+                if let copy = offer.copyOf { effects.append(told(of: copy, offer.ticket, worker, at: now)) }
+                effects += grantTicket(offer.ticket, to: worker, at: now)
             } else {
-                left.append(worker)
+                sequencer.wants(worker)
             }
         }
-        idle = left
         return effects
     }
 
@@ -47,44 +47,36 @@ extension CoordinatorState {
         }
         let areAtWork =
             membership.workersByRank.contains { $0.state == .up && $0.hello.kernelHash == others.hash }
-            && ledger.overdue(since: deadline(at: now), for: worker) == nil
+            && sequencer.overdue(for: worker, at: now)?.copyOf?.isDoubted ?? true
         return areAtWork ? .wait : .others
     }
 
     private func name(of worker: Incarnation) -> String { membership.worker(worker)?.name ?? "another worker" }
 
-    /// The lowest ticket that is open, or that others have had for too long: whoever has it may never be done, though it
-    /// lives, and servers may have no room for higher ones before it.
-    func nextTicket(
-        for worker: Incarnation, at now: MonotonicTime
-    ) -> (ticket: Ticket, copyOf: (holder: Incarnation, since: MonotonicTime)?)? {
-        guard isTraining else { return nil }
-        let late = ledger.overdue(since: deadline(at: now), for: worker)
-        if let late, ledger.nextOpen.map({ late.ticket < $0 }) ?? true {
-            return (late.ticket, (late.holder, late.since))
-        }
-        return ledger.nextOpen.map { ($0, nil) }
+    func offer(to worker: Incarnation, at now: MonotonicTime) -> Sequencer.Offer? {
+        isTraining ? sequencer.offer(to: worker, at: now) : nil
     }
 
-    private mutating func grantTicket(_ ticket: Ticket, to worker: Incarnation, at now: MonotonicTime) -> Effect {
+    private mutating func grantTicket(_ ticket: Ticket, to worker: Incarnation, at now: MonotonicTime) -> [Effect] {
         attempts += 1
         let attempt = Attempt(ticket: ticket, number: term << 40 | attempts)
-        ledger.grant(attempt, to: worker, at: now)
+        if sequencer.grant(attempt, to: worker, at: now) { copies.granted += 1 }
         measuredLast.remove(worker)
-        if firstGrant == nil { firstGrant = (version, now) }
-        return .send(envelope(.grant(attempt, version: version), to: worker))
+        let grant = Effect.send(envelope(.grant(attempt, version: version), to: worker))
+        if firstGrant != nil { return [grant] }
+        firstGrant = (version, now)
+        return [grant, .tell("the first ticket, \(ticket), is granted to \(name(of: worker))")]
     }
 
-    /// Tickets granted before this moment are given to another worker as well.
-    private func deadline(at now: MonotonicTime) -> MonotonicTime { now.later(-timing.deadline(ticketTimes.median)) }
-
-    private func copyText(
-        _ ticket: Ticket, _ late: (holder: Incarnation, since: MonotonicTime), _ worker: Incarnation,
-        at now: MonotonicTime
-    ) -> String {
-        let seconds = now.since(late.since) / 1000
-        return
-            "\(name(of: late.holder)) has had ticket \(ticket) for \(seconds) s: \(name(of: worker)) computes it as well"
+    private func told(
+        of copy: Sequencer.Offer.Copy, _ ticket: Ticket, _ worker: Incarnation, at now: MonotonicTime
+    ) -> Effect {
+        let holder = name(of: copy.holder)
+        if copy.isDoubted {
+            return .tell("\(holder) has no connection: \(name(of: worker)) computes its ticket \(ticket)")
+        }
+        let seconds = Double(now.since(copy.since) / 100) / 10
+        return .warn("\(holder) has had ticket \(ticket) for \(seconds) s: \(name(of: worker)) computes it as well")
     }
 
     /// Whether anything is given to workers.
@@ -111,10 +103,10 @@ extension CoordinatorState {
         if let closing, closing.attempts.contains(contribution.attempt) {
             return [.send(envelope(.counted(contribution.attempt), to: worker))]
         }
-        switch ledger.count(contribution) {
+        switch sequencer.count(contribution, at: now) {
         case .stale: return refuse(worker, .stale, "ticket \(contribution.attempt.ticket) is not open any more")
-        case .counted(let since):
-            ticketTimes.add(now.since(since))
+        case .counted(let isInVain):
+            if isInVain { copies.inVain += 1 }
             if let rank = membership.worker(worker)?.rank { ticketsByRank[rank, default: 0] += 1 }
         case .known: break
         }
@@ -123,8 +115,7 @@ extension CoordinatorState {
 
     /// The step's set of contributions is decided once all are counted and the former commit is applied everywhere.
     mutating func closeIfComplete(at now: MonotonicTime) -> [Effect] {
-        guard closing == nil, order == nil, ledger.isComplete, !waitsForEvaluation else { return [] }
-        let contributions = ledger.contributions
+        guard closing == nil, order == nil, let contributions = sequencer.full, !waitsForEvaluation else { return [] }
         let attempts = contributions.map(\.attempt)
         closing = Closing(contributions: contributions, isDurable: false)
         var effects: [Effect] = []
@@ -173,7 +164,7 @@ extension CoordinatorState {
         var effects = leftOut(version)
         version = commit.step.after
         differing = []
-        ledger = Ledger(step: version.nextStep, shape: settings.stepShape)
+        sequencer.open(version.nextStep)
         if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
         effects.append(.journal(.commit(commit, norm: committed.norm), sync: false))
         if !committed.contributions.isEmpty { effects.append(.stepDone(report(committed, at: now))) }

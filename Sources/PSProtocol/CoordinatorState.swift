@@ -124,7 +124,7 @@ package struct CoordinatorState: Sendable {
     var journaledCommit: Replay.Committed?
     /// Fixed by the first step that is closed.
     var kernels: Replay.Kernels?
-    /// Until then: of whoever was counted first in the open step.
+    /// Until then: of whoever was granted first in the open step.
     var kernelsOfStep: Replay.Kernels?
 
     var membership: Membership
@@ -133,8 +133,6 @@ package struct CoordinatorState: Sendable {
     private var keysSaid: MonotonicTime?
     /// Makes what workers show to servers.
     let grantKey: ProofKey
-    /// Workers that want a ticket, first come first.
-    var idle: [Incarnation] = []
     var attempts: UInt64 = 0
     package internal(set) var ticketsByRank: [Int: Int] = [:]
 
@@ -146,8 +144,9 @@ package struct CoordinatorState: Sendable {
     /// Workers whose last grant was a part of an evaluation.
     var measuredLast: Set<Incarnation> = []
 
-    var ledger: Ledger
-    var ticketTimes = Durations()
+    var sequencer: Sequencer
+    /// Tickets that were given to a worker while another had them.
+    var copies = JobStatus.Copies()
     var partTimes = Durations()
     var closing: Closing?
     var order: Order?
@@ -197,7 +196,7 @@ package struct CoordinatorState: Sendable {
         kernels = replay.kernels
         stopAfter = replay.stopAfter
         membership = Membership(serverCount: settings.shardMap.serverCount)
-        ledger = Ledger(step: replay.version.nextStep, shape: settings.stepShape)
+        sequencer = Sequencer(replay.version.nextStep, shape: settings.stepShape, timing: settings.timing)
         checkpointTime = now
         // A coordinator that died while the others left has nobody to gather; what it had promised holds.
         let isSaved = openClose == nil && lastCheckpoint == version
@@ -230,7 +229,11 @@ package struct CoordinatorState: Sendable {
             return sayKeys(at: now)
         case .closed(let incarnation):
             membership.closed(incarnation, at: now)
-            return []
+            guard membership.worker(incarnation)?.state == .up else { return [] }
+            // It may be gone. If it is not, its copy is as good as any.
+            sequencer.doubt(incarnation)
+            evaluating?.parts.doubt(incarnation)
+            return assign(at: now)
         case .durable(let record): return durable(record, at: now)
         case .journalFailed(let text):
             // On the way out nothing is promised any more.
@@ -313,7 +316,7 @@ package struct CoordinatorState: Sendable {
         }
         if let keysSaid, now.since(keysSaid) >= timing.bulkRetry { effects += sayKeys(at: now) }
         // For those who wait, what others have had for too long.
-        if !idle.isEmpty { effects += assign(at: now) }
+        if !sequencer.idle.isEmpty { effects += assign(at: now) }
         if case .running = phase { effects += takeSnapshotIfDue(at: now) }
         // A last save that failed for a moment.
         if unsavable != nil { effects += finishIfSaved(at: now) }

@@ -60,6 +60,20 @@ package struct JobStatus: Sendable, Hashable, Codable {
         package var text: String
     }
 
+    /// Tickets that were given to a worker while another had them, since the coordinator started.
+    package struct Copies: Sendable, Hashable, Codable {
+        package var granted = 0
+        /// Of those: whoever had the ticket first was done first after all.
+        package var inVain = 0
+
+        package init() {}
+
+        enum CodingKeys: String, CodingKey {
+            case granted
+            case inVain = "in_vain"
+        }
+    }
+
     /// What was turned away since the coordinator started: of strangers, of who may not say that, of what is no message.
     package struct TurnedAway: Sendable, Hashable, Codable {
         /// Keys that are not on the list, and connections that showed none.
@@ -120,13 +134,16 @@ package struct JobStatus: Sendable, Hashable, Codable {
     /// in what earlier releases wrote.
     package var differingTickets: Int?
     /// Nil in what earlier releases wrote.
+    package var copies: Copies?
+    /// Nil in what earlier releases wrote.
     package var turnedAway: TurnedAway?
     /// Whether processes and people show keys: "required" or "off"; nil in what earlier releases wrote.
     package var security: String?
     package var processes: [Process]
 
     enum CodingKeys: String, CodingKey {
-        case state, epoch, loss, text, checkpoint, generation, plan, notices, ending, evaluation, security, processes
+        case state, epoch, loss, text, checkpoint, generation, plan, notices, ending, evaluation, security, processes,
+            copies
         case differingTickets = "differing_tickets"
         case turnedAway = "turned_away"
         case version = "step"

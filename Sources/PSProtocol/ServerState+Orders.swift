@@ -21,34 +21,24 @@ extension ServerState {
         version = reset.version
         session.takeRank(reset.rank)
         owned = ShardMap(layout: layout, serverCount: reset.servers).slices(of: reset.rank)
-        clearStep()
+        buffer = stepShape.map { shape in
+            GradientBuffer(
+                version.nextStep, ticketsPerStep: shape.ticketsPerStep, capacity: bufferBytes,
+                byteCounts: Dictionary(uniqueKeysWithValues: owned.map { ($0, layout.slices[$0].byteCount) }))
+        }
+        pendingPrepare = nil
         lastCommit = nil
         committing = nil
         published = [:]
         parked = [:]
         saving = nil
         saveReply = nil
-        early = [:]
-        return [.dropFrames, .load(generation: generation, reset, slices: owned)]
+        return [.dropValues, .load(generation: generation, reset, slices: owned)]
     }
-
-    mutating func clearStep() {
-        folds = Dictionary(uniqueKeysWithValues: owned.map { ($0, SliceFold()) })
-        storedBytes = 0
-        taken = [:]
-        alarmed = []
-        pendingPrepare = nil
-    }
-
-    /// Whether every slice has every contribution of the step at hand.
-    private var hasEverything: Bool { owned.allSatisfy { folds[$0]!.folded == stepShape?.ticketsPerStep } }
 
     /// Answers a prepare once every slice has every contribution.
     mutating func answerPrepare() -> [Effect] {
-        guard let step = pendingPrepare, hasEverything else { return [] }
-        let prepared = Prepared(
-            step: step, isFinite: owned.allSatisfy { folds[$0]!.isFinite },
-            norms: owned.map { Prepared.Norm(slice: $0, squared: folds[$0]!.squaredNorm) })
+        guard pendingPrepare != nil, let prepared = buffer?.prepared else { return [] }
         return [.sendToCoordinator(envelope(.prepared(prepared)))]
     }
 
@@ -61,7 +51,7 @@ extension ServerState {
             }
             return [.sendToCoordinator(envelope(.applied(step: commit.step)))]
         }
-        guard commit.step == version.nextStep, committing == nil, hasEverything else { return [] }
+        guard commit.step == version.nextStep, committing == nil, buffer?.isFull ?? false else { return [] }
         committing = commit
         updatesLeft = owned.count
         if owned.isEmpty { return finishCommit(commit) }
@@ -79,10 +69,9 @@ extension ServerState {
         version = commit.step.after
         lastCommit = commit
         committing = nil
-        clearStep()
+        buffer = buffer?.next()
+        pendingPrepare = nil
         let applied = Effect.sendToCoordinator(envelope(.applied(step: commit.step)))
-        for (slice, pushes) in early { folds[slice]?.declined = pushes }
-        early = [:]
         return [applied] + owned.flatMap { askAgain($0) }
     }
 

@@ -20,7 +20,7 @@ extension ServerState {
         }
     }
 
-    mutating func workerSaid(_ envelope: Envelope, payloadBytes: Int) -> [Effect] {
+    mutating func workerSaid(_ envelope: Envelope, _ values: HeldValues?) -> [Effect] {
         let worker = envelope.source
         guard envelope.job == job, job != 0 else {
             return refuse(worker, .job, "this server belongs to another job")
@@ -45,7 +45,7 @@ extension ServerState {
             }
             return slices.flatMap { pull($0, version: version, worker: worker) }
         case .push(let attempt, let header):
-            return push(attempt, header, worker: worker, payloadBytes: payloadBytes)
+            return push(attempt, header, worker: worker, values)
         default:
             return refuse(worker, .malformed, "a server takes pulls and pushes from workers, nothing else")
         }
@@ -77,17 +77,17 @@ extension ServerState {
     }
 
     private mutating func push(
-        _ attempt: Attempt, _ header: SliceHeader, worker: Incarnation, payloadBytes: Int
+        _ attempt: Attempt, _ header: SliceHeader, worker: Incarnation, _ values: HeldValues?
     ) -> [Effect] {
-        guard let layout, let stepShape, var fold = folds[header.index] else {
+        guard let stepShape, let bytes = buffer?.byteCount(of: header.index) else {
             return refuse(worker, .malformed, "slice \(header.index) is not held here")
         }
-        let bytes = layout.slices[header.index].byteCount
-        guard payloadBytes == bytes else {
+        guard let values, values.byteCount == bytes else {
             return refuse(
-                worker, .malformed, "slice \(header.index) has \(bytes) bytes, not \(payloadBytes)")
+                worker, .malformed, "slice \(header.index) has \(bytes) bytes, not \(values?.byteCount ?? 0)")
         }
-        let place = stepShape.place(of: attempt.ticket)
+        let push = GradientBuffer.Push(
+            attempt: attempt, place: stepShape.place(of: attempt.ticket), slice: header.index, worker: worker)
         let computedFrom = stepShape.step(of: attempt.ticket).before
         guard computedFrom == header.version,
             computedFrom == version || computedFrom == version.nextStep.after
@@ -96,38 +96,31 @@ extension ServerState {
         }
         if computedFrom > version {
             // The commit is decided, other servers have published it, and it is still to come or under way here.
-            early[header.index, default: [:]][place] = SliceFold.Declined(worker: worker, attempt: attempt)
+            buffer!.keepForNext(push)
             return []
         }
         let took = Effect.sendToWorker(worker, to(worker, .took(attempt, slice: header.index)))
-        if fold.has(place) {
-            let effects = [took] + held(attempt, place: place, worker: worker)
-            guard let first = fold.origins[place], !alarmed.contains(attempt.ticket) else { return effects }
+        switch buffer!.take(push, values) {
+        case .taken: return [.keep(values), took] + held(push) + foldNext(header.index)
+        case .declined: return []
+        case .known(let first, let waiting):
+            let effects = [took] + held(push)
+            if buffer!.isAlarmed(attempt.ticket) { return effects }
             let difference = Difference(ticket: attempt.ticket, slice: header.index, first: first, second: worker)
-            return effects + [.compare(generation: generation, place: place, difference)]
+            return effects
+                + [.compare(generation: generation, place: push.place, waiting: waiting, difference)]
         }
-        guard place == fold.next || storedBytes + bytes <= bufferBytes else {
-            folds[header.index]!.declined[place] = SliceFold.Declined(worker: worker, attempt: attempt)
-            return []
-        }
-        fold.stored.insert(place)
-        fold.origins[place] = worker
-        fold.declined[place] = nil
-        folds[header.index] = fold
-        storedBytes += bytes
-        taken[place, default: 0] += 1
-        return [.store(slice: header.index, place: place), took] + held(attempt, place: place, worker: worker)
-            + foldNext(header.index)
     }
 
     /// Tells the sender when every slice of its ticket is here.
-    private func held(_ attempt: Attempt, place: Place, worker: Incarnation) -> [Effect] {
-        taken[place] == owned.count ? [.sendToWorker(worker, to(worker, .held(attempt)))] : []
+    private func held(_ push: GradientBuffer.Push) -> [Effect] {
+        buffer?.holds(push.place) ?? false
+            ? [.sendToWorker(push.worker, to(push.worker, .held(push.attempt)))] : []
     }
 
     /// Every worker computes the same bits, and the first that came count. What is alarming is said once a ticket.
     mutating func differs(_ difference: Difference) -> [Effect] {
-        guard alarmed.insert(difference.ticket).inserted else { return [] }
+        guard buffer?.alarm(difference.ticket) ?? false else { return [] }
         return [
             .sendToCoordinator(envelope(.differs(difference))),
             .warn(
@@ -137,43 +130,20 @@ extension ServerState {
     }
 
     private mutating func foldNext(_ slice: Int) -> [Effect] {
-        guard let stepShape, let fold = folds[slice], !fold.isFolding, fold.stored.contains(fold.next) else {
-            return []
-        }
-        folds[slice]!.isFolding = true
-        return [
-            .fold(
-                generation: generation, slice: slice, place: fold.next, isLast: stepShape.isLast(fold.next))
-        ]
+        guard let (place, values, isLast) = buffer?.beginFold(slice) else { return [] }
+        return [.fold(generation: generation, slice: slice, place: place, values, isLast: isLast)]
     }
 
     mutating func folded(_ slice: Int, squaredNorm: Double, isFinite: Bool) -> [Effect] {
-        guard var fold = folds[slice], let layout else { return [] }
-        fold.stored.remove(fold.next)
-        fold.folded += 1
-        fold.isFolding = false
-        storedBytes -= layout.slices[slice].byteCount
-        if fold.folded == stepShape?.ticketsPerStep {
-            fold.squaredNorm = squaredNorm
-            fold.isFinite = isFinite
-        }
-        folds[slice] = fold
+        buffer?.endFold(slice, squaredNorm: squaredNorm, isFinite: isFinite)
         return foldNext(slice) + askAgain(slice) + answerPrepareIfComplete()
     }
 
-    /// Room has come: the declined contribution that is next in order, and those that fit besides, are asked for.
+    /// Room has come: who was declined is asked again.
     mutating func askAgain(_ slice: Int) -> [Effect] {
-        guard let fold = folds[slice], let layout else { return [] }
-        var room = bufferBytes - storedBytes
-        var effects: [Effect] = []
-        for (place, declined) in fold.declined.sorted(by: { $0.key < $1.key }) {
-            guard place == fold.next || room >= layout.slices[slice].byteCount else { break }
-            room -= layout.slices[slice].byteCount
-            folds[slice]!.declined[place] = nil
-            effects.append(
-                .sendToWorker(declined.worker, to(declined.worker, .resend(declined.attempt, slice: slice))))
+        (buffer?.takeDeclined(slice) ?? []).map {
+            .sendToWorker($0.worker, to($0.worker, .resend($0.attempt, slice: slice)))
         }
-        return effects
     }
 
     private mutating func answerPrepareIfComplete() -> [Effect] { pendingPrepare == nil ? [] : answerPrepare() }

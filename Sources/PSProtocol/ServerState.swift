@@ -15,7 +15,7 @@ package struct ServerState: Sendable {
         case proofFailed(String, mayPass: Bool)
         /// The coordinator's address answers in another protocol version; the text names both.
         case otherVersion(String)
-        case workerSaid(Envelope, payloadBytes: Int)
+        case workerSaid(Envelope, HeldValues?)
         /// The configuration of `.configure` was read.
         case configured(ParameterLayout, StepShape, bufferBytes: Int)
         /// - mayPass: whether another start may fare better.
@@ -48,18 +48,20 @@ package struct ServerState: Sendable {
         /// A coordinator that was started anew says where the run is, and proves it anew.
         case rejoin(Welcome)
         case load(generation: UInt32, Reset, slices: [Int])
-        /// Keep the frame of the push at hand.
-        case store(slice: Int, place: Place)
-        case fold(generation: UInt32, slice: Int, place: Place, isLast: Bool)
-        /// Whether the frame of the push at hand holds what was taken for this place; it is said if not.
-        case compare(generation: UInt32, place: Place, Difference)
+        /// Hold the values that came with this event. Others go when it is dealt with.
+        case keep(HeldValues)
+        /// Add values that are held, and let them go.
+        case fold(generation: UInt32, slice: Int, place: Place, HeldValues, isLast: Bool)
+        /// Whether the values that came with this event are those that were taken for this place, which wait or were
+        /// added; it is said if not.
+        case compare(generation: UInt32, place: Place, waiting: HeldValues?, Difference)
         case update(generation: UInt32, slice: Int, Commit)
         /// Send the slice's published values, which are those of this version.
         case publish(to: Incarnation, Envelope, slice: Int)
         /// Write the current version to the part directory of this generation.
         case save(generation: UInt32, version: Version)
-        /// Forget stored frames.
-        case dropFrames
+        /// Let all values go.
+        case dropValues
         /// Public keys of the workers that may reach this server.
         case allow([String])
         case warn(String)
@@ -95,14 +97,8 @@ package struct ServerState: Sendable {
     package internal(set) var owned: [Int] = []
 
     // The step at hand.
-    var folds: [Int: SliceFold] = [:]
-    var storedBytes = 0
-    /// Slices taken so far, by place in the step.
-    var taken: [Place: Int] = [:]
-    /// Tickets of this step that came twice with other values.
-    var alarmed: Set<Ticket> = []
-    /// Pushes for the step after this one, by slice and place: those who made them are asked again when it opens.
-    var early: [Int: [Place: SliceFold.Declined]] = [:]
+    /// Nil before the first load.
+    var buffer: GradientBuffer?
     var pendingPrepare: Step?
     var committing: Commit?
     var updatesLeft = 0
@@ -151,7 +147,7 @@ package struct ServerState: Sendable {
         case .proofFailed(let text, let mayPass):
             return act(on: session.cannotProve(text, mayPass: mayPass), nil, at: now)
         case .otherVersion(let text): return session.isJoined ? [] : leave(text, code: ExitStatus.refused)
-        case .workerSaid(let envelope, let bytes): return workerSaid(envelope, payloadBytes: bytes)
+        case .workerSaid(let envelope, let values): return workerSaid(envelope, values)
         case .configured(let layout, let stepShape, let bufferBytes):
             guard case .configuring(let welcome) = phase else { return [] }
             guard layout.digest == welcome.layoutDigest else {

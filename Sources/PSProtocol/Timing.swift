@@ -29,10 +29,10 @@ package struct Timing: Sendable, Hashable {
     /// How long a server that was asked to stop waits for the coordinator to end the job in order.
     package var stopGrace = 8000
 
-    /// A piece of work that takes this many times the median is given to another worker as well, but not sooner than
+    /// A piece of work that takes this many times the median is given to an idle worker as well, but not sooner than
     /// `earliestCopy`; before any was done, after `firstCopy`.
-    package var copyAfterMedians = 4
-    package var earliestCopy = 5000
+    package var copyAfterMedians = 2
+    package var earliestCopy = 1000
     package var firstCopy = 60_000
 
     package init() {}

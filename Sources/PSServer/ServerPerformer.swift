@@ -60,9 +60,12 @@ package final class ServerPerformer {
     private var welcome: Welcome?
     /// The buffers that pulls are answered from.
     private var published: [Int: SharedBuffer] = [:]
-    /// Frames of contributions that wait for their turn.
-    package private(set) var frames: [Int: [Place: Frame]] = [:]
-    private var arriving: Frame?
+    /// Values that wait for their turn, by number.
+    private var held: [UInt64: Frame] = [:]
+    /// Those that came with the message at hand.
+    private var arriving: (values: HeldValues, frame: Frame)?
+    private var arrivals: UInt64 = 0
+    package var heldBytes: Int { held.values.reduce(0) { $0 + $1.byteCount } }
     private var routes: [Incarnation: RoutingID] = [:]
     /// Messages of strangers, or of who shows nothing.
     package private(set) var turnedAway = 0
@@ -138,9 +141,10 @@ package final class ServerPerformer {
     package func believe(
         _ envelope: Envelope, _ values: Frame?, at now: MonotonicTime
     ) throws(TransportError) -> ExitStatus? {
-        arriving = values
         defer { arriving = nil }
-        return try handle(.workerSaid(envelope, payloadBytes: values?.byteCount ?? 0), at: now)
+        arrivals += 1
+        arriving = values.map { (HeldValues(number: arrivals, byteCount: $0.byteCount), $0) }
+        return try handle(.workerSaid(envelope, arriving?.values), at: now)
     }
 
     private func turnAway(_ text: String, _ peer: RoutingID, weight: Int = Strike.word) {
@@ -186,11 +190,12 @@ package final class ServerPerformer {
                 self.welcome = welcome
                 job?.take(welcome)
             case .load(let generation, let reset, let slices): load(generation, reset, slices)
-            case .store(let slice, let place):
-                if let arriving { frames[slice, default: [:]][place] = arriving }
-            case .fold(let generation, let slice, let place, let isLast):
-                fold(generation, slice, place, isLast: isLast)
-            case .compare(let generation, let place, let difference): compare(generation, place, difference)
+            case .keep(let values):
+                if let arriving, arriving.values == values { held[values.number] = arriving.frame }
+            case .fold(let generation, let slice, let place, let values, let isLast):
+                fold(generation, slice, place, values, isLast: isLast)
+            case .compare(let generation, let place, let waiting, let difference):
+                compare(generation, place, waiting, difference)
             case .update(let generation, let slice, let commit):
                 guard let store = job?.store else { break }
                 compute.run { [post] in
@@ -202,7 +207,7 @@ package final class ServerPerformer {
                 let values = Payload(buffer: buffer, range: 0..<buffer.bytes.count)
                 if try !bulk.send(envelope, to: route, values: values) { routes[worker] = nil }
             case .save(let generation, let version): save(generation, version)
-            case .dropFrames: frames = [:]
+            case .dropValues: held = [:]
             case .exit(let status): return status
             }
         }
@@ -239,8 +244,8 @@ package final class ServerPerformer {
         }
     }
 
-    private func fold(_ generation: UInt32, _ slice: Int, _ place: Place, isLast: Bool) {
-        guard let store = job?.store, let frame = frames[slice]?.removeValue(forKey: place) else { return }
+    private func fold(_ generation: UInt32, _ slice: Int, _ place: Place, _ values: HeldValues, isLast: Bool) {
+        guard let store = job?.store, let frame = held.removeValue(forKey: values.number) else { return }
         compute.run { [post] in
             let (norm, isFinite) = store.fold(slice, frame, isFirst: place == 0, isLast: isLast)
             post(.event(.folded(generation: generation, slice: slice, squaredNorm: norm, isFinite: isFinite)))
@@ -248,9 +253,11 @@ package final class ServerPerformer {
     }
 
     /// The contribution waits to be added, or is added already when the compute thread comes to this.
-    private func compare(_ generation: UInt32, _ place: Place, _ difference: Difference) {
-        guard let store = job?.store, let arriving else { return }
-        let waiting = frames[difference.slice]?[place]
+    private func compare(
+        _ generation: UInt32, _ place: Place, _ waiting: HeldValues?, _ difference: Difference
+    ) {
+        guard let store = job?.store, let arriving = arriving?.frame else { return }
+        let waiting = waiting.flatMap { held[$0.number] }
         compute.run { [post] in
             let fingerprint = waiting?.fingerprint ?? store.fingerprint(difference.slice, place)
             guard let fingerprint, fingerprint != arriving.fingerprint else { return }

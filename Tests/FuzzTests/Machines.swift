@@ -78,6 +78,10 @@ struct Machines {
         }
     }
 
+    private static func values(_ bytes: Int) -> HeldValues? {
+        bytes > 0 ? HeldValues(number: 1, byteCount: bytes) : nil
+    }
+
     /// Bytes of a slice's values.
     static func bytes(ofSlice index: Int) -> Int {
         layout.slices.indices.contains(index) ? layout.slices[index].byteCount : 4
@@ -96,7 +100,7 @@ struct Machines {
         case .serverFromCoordinator: serverHears(.coordinatorSaid(envelope))
         case .serverFromWorkers:
             _ = server.isShown(envelope)
-            serverHears(.workerSaid(envelope, payloadBytes: payloadBytes))
+            serverHears(.workerSaid(envelope, Self.values(payloadBytes)))
         case .workerFromCoordinator: workerHears(.coordinatorSaid(envelope))
         case .workerFromServers: workerHears(.serverSaid(envelope))
         }
@@ -129,7 +133,7 @@ struct Machines {
                 let envelope = Envelope(
                     job: last.job, generation: server.generation, source: Names.workers[0], destination: last.source,
                     message: push)
-                serverHears(.workerSaid(envelope, payloadBytes: Self.bytes(ofSlice: slice)))
+                serverHears(.workerSaid(envelope, Self.values(Self.bytes(ofSlice: slice))))
             }
         }
         let commit = Commit(step: step, scale: 1, learningRate: 1, averageDecay: 0.5, skip: false)
@@ -218,9 +222,9 @@ struct Machines {
                 case .sendToWorker(_, let envelope), .publish(_, let envelope, _): checkItIsReadable(envelope)
                 case .configure: events.append(.configured(Self.layout, Self.shape, bufferBytes: 5000))
                 case .load(let generation, _, _): events.append(.loaded(generation: generation))
-                case .fold(let generation, let slice, _, _):
+                case .fold(let generation, let slice, _, _, _):
                     events.append(.folded(generation: generation, slice: slice, squaredNorm: 1, isFinite: true))
-                case .compare(let generation, _, let difference):
+                case .compare(let generation, _, _, let difference):
                     events.append(.differs(generation: generation, difference))
                 case .update(let generation, let slice, _):
                     updates += 1
@@ -230,7 +234,7 @@ struct Machines {
                     events.append(.saved(generation: generation, version: version, [file]))
                 case .exit: isOver = true
                 case .prove: events.append(.proofFailed("not now", mayPass: true))
-                case .rejoin, .store, .dropFrames, .allow, .warn: break
+                case .rejoin, .keep, .dropValues, .allow, .warn: break
                 }
             }
         }

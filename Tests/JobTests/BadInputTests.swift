@@ -136,7 +136,7 @@ struct BadInputTests {
             guard let log = try? String(contentsOfFile: "\(run)/logs/server-0.log", encoding: .utf8),
                 let start = log.range(of: "endpoint=")
             else { return false }
-            server = String(log[start.upperBound...].prefix { $0 != " " })
+            server = String(log[start.upperBound...].prefix { !$0.isWhitespace })
             return true
         }
         let context = try TransportContext()

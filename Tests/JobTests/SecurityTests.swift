@@ -95,6 +95,13 @@ private final class JobByHand {
                 fingerprint(forged.keys.publicKey)) ?? false
         }
 
+        // The coordinator's own key stays while it runs.
+        let files = try FileManager.default.contentsOfDirectory(atPath: jobs.path("run/keys")).sorted()
+        let before = files.map { FileManager.default.contents(atPath: jobs.path("run/keys/\($0)")) }
+        let rotated = try jobs.psctl("keys", "rotate", "coordinator", "--run-dir", "run")
+        #expect(rotated.code == 1 && rotated.errors.contains("stop it first"), "\(rotated.errors)")
+        #expect(files.map { FileManager.default.contents(atPath: jobs.path("run/keys/\($0)")) } == before)
+
         // One more while the job runs, and gone again.
         let added = try jobs.psctl("keys", "add", "worker", "gpu7", "--run-dir", "run")
         #expect(added.code == 0, "\(added.errors)")
@@ -183,7 +190,7 @@ private final class JobByHand {
         let coordinator = try #require(Endpoints.read(from: run)).incarnation
         let number = try Journal.read(run).job
         let log = try job.processes[1].errorsSoFar()
-        let server = String(try #require(log.components(separatedBy: "endpoint=").last).prefix { $0 != " " })
+        let server = String(try #require(log.components(separatedBy: "endpoint=").last).prefix { !$0.isWhitespace })
 
         let context = try TransportContext()
         var links: [Link] = []

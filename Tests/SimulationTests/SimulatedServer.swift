@@ -130,7 +130,7 @@ final class SimulatedServer: SimulatedProcess {
         guard isAlive else { return }
         // Frames are held within the buffer, but for one a slice: that of the next contribution in order.
         let slices = world.plan.layout.slices
-        let bytes = performer.frames.reduce(0) { $0 + $1.value.count * slices[$1.key].byteCount }
+        let bytes = performer.heldBytes
         let frontiers = state.owned.reduce(0) { $0 + slices[$1].byteCount }
         if isServing, state.owned.isEmpty { world.saw(.noSliceServer) }
         if bytes > world.plan.bufferBytes + frontiers { world.violate("\(bytes) bytes of frames are held") }

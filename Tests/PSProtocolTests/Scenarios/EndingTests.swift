@@ -73,6 +73,20 @@ import Testing
         finishes(&bench, version: 2, code: 75)
     }
 
+    /// Where a server is gone nobody is told that the last step is saved.
+    @Test func aStopWithoutAServerSaysWhatIsLost() {
+        var bench = CoordinatorBench.running()
+        _ = bench.commits()
+        _ = bench.happens(.closed(1))
+        _ = bench.passes(2000)
+        _ = bench.says(.control(.stop(after: 0)), from: 99)
+        let loss = "server 0 is gone: the last commits are not saved, the job resumes from step 0"
+        #expect(bench.durable().said(to: 99) == [.controlReply(ok: true, text: "the job stops; \(loss)")])
+        #expect(bench.passes(100).warnings == [loss])
+        let status = bench.state.status(at: bench.now, bytesSent: 0, bytesReceived: 0)
+        #expect(status.text == "stopped on request; \(loss)" && status.state == .stopped)
+    }
+
     /// What a person was promised holds, whenever the coordinator dies; and nothing is promised before it is durable.
     @Test func aPromisedStopOutlivesTheCoordinator() {
         var bench = CoordinatorBench.running()

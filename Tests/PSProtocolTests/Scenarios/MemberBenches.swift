@@ -79,7 +79,7 @@ struct ServerBench {
         return happens(
             .workerSaid(
                 Envelope(job: job, generation: generation, source: worker, destination: destination, message: message),
-                payloadBytes: payload))
+                payload > 0 ? HeldValues(number: 1, byteCount: payload) : nil))
     }
 
     mutating func pushes(_ ticket: Ticket, _ slice: Int, from worker: Incarnation = 11, number: UInt64 = 1)
@@ -132,10 +132,10 @@ extension [ServerState.Effect] {
     }
 
     var compared: [Difference] {
-        compactMap { if case .compare(_, _, let difference) = $0 { difference } else { nil } }
+        compactMap { if case .compare(_, _, _, let difference) = $0 { difference } else { nil } }
     }
 
-    var folds: [Place] { compactMap { if case .fold(_, _, let place, _) = $0 { place } else { nil } } }
+    var folds: [Place] { compactMap { if case .fold(_, _, let place, _, _) = $0 { place } else { nil } } }
 
     var exit: ExitStatus? { lazy.compactMap { if case .exit(let status) = $0 { status } else { nil } }.first }
 }

@@ -64,7 +64,7 @@ import Testing
             let effects = bench.passes(500)
             guard let attempt = effects.grants[12] else { continue }
             copy = attempt
-            #expect(effects.warnings.contains { $0.contains("has had ticket 0 for 5 s") }, "\(effects.warnings)")
+            #expect(effects.warnings.contains { $0.contains("has had ticket 0 for 2.0 s") }, "\(effects.warnings)")
         }
         #expect(copy?.ticket == first.ticket)
         #expect(copy?.number != first.number)
