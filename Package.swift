@@ -152,7 +152,7 @@ let package = Package(
                 "PSJob", "PSReport", "PSRun", "PSFiles", "PSCheckpoint", "PSConfiguration", "PSData", "PSDatasets",
                 "PSKernels", "PSModel",
                 "PSNetwork",
-                "PSOptimization", "PSParameters", "PSPlanning", "PSProtocol", "PSWorker", "CKernels",
+                "PSMessages", "PSOptimization", "PSParameters", "PSPlanning", "PSProtocol", "PSWorker", "CKernels",
             ]),
 
         // What a person and the job start.

@@ -289,6 +289,7 @@ package final class CoordinatorNode: DaemonNode {
     package func take(_ event: Link.Event, of link: Link) throws -> ExitStatus? {
         switch event {
         case .message(let received): return try performer.take(received, at: input.now)
+        case .connected: return nil
         case .closed(let peer): return try peer.flatMap { try performer.closed($0, at: input.now) }
         }
     }

@@ -219,7 +219,7 @@ package final class CoordinatorPerformer {
             do throws(StorageError) {
                 try write(metrics)
             } catch {
-                logger.warning("the metrics lack a step: \(error)")
+                logger.warning("the metrics wait for their file, and are written later: \(error)")
             }
         }
     }

@@ -24,6 +24,8 @@ package final class Link: Wire {
     /// What can happen on a link.
     package enum Event {
         case message(Received)
+        /// Of a link that connects: its connection stands.
+        case connected
         /// A connection is closed: a peer's, or the only one of a link that connects.
         case closed(RoutingID?)
     }
@@ -125,7 +127,9 @@ package final class Link: Wire {
                 // Nobody listens there now, whoever did before.
                 if !hasMetSomebody { (isRefused, hasFailed) = (false, false) }
                 hasMetSomebody = false
-            case .ready: (downSince, hasFailed, isRefused, failures) = (nil, false, false, 0)
+            case .ready:
+                (downSince, hasFailed, isRefused, failures) = (nil, false, false, 0)
+                waiting.append(.connected)
             case .refused, .failed, .closed:
                 if case .refused = event { isRefused = true }
                 if case .failed = event { hasFailed = true }

@@ -77,13 +77,17 @@ struct Assignments<Attempt: Hashable & Sendable, Outcome: Sendable>: Sendable {
         }
     }
 
-    /// The worker is gone, or all of them when none is named: what only they had is open again.
-    mutating func revoke(_ worker: Incarnation? = nil) {
+    /// The worker is gone, or all of them when none is named. - Returns: what only they had; it is open again.
+    @discardableResult
+    mutating func revoke(_ worker: Incarnation? = nil) -> [Int] {
+        var opened: [Int] = []
         for (place, standing) in standings.enumerated() {
             guard case .granted(let grants) = standing else { continue }
             let left = grants.filter { worker != nil && $0.worker != worker }
             standings[place] = left.isEmpty ? .open : .granted(left)
+            if left.isEmpty { opened.append(place) }
         }
+        return opened
     }
 
     enum Count: Sendable {

@@ -94,8 +94,9 @@ extension CoordinatorState {
     func members(to destination: Incarnation) -> Envelope { envelope(.members(membership.addresses), to: destination) }
 
     /// What a worker was granted is open again, and it wants nothing.
-    mutating func forget(_ worker: Incarnation, at now: MonotonicTime) -> [Effect] {
-        sequencer.lost(worker)
+    mutating func forget(_ member: Membership.Member, at now: MonotonicTime) -> [Effect] {
+        let worker = member.incarnation
+        sequencer.lost(worker, name: member.name)
         evaluating?.parts.revoke(worker)
         measuredLast.remove(worker)
         return assign(at: now)
@@ -114,10 +115,10 @@ extension CoordinatorState {
         switch envelope.message {
         case .heartbeat: return effects
         case .leave(let text):
+            guard let member = membership.worker(worker) else { return [] }
             membership.left(worker)
-            let rank = membership.worker(worker)?.rank ?? 0
-            let warning = text.isEmpty ? [] : [Effect.warn("worker \(rank) leaves: \(text)")]
-            return warning + forget(worker, at: now)
+            let warning = text.isEmpty ? [] : [Effect.warn("worker \(member.rank) leaves: \(text)")]
+            return warning + forget(member, at: now)
         case .refusal: return []
         case .want: return want(worker, at: now)
         case .contribution(let contribution): return count(contribution, worker: worker, at: now)

@@ -26,6 +26,9 @@ extension CoordinatorState {
                 effects.append(grantPart(part, to: worker, at: now))
             } else if let offer {
                 if let copy = offer.copyOf { effects.append(told(of: copy, offer.ticket, worker, at: now)) }
+                if let former = offer.formerHolder {
+                    effects.append(.tell("\(former) is gone: its ticket \(offer.ticket) goes to \(name(of: worker))"))
+                }
                 effects += grantTicket(offer.ticket, to: worker, at: now)
             } else {
                 sequencer.wants(worker)

@@ -295,11 +295,11 @@ package struct CoordinatorState: Sendable {
             switch member.role {
             case .worker:
                 effects.append(.warn("\(member.name) \(why): its ticket is granted anew"))
-                effects += forget(member.incarnation, at: now)
+                effects += forget(member, at: now)
             default: effects.append(.warn("\(member.name) \(why): the job waits for it"))
             }
         }
-        for worker in membership.cutOff(for: timing.cutOff, at: now) { effects += forget(worker, at: now) }
+        for member in membership.cutOff(for: timing.cutOff, at: now) { effects += forget(member, at: now) }
         if let order, now.since(order.sent) >= timing.retry { effects += send(order, at: now) }
         if let saving, self.order == nil, now.since(saving.asked) >= timing.retry {
             self.saving!.asked = now

@@ -115,6 +115,9 @@ package struct MemberSession: Sendable {
         return .lost
     }
 
+    /// There is a connection: whoever is at its other end is greeted at once.
+    mutating func reached() { if !isJoined { lastHello = nil } }
+
     /// The connection is closed: whoever answers next is to show who it is.
     /// - Returns: whether the coordinator knew this process.
     mutating func disconnected() -> Bool {

@@ -69,15 +69,15 @@ struct Membership: Sendable {
     /// - Returns: its rank; those that it takes the place of; whether it was silent before. Nil: there are too many.
     mutating func admitWorker(
         _ hello: Hello, _ envelope: Envelope, at now: MonotonicTime
-    ) -> (rank: Int, displaced: [Incarnation], isBack: Bool)? {
+    ) -> (rank: Int, displaced: [Member], isBack: Bool)? {
         guard workers[envelope.source] != nil || workers.count < Membership.mostWorkers else { return nil }
         let former = workers[envelope.source]
         let others = workersByRank.filter { $0.incarnation != envelope.source }
         let taken = Set(others.filter { $0.state == .up && !isGivenUp($0, for: hello) }.map(\.rank))
         let wanted = hello.rank.map { taken.contains($0) ? nil : $0 } ?? nil
         let rank = wanted ?? (0...).first { !taken.contains($0) }!
-        let displaced = others.filter { $0.rank == rank }.map(\.incarnation)
-        for incarnation in displaced { workers[incarnation] = nil }
+        let displaced = others.filter { $0.rank == rank }
+        for member in displaced { workers[member.incarnation] = nil }
         workers[envelope.source] = Member(
             role: .worker, rank: rank, incarnation: envelope.source, hello: hello,
             helloGeneration: envelope.generation, heard: now)
@@ -196,12 +196,12 @@ struct Membership: Sendable {
 
     /// Workers that are out of reach of a server for so long, while another worker reaches it: it is their path that is
     /// broken, not the server.
-    func cutOff(for milliseconds: Int, at now: MonotonicTime) -> [Incarnation] {
+    func cutOff(for milliseconds: Int, at now: MonotonicTime) -> [Member] {
         let up = workersByRank.filter { $0.state == .up }
         return up.filter { member in
             guard let since = member.cutOff, now.since(since) >= milliseconds else { return false }
             return up.contains { $0.heartbeat.unreachable != member.heartbeat.unreachable }
-        }.map(\.incarnation)
+        }
     }
 
     /// What the servers held when they said hello, if all hold this generation. It is true only once.

@@ -13,6 +13,8 @@ struct Sequencer: Sendable {
     private(set) var step: Step
     private var tickets: Assignments<Attempt, Contribution>
     private var times = Durations()
+    /// Of tickets whose worker was lost.
+    private var formerHolders: [Int: String] = [:]
     /// Workers that want something to do, first come first.
     private(set) var idle: [Incarnation] = []
 
@@ -27,6 +29,7 @@ struct Sequencer: Sendable {
     mutating func open(_ step: Step) {
         self.step = step
         tickets = Assignments(count: shape.ticketsPerStep)
+        formerHolders = [:]
     }
 
     // MARK: Workers
@@ -40,9 +43,11 @@ struct Sequencer: Sendable {
         return idle
     }
 
-    /// Its tickets are open again, as far as nobody else has them, and it wants nothing.
-    mutating func lost(_ worker: Incarnation) {
-        tickets.revoke(worker)
+    /// It is gone: its tickets are open again, as far as nobody else has them, and it wants nothing.
+    ///
+    /// - Parameter name: for people.
+    mutating func lost(_ worker: Incarnation, name: String) {
+        for place in tickets.revoke(worker) { formerHolders[place] = name }
         noLongerWants(worker)
     }
 
@@ -62,6 +67,8 @@ struct Sequencer: Sendable {
     /// What a worker may have next.
     struct Offer: Sendable, Hashable {
         let ticket: Ticket
+        /// Who had it and was lost.
+        var formerHolder: String?
         /// Who has it as well, and since when, and may never be done.
         var copyOf: Copy?
 
@@ -79,7 +86,7 @@ struct Sequencer: Sendable {
         let late = overdue(for: worker, at: now)
         let open = tickets.nextOpen.map { shape.ticket(step, Place($0)) }
         if let late, open.map({ late.ticket < $0 }) ?? true { return late }
-        return open.map { Offer(ticket: $0) }
+        return open.map { Offer(ticket: $0, formerHolder: formerHolders[shape.place(of: $0).number]) }
     }
 
     /// The lowest ticket that is late with others than this worker.
@@ -100,7 +107,9 @@ struct Sequencer: Sendable {
 
     /// - Returns: whether somebody else has it as well.
     mutating func grant(_ attempt: Attempt, to worker: Incarnation, at now: MonotonicTime) -> Bool {
-        tickets.grant(attempt, shape.place(of: attempt.ticket).number, to: worker, at: now)
+        let place = shape.place(of: attempt.ticket).number
+        formerHolders[place] = nil
+        return tickets.grant(attempt, place, to: worker, at: now)
     }
 
     enum Count: Sendable, Hashable {

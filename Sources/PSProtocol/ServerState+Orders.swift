@@ -5,8 +5,10 @@ import PSParameters
 
 extension ServerState {
     mutating func reset(_ reset: Reset, generation: UInt32) -> [Effect] {
-        // The order is repeated until the configuration is read.
-        guard let layout else { return [] }
+        guard let layout else {
+            earlyReset = (reset, generation)
+            return []
+        }
         if generation == self.generation, phase == .ready {
             return [.sendToCoordinator(envelope(.ready(version: version)))]
         }

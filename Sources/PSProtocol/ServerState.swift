@@ -10,6 +10,8 @@ package struct ServerState: Sendable {
         case coordinatorSaid(Envelope)
         /// The connection to the coordinator is closed, perhaps opened anew.
         case coordinatorLost
+        /// There is a connection to the coordinator: what was said before may have got lost.
+        case coordinatorReached
         /// The run's key was read where the challenge says, or cannot be.
         case proved(RunKey, Challenge)
         case proofFailed(String, mayPass: Bool)
@@ -84,6 +86,8 @@ package struct ServerState: Sendable {
         set { session.generation = newValue }
     }
     package internal(set) var version: Version = 0
+    /// An order to load that came before the configuration was read.
+    var earlyReset: (reset: Reset, generation: UInt32)?
     var lastHeartbeat: MonotonicTime?
     var stopAsked: MonotonicTime?
 
@@ -139,6 +143,9 @@ package struct ServerState: Sendable {
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
+        case .coordinatorReached:
+            session.reached()
+            return introduceIfDue(at: now)
         case .coordinatorLost:
             _ = session.disconnected()
             return []
@@ -159,7 +166,8 @@ package struct ServerState: Sendable {
             self.stepShape = stepShape
             self.bufferBytes = bufferBytes
             phase = .waiting
-            return []
+            defer { earlyReset = nil }
+            return earlyReset.map { reset($0.reset, generation: $0.generation) } ?? []
         case .configurationFailed(let text, let mayPass):
             return leave(text, code: mayPass ? ExitStatus.failed : ExitStatus.refused)
         case .loaded(let generation):

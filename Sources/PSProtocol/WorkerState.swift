@@ -9,6 +9,8 @@ package struct WorkerState: Sendable {
         case coordinatorSaid(Envelope)
         /// The connection to the coordinator is closed, perhaps opened anew.
         case coordinatorLost
+        /// There is a connection to the coordinator: what was said before may have got lost.
+        case coordinatorReached
         /// The run's key was read where the challenge says, or cannot be.
         case proved(RunKey, Challenge)
         case proofFailed(String, mayPass: Bool)
@@ -159,6 +161,9 @@ package struct WorkerState: Sendable {
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)
+        case .coordinatorReached:
+            session.reached()
+            return introduceIfDue(at: now)
         case .coordinatorLost:
             // What it computes goes on: the coordinator may find it still counted.
             _ = session.disconnected()

@@ -18,6 +18,8 @@ package final class Metrics: @unchecked Sendable {
     /// Bytes of the file that are whole lines.
     private var end = 0
     private var lines: [Place] = []
+    /// What could not be written yet: the run's directory is away for a moment, say. It is written before what comes next.
+    private var pending: [(line: [UInt8], place: Place)] = []
 
     /// One of the file's lines.
     private struct Place {
@@ -86,14 +88,29 @@ package final class Metrics: @unchecked Sendable {
 
     /// Appends an evaluation's line, unless it is there.
     package func append(_ report: EvaluationReport) throws(StorageError) {
-        if lines.contains(where: { $0.isEvaluation && $0.step == report.version }) { return }
+        let known = lines + pending.map(\.place)
+        if known.contains(where: { $0.isEvaluation && $0.step == report.version }) { return }
         try write(
             JSON.line(EvaluationLine(report)), Place(step: report.version, isEvaluation: true, bytes: 0..<0))
     }
 
-    private var lastStep: Version? { lines.last { !$0.isEvaluation }?.step }
+    private var lastStep: Version? {
+        (pending.last { !$0.place.isEvaluation }?.place ?? lines.last { !$0.isEvaluation })?.step
+    }
 
     private func write(_ line: [UInt8], _ place: Place) throws(StorageError) {
+        pending.append((line, place))
+        try writePending()
+    }
+
+    private func writePending() throws(StorageError) {
+        while let (line, place) = pending.first {
+            try writeNow(line, place)
+            pending.removeFirst()
+        }
+    }
+
+    private func writeNow(_ line: [UInt8], _ place: Place) throws(StorageError) {
         if file == nil { file = try run.files.create(run.metrics, keeping: end) }
         do throws(StorageError) {
             try file!.write(line)
@@ -111,6 +128,7 @@ package final class Metrics: @unchecked Sendable {
     /// Makes the lines durable; nothing depends on them before the journal forgets the steps.
     /// - Returns: the step of the last one.
     package func synchronize() throws(StorageError) -> Version {
+        try writePending()
         // Lines of an earlier start as well.
         if file == nil { file = try run.files.create(run.metrics, keeping: end) }
         try file!.synchronize()
@@ -119,6 +137,7 @@ package final class Metrics: @unchecked Sendable {
 
     /// The history goes back to `version`: lines of later steps move away.
     package func rollBack(to version: Version) throws(StorageError) {
+        pending.removeAll { $0.place.step > version }
         guard lines.contains(where: { $0.step > version }) else { return }
         let bytes = try run.files.read(run.metrics, atMost: .max)
         var kept: [UInt8] = []

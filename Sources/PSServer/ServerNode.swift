@@ -89,6 +89,7 @@ package final class ServerNode: DaemonNode {
         switch event {
         case .message(let received) where link === control: return try takeFromCoordinator(received)
         case .message(let received): try takeFromWorker(received)
+        case .connected: return link === control ? try performer.handle(.coordinatorReached, at: input.now) : nil
         case .closed where link === control: return try performer.handle(.coordinatorLost, at: input.now)
         case .closed(let peer): if let peer { performer.closed(peer) }
         }

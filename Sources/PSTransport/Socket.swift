@@ -61,7 +61,8 @@ package final class Socket {
         set(ZMQ_SNDBUF, 1 << 20)
         set(ZMQ_RCVBUF, 1 << 20)
         set(ZMQ_RECONNECT_IVL, 50)
-        set(ZMQ_RECONNECT_IVL_MAX, 1000)
+        // A coordinator that was started again is found soon.
+        set(ZMQ_RECONNECT_IVL_MAX, 200)
         // An attempt that meets a broken path is given up soon: the next one finds it mended.
         set(ZMQ_CONNECT_TIMEOUT, 3000)
         set(ZMQ_HANDSHAKE_IVL, 5000)

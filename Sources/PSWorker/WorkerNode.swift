@@ -100,6 +100,7 @@ package final class WorkerNode: DaemonNode {
         switch event {
         case .message(let received) where link === control: return try takeFromCoordinator(received)
         case .message(let received): return try takeFromServer(received)
+        case .connected: return link === control ? try performer.handle(.coordinatorReached, at: input.now) : nil
         case .closed where link === control: return try performer.handle(.coordinatorLost, at: input.now)
         case .closed: return nil
         }

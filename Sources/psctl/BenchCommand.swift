@@ -6,6 +6,7 @@ import PSCheckpoint
 import PSConfiguration
 import PSFiles
 import PSJob
+import PSMessages
 import PSModel
 import PSPlanning
 import PSReport
@@ -15,7 +16,7 @@ struct BenchCommand: ParsableCommand {
         commandName: "bench", abstract: "Measures the parts of a job.",
         subcommands: [
             Step.self, BenchPlanCommand.self, BenchErrorsCommand.self, Inference.self, BenchDataCommand.self,
-            Exchange.self,
+            Exchange.self, Recovery.self,
         ])
 
     struct Step: ParsableCommand {
@@ -147,4 +148,60 @@ struct BenchCommand: ParsableCommand {
     }
 }
 
+extension BenchCommand {
+    struct Recovery: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "How long a job stands still when one of its processes is killed.",
+            discussion: """
+                A small real job runs on this machine; its processes are killed with SIGKILL, one at a time. At the end the \
+                job is run again without kills: if its weights differ in a bit the command fails.
+                """)
+
+        @Option(help: "Kills of each role.")
+        var kills = 100
+        @Option(help: "Kill only these: worker, server, coordinator; may be given several times.")
+        var role: [Role] = []
+        @Option(help: "Server processes.")
+        var servers = 2
+        @Option(help: "Worker processes.")
+        var workers = 3
+        @OptionGroup var json: JSONOption
+
+        func validate() throws {
+            for (name, value, limit) in [
+                ("--servers", servers, 64), ("--workers", workers, 64), ("--kills", kills, 10_000),
+            ]
+            where !(1...limit).contains(value) {
+                throw ValidationError("\(name) is \(value), allowed is from 1 to \(limit)")
+            }
+        }
+
+        func run() throws {
+            var job = JobConfiguration()
+            job.name = "recovery"
+            job.model.width = 0.1
+            job.train.batch = 8
+            job.train.ticketsPerStep = 2 * workers
+            job.train.steps = 1_000_000
+            job.checkpoint.everySteps = 10
+            job.eval.atEnd = false
+            job.cluster.servers = servers
+            job.cluster.workers = workers
+            let progress = Progress()
+            let roles = role.isEmpty ? [Role.worker, .server, .coordinator] : role
+            let benchmark = try RecoveryBenchmark(
+                job, roles: roles, kills: kills, programs: Programs.directory, note: { progress.say($0) })
+            write(json.isOn ? Report.json(benchmark) : benchmark.text)
+            if !benchmark.verified { throw ExitCode.failure }
+        }
+    }
+}
+
 extension ExchangeWay: ExpressibleByArgument {}
+
+extension Role: ExpressibleByArgument {
+    public init?(argument: String) {
+        guard let role = Role.allCases.first(where: { $0.name == argument }) else { return nil }
+        self = role
+    }
+}

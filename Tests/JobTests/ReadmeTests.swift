@@ -172,6 +172,7 @@ private final class Person {
         try person.run("psctl bench inference", adding: "\(network) --batch 2 --batches 1", says: "images/s")
         try person.run("psctl bench exchange", adding: "\(tiny) --rounds 1", says: "weights verified bit for bit")
         try person.run("psctl bench exchange --security", adding: "\(tiny) --rounds 1", says: "the same over all three")
+        try person.run("psctl bench recovery", adding: "--kills 1", says: "those of the job without kills, bit for bit")
         try person.run(
             "psctl bench plan --out plan.json", adding: "\(network) --batch 2 --steps 1", says: "plan: measured")
         try person.run("psctl bench errors", adding: "\(network) --batch 2", says: "im2col")

@@ -219,6 +219,14 @@ private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, jo
         #expect(losses(run.metrics) == [1, 2, 3, 41])
         try later.rollBack(to: 2)
         #expect(losses(run.voidMetrics) == [4, 5, 3, 41])
+        // What cannot be written is written before what comes next, unless it is void by then.
+        rename(run.path, run.path + "-away")
+        #expect(throws: StorageError.self) { try later.append(report(3, 31)) }
+        #expect(throws: StorageError.self) { try later.append(report(4, 42)) }
+        try later.rollBack(to: 3)
+        rename(run.path + "-away", run.path)
+        try later.append(report(4, 43))
+        #expect(losses(run.metrics) == [1, 2, 31, 43])
         // What cannot be read is kept for who can.
         let other = RunDirectory(directory.path + "/pipe")
         try other.create()

@@ -21,8 +21,10 @@ class SimulatedProcess {
     /// Changes to the disk before it dies in the middle of its work; nil: it does not.
     var changesLeft: Int?
 
-    /// Says nothing: a person who repeats a seed has the world's log.
-    static let logger = Logger(label: "simulated", factory: { _ in SwiftLogNoOpLogHandler() })
+    /// Says nothing but to a person who repeats a seed.
+    static let logger = Logger(label: "simulated") { label -> any LogHandler in
+        SimulationTests.oneSeed == nil ? SwiftLogNoOpLogHandler() : StreamLogHandler.standardError(label: label)
+    }
 
     init(world: World, seat: Seat) {
         self.world = world

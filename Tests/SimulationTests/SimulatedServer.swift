@@ -118,6 +118,7 @@ final class SimulatedServer: SimulatedProcess {
     override func lost(_ connection: Connection) {
         guard connection === control else { return }
         ended(try? performer.handle(.coordinatorLost, at: world.time))
+        ended(try? performer.handle(.coordinatorReached, at: world.time))
         check()
     }
 

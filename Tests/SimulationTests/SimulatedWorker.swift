@@ -81,6 +81,7 @@ final class SimulatedWorker: SimulatedProcess {
     override func lost(_ connection: Connection) {
         guard connection === control else { return }
         ended(try? performer.handle(.coordinatorLost, at: world.time))
+        ended(try? performer.handle(.coordinatorReached, at: world.time))
     }
 
     override func receive(_ packet: Packet, on connection: Connection) {

@@ -6,7 +6,7 @@ import Testing
 @Suite struct SimulationTests {
     private static let isLong = ProcessInfo.processInfo.environment["PS_LONG_TESTS"] == "1"
 
-    private static let oneSeed = ProcessInfo.processInfo.environment["PS_SEED"].flatMap { UInt64($0) }
+    static let oneSeed = ProcessInfo.processInfo.environment["PS_SEED"].flatMap { UInt64($0) }
 
     @Test(arguments: [(1, 1), (3, 2), (2, 3)])
     func calmJob(workers: Int, servers: Int) {
@@ -41,7 +41,7 @@ import Testing
             plan.plant = plant
             switch plant {
             case .rotAccepted: plan.damages = 2
-            case .unavailableTakenForDamaged: plan.unreadable = 2
+            case .unavailableTakenForDamaged: plan.unreadable = 8
             case .voidCheckpointLoaded:
                 plan.goesBack = .toOldest
                 plan.stop = (plan.faultsEnd / 2, plan.servers)
