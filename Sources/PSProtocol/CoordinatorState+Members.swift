@@ -148,7 +148,12 @@ extension CoordinatorState {
     }
 
     private mutating func want(_ worker: Incarnation, at now: MonotonicTime) -> [Effect] {
-        guard isGranting, membership.worker(worker)?.cutOff == nil else { return [] }
+        guard membership.worker(worker)?.cutOff == nil else { return [] }
+        guard isGranting else {
+            // It is given something as soon as there is.
+            sequencer.wants(worker)
+            return []
+        }
         if let hello = membership.worker(worker)?.hello, let refusal = otherKernels(of: hello) {
             return [.send(envelope(.refusal(refusal), to: worker))]
         }
