@@ -74,6 +74,40 @@ import Testing
         #expect(bench.says(.contribution(contribution(copy!)), from: 12).refusals.first?.reason == .stale)
     }
 
+    /// It is not waited for whether the worker comes back; if it does, its own copy is as good as the other's.
+    @Test func aWorkersTicketGoesToAnotherWhenItsConnectionCloses() {
+        var bench = CoordinatorBench.running(workers: 2)
+        let first = bench.says(.want, from: 11).grants[11]!
+        let second = bench.says(.want, from: 12).grants[12]!
+        _ = bench.says(.contribution(contribution(second)), from: 12)
+        #expect(bench.says(.want, from: 12).grants.isEmpty)
+        let copy = bench.happens(.closed(11)).grants[12]
+        #expect(copy?.ticket == first.ticket && copy?.number != first.number)
+        #expect(bench.workerStarts(11).warnings.isEmpty)
+        #expect(bench.says(.want, from: 11).grants[11] == first, "it still has it")
+        #expect(
+            bench.says(.contribution(contribution(first)), from: 11).sent.contains { $0.message == .counted(first) })
+        let copies = bench.state.status(at: bench.now, bytesSent: 0, bytesReceived: 0).copies
+        #expect(copies?.granted == 1 && copies?.inVain == 1)
+    }
+
+    /// What a worker that is gone had is given to whoever wants something next, and that is said with both names.
+    @Test func aLostWorkersTicketIsToldWithBothNames() {
+        var bench = CoordinatorBench.running(workers: 2)
+        let first = bench.says(.want, from: 11).grants[11]!
+        _ = bench.happens(.closed(11))
+        for _ in 0..<4 {
+            for member in [1, 12] as [Incarnation] { _ = bench.says(.heartbeat(Heartbeat()), from: member) }
+            _ = bench.passes(500)
+        }
+        let effects = bench.says(.want, from: 12)
+        #expect(effects.grants[12]?.ticket == first.ticket)
+        let told = effects.compactMap { if case .tell(let text) = $0 { text } else { nil } }
+        #expect(told.contains { $0.contains("is gone: its ticket 0 goes to worker 1 (pid ") }, "\(told)")
+        let copies = bench.state.status(at: bench.now, bytesSent: 0, bytesReceived: 0).copies
+        #expect(copies?.granted == 0, "nobody else has it")
+    }
+
     @Test func aWorkerWithoutAWayToAServerComputesNothing() {
         var bench = CoordinatorBench.running(servers: 2, workers: 2)
         let first = bench.says(.want, from: 11).grants[11]!

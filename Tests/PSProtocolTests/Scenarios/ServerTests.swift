@@ -20,6 +20,30 @@ import Testing
         #expect(bench.asks(.pull(version: 0, slices: [1])).published == [SliceHeader(index: 1, version: 0)])
     }
 
+    /// The order to load comes while the configuration is read: it is not waited for until it comes again.
+    @Test func anOrderThatComesEarlyIsDoneAsSoonAsItCanBe() {
+        var bench = ServerBench()
+        _ = bench.orders(welcome(), generation: 0)
+        let reset = Reset(version: 0, base: nil, rank: 0, servers: 1)
+        #expect(bench.orders(.reset(reset)).isEmpty)
+        let effects = bench.happens(.configured(Layouts.few, twoTickets, bufferBytes: 1 << 20))
+        #expect(effects.contains { if case .load(1, reset, _) = $0 { true } else { false } }, "\(effects)")
+        #expect(bench.happens(.loaded(generation: 1)).toCoordinator == [.ready(version: 0)])
+    }
+
+    /// Whoever is at the other end of a new connection is greeted at once.
+    @Test func aNewConnectionIsGreeted() {
+        var bench = ServerBench()
+        _ = bench.passes(0)
+        #expect(bench.passes(100).toCoordinator.isEmpty, "a hello is on its way")
+        let greeting = bench.happens(.coordinatorReached).toCoordinator
+        #expect(greeting.count == 1)
+        #expect(greeting.allSatisfy { if case .hello = $0 { true } else { false } }, "\(greeting)")
+        #expect(ServerBench.ready().state.isServing)
+        var ready = ServerBench.ready()
+        #expect(ready.happens(.coordinatorReached).isEmpty, "it has joined")
+    }
+
     @Test func strangersAreRefusedByName() {
         var bench = ServerBench.ready()
         let pull = Message.pull(version: 0, slices: [0])
