@@ -16,6 +16,10 @@ import Testing
         #expect(try run.json()["parameters"] as? Int == 27_161_264)
     }
 
+    /// A path at which there is nothing, on whatever machine the tests run.
+    private static let unusedPath = FileManager.default.temporaryDirectory
+        .appendingPathComponent("ps-tests-unused-\(UUID().uuidString)").path
+
     /// A mistake, its exit code, and how its one line begins.
     @Test(
         arguments: [
@@ -31,7 +35,7 @@ import Testing
                 "psctl: error: model.imageSize: 60 is too small for inception-v3 with stem 299, whose minimum is 75"
             ),
             (
-                ["model", "draw", "vgg16", "--set", "model.imageSize=31", "--svg", "/tmp/never.svg"], 64,
+                ["model", "draw", "vgg16", "--set", "model.imageSize=31", "--svg", unusedPath], 64,
                 "psctl: error: model.imageSize: 31 is too small for vgg16, whose minimum is 32"
             ),
             (
@@ -59,9 +63,9 @@ import Testing
             (["bench", "inference", "--convolution", "fft"], 64, "psctl: error: The value 'fft' is invalid"),
             (["doctor", "--config", "/nonexistent.yaml"], 64, "psctl: error: cannot read the configuration"),
             (["evaluate", "--run-dir", "/nonexistent"], 1, "psctl: error: /nonexistent is no run directory"),
-            (["export", "--run-dir", "/nonexistent", "--out", "/tmp/x"], 1, "psctl: error: /nonexistent is no run"),
+            (["export", "--run-dir", "/nonexistent", "--out", unusedPath], 1, "psctl: error: /nonexistent is no run"),
             (
-                ["predict", "--weights", "/nonexistent", "--batch", "/nonexistent", "--out", "/tmp/x"], 1,
+                ["predict", "--weights", "/nonexistent", "--batch", "/nonexistent", "--out", unusedPath], 1,
                 "psctl: error: cannot open /nonexistent: No such file or directory"
             ),
         ])
