@@ -913,6 +913,51 @@ void   ps__resend__free_unpacked
   assert(message->base.descriptor == &ps__resend__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   ps__follow__init
+                     (Ps__Follow         *message)
+{
+  static const Ps__Follow init_value = PS__FOLLOW__INIT;
+  *message = init_value;
+}
+size_t ps__follow__get_packed_size
+                     (const Ps__Follow *message)
+{
+  assert(message->base.descriptor == &ps__follow__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t ps__follow__pack
+                     (const Ps__Follow *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &ps__follow__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t ps__follow__pack_to_buffer
+                     (const Ps__Follow *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &ps__follow__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Ps__Follow *
+       ps__follow__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Ps__Follow *)
+     protobuf_c_message_unpack (&ps__follow__descriptor,
+                                allocator, len, data);
+}
+void   ps__follow__free_unpacked
+                     (Ps__Follow *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &ps__follow__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   ps__differs__init
                      (Ps__Differs         *message)
 {
@@ -957,6 +1002,12 @@ void   ps__differs__free_unpacked
     return;
   assert(message->base.descriptor == &ps__differs__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   ps__reset__followed__init
+                     (Ps__Reset__Followed         *message)
+{
+  static const Ps__Reset__Followed init_value = PS__RESET__FOLLOWED__INIT;
+  *message = init_value;
 }
 void   ps__reset__init
                      (Ps__Reset         *message)
@@ -1819,6 +1870,51 @@ void   ps__publish__free_unpacked
   assert(message->base.descriptor == &ps__publish__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   ps__replica__init
+                     (Ps__Replica         *message)
+{
+  static const Ps__Replica init_value = PS__REPLICA__INIT;
+  *message = init_value;
+}
+size_t ps__replica__get_packed_size
+                     (const Ps__Replica *message)
+{
+  assert(message->base.descriptor == &ps__replica__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t ps__replica__pack
+                     (const Ps__Replica *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &ps__replica__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t ps__replica__pack_to_buffer
+                     (const Ps__Replica *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &ps__replica__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Ps__Replica *
+       ps__replica__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Ps__Replica *)
+     protobuf_c_message_unpack (&ps__replica__descriptor,
+                                allocator, len, data);
+}
+void   ps__replica__free_unpacked
+                     (Ps__Replica *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &ps__replica__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   ps__slice__init
                      (Ps__Slice         *message)
 {
@@ -1864,7 +1960,7 @@ void   ps__slice__free_unpacked
   assert(message->base.descriptor == &ps__slice__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[46] =
+static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[48] =
 {
   {
     "protocol",
@@ -2203,6 +2299,18 @@ static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[46] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "follow",
+    36,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Ps__Envelope, body_case),
+    offsetof(Ps__Envelope, follow),
+    &ps__follow__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "reset",
     40,
     PROTOBUF_C_LABEL_NONE,
@@ -2395,6 +2503,18 @@ static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[46] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "replica",
+    97,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Ps__Envelope, body_case),
+    offsetof(Ps__Envelope, replica),
+    &ps__replica__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "push",
     98,
     PROTOBUF_C_LABEL_NONE,
@@ -2420,17 +2540,18 @@ static const ProtobufCFieldDescriptor ps__envelope__field_descriptors[46] =
   },
 };
 static const unsigned ps__envelope__field_indices_by_name[] = {
-  33,   /* field[33] = applied */
+  34,   /* field[34] = applied */
   13,   /* field[13] = challenge */
-  32,   /* field[32] = commit */
+  33,   /* field[33] = commit */
   17,   /* field[17] = contribution */
-  42,   /* field[42] = control */
-  43,   /* field[43] = control_reply */
+  43,   /* field[43] = control */
+  44,   /* field[44] = control_reply */
   18,   /* field[18] = counted */
   5,   /* field[5] = destination */
   27,   /* field[27] = differs */
-  37,   /* field[37] = failed */
-  38,   /* field[38] = finish */
+  38,   /* field[38] = failed */
+  39,   /* field[39] = finish */
+  28,   /* field[28] = follow */
   2,   /* field[2] = generation */
   23,   /* field[23] = gone */
   16,   /* field[16] = grant */
@@ -2439,29 +2560,30 @@ static const unsigned ps__envelope__field_indices_by_name[] = {
   8,   /* field[8] = hello */
   1,   /* field[1] = job */
   14,   /* field[14] = keys */
-  39,   /* field[39] = leave */
+  40,   /* field[40] = leave */
   19,   /* field[19] = measure */
   21,   /* field[21] = measured */
   20,   /* field[20] = measurement */
   12,   /* field[12] = members */
-  30,   /* field[30] = prepare */
-  31,   /* field[31] = prepared */
+  31,   /* field[31] = prepare */
+  32,   /* field[32] = prepared */
   6,   /* field[6] = proof_high */
   7,   /* field[7] = proof_low */
   0,   /* field[0] = protocol */
-  45,   /* field[45] = publish */
+  47,   /* field[47] = publish */
   22,   /* field[22] = pull */
-  44,   /* field[44] = push */
-  29,   /* field[29] = ready */
+  46,   /* field[46] = push */
+  30,   /* field[30] = ready */
   10,   /* field[10] = refusal */
+  45,   /* field[45] = replica */
   26,   /* field[26] = resend */
-  28,   /* field[28] = reset */
-  36,   /* field[36] = saved */
-  34,   /* field[34] = snapshot */
-  35,   /* field[35] = snapshotting */
+  29,   /* field[29] = reset */
+  37,   /* field[37] = saved */
+  35,   /* field[35] = snapshot */
+  36,   /* field[36] = snapshotting */
   4,   /* field[4] = source */
-  41,   /* field[41] = status */
-  40,   /* field[40] = status_request */
+  42,   /* field[42] = status */
+  41,   /* field[41] = status_request */
   3,   /* field[3] = term */
   24,   /* field[24] = took */
   15,   /* field[15] = want */
@@ -2473,10 +2595,10 @@ static const ProtobufCIntRange ps__envelope__number_ranges[7 + 1] =
   { 10, 8 },
   { 20, 15 },
   { 30, 22 },
-  { 40, 28 },
-  { 60, 40 },
-  { 98, 44 },
-  { 0, 46 }
+  { 40, 29 },
+  { 60, 41 },
+  { 97, 45 },
+  { 0, 48 }
 };
 const ProtobufCMessageDescriptor ps__envelope__descriptor =
 {
@@ -2486,7 +2608,7 @@ const ProtobufCMessageDescriptor ps__envelope__descriptor =
   "Ps__Envelope",
   "ps",
   sizeof(Ps__Envelope),
-  46,
+  48,
   ps__envelope__field_descriptors,
   ps__envelope__field_indices_by_name,
   7,  ps__envelope__number_ranges,
@@ -2741,12 +2863,12 @@ const ProtobufCMessageDescriptor ps__challenge__descriptor =
 static const ProtobufCFieldDescriptor ps__keys__field_descriptors[1] =
 {
   {
-    "workers",
+    "members",
     1,
     PROTOBUF_C_LABEL_REPEATED,
     PROTOBUF_C_TYPE_STRING,
-    offsetof(Ps__Keys, n_workers),
-    offsetof(Ps__Keys, workers),
+    offsetof(Ps__Keys, n_members),
+    offsetof(Ps__Keys, members),
     NULL,
     &protobuf_c_empty_string,
     0,             /* flags */
@@ -2754,7 +2876,7 @@ static const ProtobufCFieldDescriptor ps__keys__field_descriptors[1] =
   },
 };
 static const unsigned ps__keys__field_indices_by_name[] = {
-  0,   /* field[0] = workers */
+  0,   /* field[0] = members */
 };
 static const ProtobufCIntRange ps__keys__number_ranges[1 + 1] =
 {
@@ -3056,7 +3178,7 @@ const ProtobufCMessageDescriptor ps__refusal__descriptor =
   (ProtobufCMessageInit) ps__refusal__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__heartbeat__field_descriptors[5] =
+static const ProtobufCFieldDescriptor ps__heartbeat__field_descriptors[6] =
 {
   {
     "bytes_sent",
@@ -3118,9 +3240,22 @@ static const ProtobufCFieldDescriptor ps__heartbeat__field_descriptors[5] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "behind",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Heartbeat, behind),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__heartbeat__field_indices_by_name[] = {
   2,   /* field[2] = activity */
+  5,   /* field[5] = behind */
   1,   /* field[1] = bytes_received */
   0,   /* field[0] = bytes_sent */
   3,   /* field[3] = progress */
@@ -3129,7 +3264,7 @@ static const unsigned ps__heartbeat__field_indices_by_name[] = {
 static const ProtobufCIntRange ps__heartbeat__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor ps__heartbeat__descriptor =
 {
@@ -3139,14 +3274,14 @@ const ProtobufCMessageDescriptor ps__heartbeat__descriptor =
   "Ps__Heartbeat",
   "ps",
   sizeof(Ps__Heartbeat),
-  5,
+  6,
   ps__heartbeat__field_descriptors,
   ps__heartbeat__field_indices_by_name,
   1,  ps__heartbeat__number_ranges,
   (ProtobufCMessageInit) ps__heartbeat__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__members__server__field_descriptors[3] =
+static const ProtobufCFieldDescriptor ps__members__server__field_descriptors[4] =
 {
   {
     "endpoint",
@@ -3184,16 +3319,29 @@ static const ProtobufCFieldDescriptor ps__members__server__field_descriptors[3] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "rank",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Members__Server, rank),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__members__server__field_indices_by_name[] = {
   0,   /* field[0] = endpoint */
   1,   /* field[1] = incarnation */
   2,   /* field[2] = public_key */
+  3,   /* field[3] = rank */
 };
 static const ProtobufCIntRange ps__members__server__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor ps__members__server__descriptor =
 {
@@ -3203,14 +3351,14 @@ const ProtobufCMessageDescriptor ps__members__server__descriptor =
   "Ps__Members__Server",
   "ps",
   sizeof(Ps__Members__Server),
-  3,
+  4,
   ps__members__server__field_descriptors,
   ps__members__server__field_indices_by_name,
   1,  ps__members__server__number_ranges,
   (ProtobufCMessageInit) ps__members__server__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__members__field_descriptors[1] =
+static const ProtobufCFieldDescriptor ps__members__field_descriptors[2] =
 {
   {
     "servers",
@@ -3224,14 +3372,27 @@ static const ProtobufCFieldDescriptor ps__members__field_descriptors[1] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "holders",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Ps__Members, n_holders),
+    offsetof(Ps__Members, holders),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__members__field_indices_by_name[] = {
+  1,   /* field[1] = holders */
   0,   /* field[0] = servers */
 };
 static const ProtobufCIntRange ps__members__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 0, 2 }
 };
 const ProtobufCMessageDescriptor ps__members__descriptor =
 {
@@ -3241,7 +3402,7 @@ const ProtobufCMessageDescriptor ps__members__descriptor =
   "Ps__Members",
   "ps",
   sizeof(Ps__Members),
-  1,
+  2,
   ps__members__field_descriptors,
   ps__members__field_indices_by_name,
   1,  ps__members__number_ranges,
@@ -4074,6 +4235,57 @@ const ProtobufCMessageDescriptor ps__resend__descriptor =
   (ProtobufCMessageInit) ps__resend__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor ps__follow__field_descriptors[2] =
+{
+  {
+    "slices",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Ps__Follow, n_slices),
+    offsetof(Ps__Follow, slices),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reaches_plus_one",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Ps__Follow, n_reaches_plus_one),
+    offsetof(Ps__Follow, reaches_plus_one),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned ps__follow__field_indices_by_name[] = {
+  1,   /* field[1] = reaches_plus_one */
+  0,   /* field[0] = slices */
+};
+static const ProtobufCIntRange ps__follow__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor ps__follow__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "ps.Follow",
+  "Follow",
+  "Ps__Follow",
+  "ps",
+  sizeof(Ps__Follow),
+  2,
+  ps__follow__field_descriptors,
+  ps__follow__field_indices_by_name,
+  1,  ps__follow__number_ranges,
+  (ProtobufCMessageInit) ps__follow__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor ps__differs__field_descriptors[4] =
 {
   {
@@ -4151,7 +4363,58 @@ const ProtobufCMessageDescriptor ps__differs__descriptor =
   (ProtobufCMessageInit) ps__differs__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__reset__field_descriptors[4] =
+static const ProtobufCFieldDescriptor ps__reset__followed__field_descriptors[2] =
+{
+  {
+    "shard",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Reset__Followed, shard),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "server",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Reset__Followed, server),
+    &ps__members__server__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned ps__reset__followed__field_indices_by_name[] = {
+  1,   /* field[1] = server */
+  0,   /* field[0] = shard */
+};
+static const ProtobufCIntRange ps__reset__followed__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor ps__reset__followed__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "ps.Reset.Followed",
+  "Followed",
+  "Ps__Reset__Followed",
+  "ps",
+  sizeof(Ps__Reset__Followed),
+  2,
+  ps__reset__followed__field_descriptors,
+  ps__reset__followed__field_indices_by_name,
+  1,  ps__reset__followed__number_ranges,
+  (ProtobufCMessageInit) ps__reset__followed__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor ps__reset__field_descriptors[8] =
 {
   {
     "version",
@@ -4201,17 +4464,69 @@ static const ProtobufCFieldDescriptor ps__reset__field_descriptors[4] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "root_plus_one",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Reset, root_plus_one),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "serves",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Ps__Reset, n_serves),
+    offsetof(Ps__Reset, serves),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "follows",
+    7,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Ps__Reset, n_follows),
+    offsetof(Ps__Reset, follows),
+    &ps__reset__followed__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "expects",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Ps__Reset, n_expects),
+    offsetof(Ps__Reset, expects),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__reset__field_indices_by_name[] = {
+  7,   /* field[7] = expects */
+  6,   /* field[6] = follows */
   1,   /* field[1] = from */
   2,   /* field[2] = rank */
+  4,   /* field[4] = root_plus_one */
   3,   /* field[3] = servers */
+  5,   /* field[5] = serves */
   0,   /* field[0] = version */
 };
 static const ProtobufCIntRange ps__reset__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor ps__reset__descriptor =
 {
@@ -4221,7 +4536,7 @@ const ProtobufCMessageDescriptor ps__reset__descriptor =
   "Ps__Reset",
   "ps",
   sizeof(Ps__Reset),
-  4,
+  8,
   ps__reset__field_descriptors,
   ps__reset__field_indices_by_name,
   1,  ps__reset__number_ranges,
@@ -4790,20 +5105,22 @@ const ProtobufCMessageDescriptor ps__saved__descriptor =
   (ProtobufCMessageInit) ps__saved__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue ps__failed__what__enum_values_by_number[4] =
+static const ProtobufCEnumValue ps__failed__what__enum_values_by_number[5] =
 {
   { "LOAD_UNAVAILABLE", "PS__FAILED__WHAT__LOAD_UNAVAILABLE", 0 },
   { "SAVE_FAILED", "PS__FAILED__WHAT__SAVE_FAILED", 1 },
   { "LOAD_DAMAGED", "PS__FAILED__WHAT__LOAD_DAMAGED", 2 },
   { "SAVE_UNAVAILABLE", "PS__FAILED__WHAT__SAVE_UNAVAILABLE", 3 },
+  { "MEMORY_GONE", "PS__FAILED__WHAT__MEMORY_GONE", 4 },
 };
 static const ProtobufCIntRange ps__failed__what__value_ranges[] = {
-{0, 0},{0, 4}
+{0, 0},{0, 5}
 };
-static const ProtobufCEnumValueIndex ps__failed__what__enum_values_by_name[4] =
+static const ProtobufCEnumValueIndex ps__failed__what__enum_values_by_name[5] =
 {
   { "LOAD_DAMAGED", 2 },
   { "LOAD_UNAVAILABLE", 0 },
+  { "MEMORY_GONE", 4 },
   { "SAVE_FAILED", 1 },
   { "SAVE_UNAVAILABLE", 3 },
 };
@@ -4814,9 +5131,9 @@ const ProtobufCEnumDescriptor ps__failed__what__descriptor =
   "What",
   "Ps__Failed__What",
   "ps",
-  4,
+  5,
   ps__failed__what__enum_values_by_number,
-  4,
+  5,
   ps__failed__what__enum_values_by_name,
   1,
   ps__failed__what__value_ranges,
@@ -5264,6 +5581,105 @@ const ProtobufCMessageDescriptor ps__publish__descriptor =
   ps__publish__field_indices_by_name,
   1,  ps__publish__number_ranges,
   (ProtobufCMessageInit) ps__publish__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue ps__replica__content__enum_values_by_number[5] =
+{
+  { "SUM", "PS__REPLICA__CONTENT__SUM", 0 },
+  { "WEIGHTS", "PS__REPLICA__CONTENT__WEIGHTS", 1 },
+  { "AVERAGE", "PS__REPLICA__CONTENT__AVERAGE", 2 },
+  { "MOMENTUM", "PS__REPLICA__CONTENT__MOMENTUM", 3 },
+  { "MEAN_SQUARE", "PS__REPLICA__CONTENT__MEAN_SQUARE", 4 },
+};
+static const ProtobufCIntRange ps__replica__content__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex ps__replica__content__enum_values_by_name[5] =
+{
+  { "AVERAGE", 2 },
+  { "MEAN_SQUARE", 4 },
+  { "MOMENTUM", 3 },
+  { "SUM", 0 },
+  { "WEIGHTS", 1 },
+};
+const ProtobufCEnumDescriptor ps__replica__content__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "ps.Replica.Content",
+  "Content",
+  "Ps__Replica__Content",
+  "ps",
+  5,
+  ps__replica__content__enum_values_by_number,
+  5,
+  ps__replica__content__enum_values_by_name,
+  1,
+  ps__replica__content__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor ps__replica__field_descriptors[3] =
+{
+  {
+    "content",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Replica, content),
+    &ps__replica__content__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "remaining",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Replica, remaining),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "slice",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Replica, slice),
+    &ps__slice__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned ps__replica__field_indices_by_name[] = {
+  0,   /* field[0] = content */
+  1,   /* field[1] = remaining */
+  2,   /* field[2] = slice */
+};
+static const ProtobufCIntRange ps__replica__number_ranges[2 + 1] =
+{
+  { 1, 0 },
+  { 15, 2 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor ps__replica__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "ps.Replica",
+  "Replica",
+  "Ps__Replica",
+  "ps",
+  sizeof(Ps__Replica),
+  3,
+  ps__replica__field_descriptors,
+  ps__replica__field_indices_by_name,
+  2,  ps__replica__number_ranges,
+  (ProtobufCMessageInit) ps__replica__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor ps__slice__field_descriptors[3] =

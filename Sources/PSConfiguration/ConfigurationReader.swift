@@ -213,6 +213,16 @@ extension JobConfiguration {
         if eval.everySteps > 0, eval.everyEpochs > 0 {
             throw .unusable("eval.everySteps", problem: "and eval.everyEpochs exclude each other; keep one")
         }
+        if server.replicas > 0, cluster.servers < 2 {
+            throw .unusable(
+                "server.replicas", problem: "needs a second server to hold them; set cluster.servers to 2 or more")
+        }
+        if cluster.spares > 0, server.replicas == 0 {
+            throw .unusable(
+                "cluster.spares",
+                problem: "catches up from a replica; set server.replicas to 1 (without, a server that is started again "
+                    + "loads the last checkpoint just as a spare would)")
+        }
         if train.patience > 0, !eval.isWhileTraining {
             throw .unusable(
                 "train.patience", problem: "counts evaluations beside training; set eval.everyEpochs or eval.everySteps"

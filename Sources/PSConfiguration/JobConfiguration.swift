@@ -110,6 +110,8 @@ package struct ClusterSettings: Sendable, Hashable, Codable {
 
     package var workers = 2
     package var servers = 2
+    /// Servers that wait for the place of one that is gone.
+    package var spares = 0
     /// Compute threads of each worker.
     package var threads = 1
     /// Starts in place of one process that ended by itself, counted afresh whenever the job makes progress.
@@ -124,6 +126,8 @@ package struct ClusterSettings: Sendable, Hashable, Codable {
 package struct ServerSettings: Sendable, Hashable, Codable {
     /// Memory for gradient slices that arrive before their turn.
     package var bufferBytes = 256 << 20
+    /// How many other servers hold what each one answers for: 0 or 1.
+    package var replicas = 0
 
     package init() {}
 }

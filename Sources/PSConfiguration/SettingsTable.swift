@@ -175,6 +175,8 @@ package enum SettingsTable {
     private static let cluster: [Setting] = [
         .integer("cluster.workers", \.cluster.workers, 1...10_000, "worker processes"),
         .integer("cluster.servers", \.cluster.servers, 1...10_000, "server processes"),
+        .integer(
+            "cluster.spares", \.cluster.spares, 0...1000, "servers that wait to take the place of one that is gone"),
         .integer("cluster.threads", \.cluster.threads, 1...1024, "compute threads of each worker"),
         .integer(
             "cluster.maxRestarts", \.cluster.maxRestarts, 0...mostTimes, "restarts of one process without progress"),
@@ -188,6 +190,10 @@ package enum SettingsTable {
         .integer(
             "server.bufferBytes", \.server.bufferBytes, 1 << 20...1 << 50,
             "a server's memory for gradients ahead of their turn"),
+        .integer(
+            "server.replicas", \.server.replicas, 0...1,
+            "1: the server after each one holds all it has, and answers for it when it is gone; 0: the job then goes back "
+                + "to its last checkpoint"),
     ]
 
     private static let checkpoint: [Setting] = [

@@ -249,6 +249,7 @@ package final class CoordinatorNode: DaemonNode {
             settings.evaluation = schedule
         }
         settings.timing = options.timing
+        settings.hasReplicas = configuration.server.replicas > 0
         return settings
     }
 

@@ -208,7 +208,8 @@ struct MemoryNeed {
         // A server's share of two versions of the weights, average, two slots, the sum; and what comes too early.
         let early = min(configuration.server.bufferBytes, configuration.train.ticketsPerStep.timesSaturating(vector))
         let cluster = configuration.cluster
-        server = 6 * vector / cluster.servers + early + base / 4
+        let replica = configuration.server.replicas * 6 * vector / cluster.servers
+        server = 6 * vector / cluster.servers + replica + early + base / 4
         total = cluster.workers.timesSaturating(worker).plusSaturating(cluster.servers.timesSaturating(server))
         checkpoint = 4 * vector
     }

@@ -142,20 +142,17 @@ extension Message {
             let unreachable = try count(
                 m.unreachable_rank_plus_one, atMost: MessageLimits.processes, "Heartbeat.unreachable_rank_plus_one")
             heartbeat.unreachable = unreachable == 0 ? nil : unreachable - 1
+            heartbeat.behind = try count(m.behind, atMost: MessageLimits.slices, "Heartbeat.behind")
             self = .heartbeat(heartbeat)
         case PS__ENVELOPE__BODY_MEMBERS:
             let m = try member(e.members)
             var servers: [ServerAddress] = []
-            for pointer in list(m.servers, m.n_servers) {
-                let server = try member(pointer)
-                guard server.incarnation != 0 else { throw .malformed("Members.Server.incarnation is 0") }
-                servers.append(
-                    ServerAddress(
-                        endpoint: try endpoint(server.endpoint, "Members.Server.endpoint"),
-                        incarnation: server.incarnation,
-                        publicKey: try publicKey(server.public_key, "Members.Server.public_key")))
+            for pointer in list(m.servers, m.n_servers) { servers.append(try address(pointer)) }
+            let holders = list(m.holders, m.n_holders)
+            guard holders.allSatisfy({ $0 < servers.count }) else {
+                throw .malformed("Members.holders names a server that is not in its list of \(servers.count)")
             }
-            self = .members(servers)
+            self = .members(Holders(servers: servers, byShard: holders.map(Int.init)))
         case PS__ENVELOPE__BODY_CHALLENGE:
             let m = try member(e.challenge)
             self = .challenge(
@@ -163,9 +160,9 @@ extension Message {
                     number: m.number, runDirectory: try absolutePath(m.run_directory, "Challenge.run_directory")))
         case PS__ENVELOPE__BODY_KEYS:
             let m = try member(e.keys)
-            var workers: [String] = []
-            for key in list(m.workers, m.n_workers) { workers.append(try publicKey(key, "Keys.workers")) }
-            self = .keys(workers)
+            var members: [String] = []
+            for key in list(m.members, m.n_members) { members.append(try publicKey(key, "Keys.members")) }
+            self = .keys(members)
         case PS__ENVELOPE__BODY_WANT: self = .want
         case PS__ENVELOPE__BODY_GRANT:
             let m = try member(e.grant)
@@ -236,6 +233,18 @@ extension Message {
                 Difference(
                     ticket: Ticket(m.ticket), slice: try sliceIndex(m.slice, "Differs.slice"), first: m.first,
                     second: m.second))
+        case PS__ENVELOPE__BODY_FOLLOW:
+            let m = try member(e.follow)
+            guard m.n_slices == m.n_reaches_plus_one else {
+                throw .malformed("\(m.n_slices) slices with \(m.n_reaches_plus_one) versions")
+            }
+            var progress: [Progress] = []
+            let slices = try sliceIndices(m.slices, m.n_slices, "Follow.slices")
+            for (slice, reaches) in zip(slices, list(m.reaches_plus_one, m.n_reaches_plus_one)) {
+                try check(reaches, atMost: MessageLimits.version + 1, "Follow.reaches_plus_one")
+                progress.append(Progress(slice: slice, reaches: reaches == 0 ? nil : Version(reaches - 1)))
+            }
+            self = .follow(progress)
         case PS__ENVELOPE__BODY_RESET:
             let m = try member(e.reset)
             guard m.rank < m.servers, m.servers <= MessageLimits.processes else {
@@ -244,7 +253,19 @@ extension Message {
             let version = try version(m.version, "Reset.version")
             var base: CheckpointReference?
             if let from = m.from { base = try checkpoint(from.pointee, of: version) }
-            self = .reset(Reset(version: version, base: base, rank: Int(m.rank), servers: Int(m.servers)))
+            var reset = Reset(version: version, base: base, rank: Int(m.rank), servers: Int(m.servers))
+            try check(UInt64(m.root_plus_one), atMost: UInt64(MessageLimits.generation) + 1, "Reset.root_plus_one")
+            reset.root = m.root_plus_one == 0 ? nil : m.root_plus_one - 1
+            reset.serves = try shards(list(m.serves, m.n_serves), of: m.servers, "Reset.serves")
+            reset.expects = try shards(list(m.expects, m.n_expects), of: m.servers, "Reset.expects")
+            for pointer in list(m.follows, m.n_follows) {
+                let followed = try member(pointer)
+                reset.follows.append(
+                    Reset.Followed(
+                        shard: try shards([followed.shard], of: m.servers, "Reset.Followed.shard")[0],
+                        server: try address(followed.server)))
+            }
+            self = .reset(reset)
         case PS__ENVELOPE__BODY_READY: self = .ready(version: try version(try member(e.ready).version, "Ready.version"))
         case PS__ENVELOPE__BODY_PREPARE:
             let m = try member(e.prepare)
@@ -311,9 +332,33 @@ extension Message {
             let m = try member(e.push)
             self = .push(try attempt(m.ticket, m.attempt, "Push"), try slice(m.slice))
         case PS__ENVELOPE__BODY_PUBLISH: self = .publish(try slice(try member(e.publish).slice))
+        case PS__ENVELOPE__BODY_REPLICA:
+            let m = try member(e.replica)
+            guard let content = ReplicaContent(rawValue: m.content.rawValue) else {
+                throw .malformed("a part of a slice of kind \(m.content.rawValue)")
+            }
+            self = .replica(
+                try slice(m.slice), content,
+                remaining: try count(m.remaining, atMost: MessageLimits.stateParts, "Replica.remaining"))
         default: throw .malformed("an envelope without a known body (\(e.body_case.rawValue))")
         }
     }
+}
+
+private func address(_ pointer: UnsafeMutablePointer<Ps__Members__Server>?) throws(MessageError) -> ServerAddress {
+    let server = try member(pointer)
+    guard server.incarnation != 0 else { throw .malformed("Members.Server.incarnation is 0") }
+    return ServerAddress(
+        endpoint: try endpoint(server.endpoint, "Members.Server.endpoint"), incarnation: server.incarnation,
+        publicKey: try publicKey(server.public_key, "Members.Server.public_key"),
+        rank: try count(server.rank, atMost: MessageLimits.processes - 1, "Members.Server.rank"))
+}
+
+private func shards(
+    _ shards: [UInt32], of count: UInt32, _ field: StaticString
+) throws(MessageError) -> [Int] {
+    guard shards.allSatisfy({ $0 < count }) else { throw .malformed("\(field) has a shard that is none of \(count)") }
+    return shards.map(Int.init)
 }
 
 private func slice(_ pointer: UnsafeMutablePointer<Ps__Slice>?) throws(MessageError) -> SliceHeader {

@@ -139,19 +139,15 @@ extension Message {
             m.pointee.activity = arena.string(heartbeat.activity, "Heartbeat.activity")
             m.pointee.progress = heartbeat.progress
             m.pointee.unreachable_rank_plus_one = UInt32(heartbeat.unreachable.map { $0 + 1 } ?? 0)
+            m.pointee.behind = UInt32(heartbeat.behind)
             e.pointee.heartbeat = m
-        case .members(let servers):
+        case .members(let holders):
             e.pointee.body_case = PS__ENVELOPE__BODY_MEMBERS
             let m: UnsafeMutablePointer<Ps__Members> = arena.new(ps__members__init)
             var list: [UnsafeMutablePointer<Ps__Members__Server>?] = []
-            for server in servers {
-                let s: UnsafeMutablePointer<Ps__Members__Server> = arena.new(ps__members__server__init)
-                s.pointee.endpoint = arena.string(server.endpoint, "Members.Server.endpoint")
-                s.pointee.incarnation = server.incarnation
-                s.pointee.public_key = arena.string(server.publicKey, "Members.Server.public_key")
-                list.append(s)
-            }
+            for server in holders.servers { list.append(arena.server(server)) }
             (m.pointee.n_servers, m.pointee.servers) = arena.array(list)
+            (m.pointee.n_holders, m.pointee.holders) = arena.array(holders.byShard.map(UInt32.init))
             e.pointee.members = m
         case .challenge(let challenge):
             e.pointee.body_case = PS__ENVELOPE__BODY_CHALLENGE
@@ -159,11 +155,11 @@ extension Message {
             m.pointee.number = challenge.number
             m.pointee.run_directory = arena.string(challenge.runDirectory, "Challenge.run_directory")
             e.pointee.challenge = m
-        case .keys(let workers):
+        case .keys(let members):
             e.pointee.body_case = PS__ENVELOPE__BODY_KEYS
             let m: UnsafeMutablePointer<Ps__Keys> = arena.new(ps__keys__init)
-            let texts: [UnsafeMutablePointer<CChar>?] = workers.map { arena.string($0, "Keys.workers") }
-            (m.pointee.n_workers, m.pointee.workers) = arena.array(texts)
+            let texts: [UnsafeMutablePointer<CChar>?] = members.map { arena.string($0, "Keys.members") }
+            (m.pointee.n_members, m.pointee.members) = arena.array(texts)
             e.pointee.keys = m
         case .want:
             e.pointee.body_case = PS__ENVELOPE__BODY_WANT
@@ -261,6 +257,13 @@ extension Message {
             m.pointee.first = difference.first
             m.pointee.second = difference.second
             e.pointee.differs = m
+        case .follow(let progress):
+            e.pointee.body_case = PS__ENVELOPE__BODY_FOLLOW
+            let m: UnsafeMutablePointer<Ps__Follow> = arena.new(ps__follow__init)
+            (m.pointee.n_slices, m.pointee.slices) = arena.array(progress.map { UInt32($0.slice) })
+            (m.pointee.n_reaches_plus_one, m.pointee.reaches_plus_one) = arena.array(
+                progress.map { $0.reaches.map { $0.number + 1 } ?? 0 })
+            e.pointee.follow = m
         case .reset(let reset):
             e.pointee.body_case = PS__ENVELOPE__BODY_RESET
             let m: UnsafeMutablePointer<Ps__Reset> = arena.new(ps__reset__init)
@@ -274,6 +277,18 @@ extension Message {
             }
             m.pointee.rank = UInt32(reset.rank)
             m.pointee.servers = UInt32(reset.servers)
+            // As with the base's generation.
+            m.pointee.root_plus_one = reset.root.map { $0 &+ 1 } ?? 0
+            (m.pointee.n_serves, m.pointee.serves) = arena.array(reset.serves.map(UInt32.init))
+            (m.pointee.n_expects, m.pointee.expects) = arena.array(reset.expects.map(UInt32.init))
+            var list: [UnsafeMutablePointer<Ps__Reset__Followed>?] = []
+            for followed in reset.follows {
+                let f: UnsafeMutablePointer<Ps__Reset__Followed> = arena.new(ps__reset__followed__init)
+                f.pointee.shard = UInt32(followed.shard)
+                f.pointee.server = arena.server(followed.server)
+                list.append(f)
+            }
+            (m.pointee.n_follows, m.pointee.follows) = arena.array(list)
             e.pointee.reset = m
         case .ready(let version):
             e.pointee.body_case = PS__ENVELOPE__BODY_READY
@@ -383,6 +398,13 @@ extension Message {
             let m: UnsafeMutablePointer<Ps__Publish> = arena.new(ps__publish__init)
             m.pointee.slice = arena.slice(slice, values)
             e.pointee.publish = m
+        case .replica(let slice, let content, let remaining):
+            e.pointee.body_case = PS__ENVELOPE__BODY_REPLICA
+            let m: UnsafeMutablePointer<Ps__Replica> = arena.new(ps__replica__init)
+            m.pointee.content = Ps__Replica__Content(rawValue: content.rawValue)
+            m.pointee.remaining = UInt32(remaining)
+            m.pointee.slice = arena.slice(slice, values)
+            e.pointee.replica = m
         }
     }
 }
@@ -395,6 +417,15 @@ extension Arena {
         m.pointee.learning_rate = commit.learningRate.bitPattern
         m.pointee.average_decay = commit.averageDecay.bitPattern
         m.pointee.skip = commit.skip ? 1 : 0
+        return m
+    }
+
+    fileprivate mutating func server(_ server: ServerAddress) -> UnsafeMutablePointer<Ps__Members__Server> {
+        let m: UnsafeMutablePointer<Ps__Members__Server> = new(ps__members__server__init)
+        m.pointee.endpoint = string(server.endpoint, "Members.Server.endpoint")
+        m.pointee.incarnation = server.incarnation
+        m.pointee.public_key = string(server.publicKey, "Members.Server.public_key")
+        m.pointee.rank = UInt32(server.rank)
         return m
     }
 

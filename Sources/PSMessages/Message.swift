@@ -4,7 +4,7 @@ import PSParameters
 import PSProofs
 
 /// The version of the messages' meaning; processes of different versions refuse one another.
-package let protocolVersion: UInt32 = 7
+package let protocolVersion: UInt32 = 8
 
 /// A random name of one start of one process; 0 means "not known yet".
 package typealias Incarnation = UInt64
@@ -114,6 +114,8 @@ package struct Heartbeat: Sendable, Hashable {
     package var progress: UInt64 = 0
     /// A worker: the rank of a server that it cannot reach.
     package var unreachable: Int?
+    /// A server: how many slices of its replicas are behind.
+    package var behind = 0
     package init() {}
 }
 
@@ -122,10 +124,23 @@ package struct ServerAddress: Sendable, Hashable {
     package var incarnation: Incarnation
     /// Empty in a job without keys.
     package var publicKey: String
-    package init(endpoint: String, incarnation: Incarnation, publicKey: String = "") {
+    package var rank: Int
+    package init(endpoint: String, incarnation: Incarnation, publicKey: String = "", rank: Int) {
         self.endpoint = endpoint
         self.incarnation = incarnation
         self.publicKey = publicKey
+        self.rank = rank
+    }
+}
+
+/// The servers that answer for the weights.
+package struct Holders: Sendable, Hashable {
+    package var servers: [ServerAddress]
+    /// By shard: the place of its server in that list.
+    package var byShard: [Int]
+    package init(servers: [ServerAddress], byShard: [Int]) {
+        self.servers = servers
+        self.byShard = byShard
     }
 }
 
@@ -260,13 +275,52 @@ package struct Reset: Sendable, Hashable {
     /// Nil for the initial values.
     package var base: CheckpointReference?
     package var rank: Int
+    /// Also the number of shards.
     package var servers: Int
+    /// Go on from memory, if it is of this generation or a later one; nil: load the base.
+    package var root: UInt32?
+    /// Shards that the server answers for.
+    package var serves: [Int]
+    /// Shards that it keeps a replica of.
+    package var follows: [Followed] = []
+    /// Shards that it answers for and somebody has a replica of.
+    package var expects: [Int] = []
+
+    package struct Followed: Sendable, Hashable {
+        package var shard: Int
+        /// Who answers for it.
+        package var server: ServerAddress
+        package init(shard: Int, server: ServerAddress) {
+            self.shard = shard
+            self.server = server
+        }
+    }
+
+    /// A server that answers for the shard of its rank.
     package init(version: Version, base: CheckpointReference?, rank: Int, servers: Int) {
         self.version = version
         self.base = base
         self.rank = rank
         self.servers = servers
+        serves = [rank]
     }
+}
+
+/// How far a server has a slice that it keeps a replica of.
+package struct Progress: Sendable, Hashable {
+    package var slice: Int
+    /// The version it comes to with the commits; nil: it has nothing.
+    package var reaches: Version?
+    package init(slice: Int, reaches: Version?) {
+        self.slice = slice
+        self.reaches = reaches
+    }
+}
+
+/// What a replica is sent: the finished sum of a step, or a part of a slice's state.
+package enum ReplicaContent: UInt32, Sendable, Hashable, CaseIterable {
+    case sum = 0
+    case weights, average, momentum, meanSquare
 }
 
 /// What a server could not do.
@@ -279,6 +333,8 @@ package enum ServerFailure: UInt32, Sendable, Hashable {
     case loadDamaged = 2
     /// A part of a checkpoint could not be written, which may pass.
     case saveUnavailable = 3
+    /// It does not have the version in memory.
+    case memoryGone = 4
 }
 
 package struct Prepared: Sendable, Hashable {
@@ -336,9 +392,9 @@ package enum Message: Sendable, Hashable {
     case welcome(Welcome)
     case refusal(Refusal)
     case heartbeat(Heartbeat)
-    case members([ServerAddress])
+    case members(Holders)
     case challenge(Challenge)
-    /// Public keys of the workers that may reach a server.
+    /// Public keys of the workers and servers that may reach a server.
     case keys([String])
 
     case want
@@ -355,6 +411,7 @@ package enum Message: Sendable, Hashable {
     case held(Attempt)
     case resend(Attempt, slice: Int)
     case differs(Difference)
+    case follow([Progress])
 
     case reset(Reset)
     case ready(version: Version)
@@ -377,11 +434,13 @@ package enum Message: Sendable, Hashable {
 
     case push(Attempt, SliceHeader)
     case publish(SliceHeader)
+    /// - remaining: parts of the state that come after this one.
+    case replica(SliceHeader, ReplicaContent, remaining: Int)
 
     /// Whether a payload frame belongs to this message.
     package var carriesValues: Bool {
         switch self {
-        case .push, .publish: true
+        case .push, .publish, .replica: true
         default: false
         }
     }

@@ -38,7 +38,7 @@ package enum MessageLimits {
         "Hello.kernel_core": .shown(64),
         "Hello.public_key": key,
         "Challenge.run_directory": path,
-        "Keys.workers": key,
+        "Keys.members": key,
         "Welcome.configuration": document,
         "Welcome.run_directory": path,
         "Welcome.nonce": digest,
@@ -67,7 +67,13 @@ package enum MessageLimits {
     /// Elements of a repeated field, by message and field.
     static let elements: [String: Int] = [
         "Members.servers": Int(processes),
-        "Keys.workers": Int(processes),
+        "Members.holders": Int(processes),
+        "Reset.serves": Int(processes),
+        "Reset.follows": Int(processes),
+        "Reset.expects": Int(processes),
+        "Follow.slices": Int(slices),
+        "Follow.reaches_plus_one": Int(slices),
+        "Keys.members": Int(processes),
         // As many as a message of eight megabytes has room for; `replacementsOfASample` is narrower.
         "Contribution.replaced": 1 << 20,
         "Pull.slices": Int(slices),
@@ -95,6 +101,8 @@ package enum MessageLimits {
     static let samples: UInt32 = 1 << 16
     /// A worker gives up on an image of which it has tried a hundred. All of them are journaled.
     static let replacementsOfASample = 100
+    /// Parts of a slice's state: weights, average and the optimizer's slots.
+    static let stateParts: UInt32 = 3
     /// Parts of an evaluation: each has an image, and their sums stay far below 2^63.
     static let parts: UInt32 = (1 << 31) - 1
 

@@ -7,8 +7,8 @@ func headWithoutValues(_ head: UnsafeRawBufferPointer, payloadCount: Int) -> Res
     var openings: [(number: UInt64, tag: Int, content: Int)] = []
     var reader = WireReader(head)
     let total = UInt64(head.count) + UInt64(payloadCount)
-    // Envelope.push = 98 or .publish = 99, then slice = 15, then values = 15.
-    for fields in [98...99, 15...15, 15...15] as [ClosedRange<UInt64>] {
+    // Envelope.replica = 97, .push = 98 or .publish = 99, then slice = 15, then values = 15.
+    for fields in [97...99, 15...15, 15...15] as [ClosedRange<UInt64>] {
         while true {
             let tagPosition = reader.position
             guard let tag = reader.varint() else {

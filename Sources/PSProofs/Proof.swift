@@ -106,6 +106,11 @@ extension ProofKey {
         proof(of: "pass", worker, UInt64(generation))
     }
 
+    /// Lets a server follow another one, and shows it that the other is what it says, in a generation.
+    package func peer(from sender: UInt64, to receiver: UInt64, generation: UInt32) -> Proof {
+        proof(of: "peer", sender, receiver, UInt64(generation))
+    }
+
     /// Lets a worker push the gradient of one attempt at one ticket.
     package func grant(worker: UInt64, ticket: UInt64, attempt: UInt64) -> Proof {
         proof(of: "grant", worker, ticket, attempt)

@@ -32,6 +32,8 @@ struct Assignments<Attempt: Hashable & Sendable, Outcome: Sendable>: Sendable {
 
     var isComplete: Bool { standings.allSatisfy { if case .done = $0 { true } else { false } } }
 
+    var isUntouched: Bool { standings.allSatisfy { if case .open = $0 { true } else { false } } }
+
     /// The lowest place that nobody has.
     var nextOpen: Int? { standings.firstIndex { if case .open = $0 { true } else { false } } }
 

@@ -48,6 +48,8 @@ package struct CoordinatorSettings: Sendable {
     package var rule: StepRule
     /// Nil: the test images are never looked at.
     package var evaluation: EvaluationSchedule?
+    /// Whether the server after each holds a replica of what that answers for.
+    package var hasReplicas = false
     package var timing = Timing()
 
     package init(

@@ -8,13 +8,21 @@ extension CoordinatorState {
     mutating func finalize(_ status: ExitStatus, at now: MonotonicTime) -> [Effect] {
         switch phase {
         case .givingUp, .farewell, .leaving: return []
-        case .gathering, .rollingBack, .loading:
+        case .turning(var loading) where loading.isFromMemory:
+            loading.ending = loading.ending ?? status
+            phase = .turning(loading)
+            return []
+        case .loading(var loading) where loading.isFromMemory:
+            loading.ending = loading.ending ?? status
+            phase = .loading(loading)
+            return []
+        case .gathering, .turning, .loading:
             // Servers are not all there to save anything: the job resumes from its last complete checkpoint.
             return end(status, at: now)
         case .running: phase = .finalizing(status)
         case .finalizing(let first):
             // The first reason stands, unless the end it leads to is not in sight.
-            if first.code == 0, status.code != 0, membership.missingServer != nil || isEvaluationPending {
+            if first.code == 0, status.code != 0, missingHolder != nil || isEvaluationPending {
                 phase = .finalizing(status)
             }
         }
@@ -26,6 +34,7 @@ extension CoordinatorState {
     /// In the phase `finalizing`: the next thing to do for the end. Called when something it waits for has come.
     mutating func finishIfSaved(at now: MonotonicTime) -> [Effect] {
         guard case .finalizing(let status) = phase, order == nil, closing == nil, saving == nil else { return [] }
+        if awaitsHandover { return standIn(at: now) }
         if lastCheckpoint != version { return canTrySaving(at: now) ? snapshot(at: now) : [] }
         if status.code == 0, isEvaluationPending { return evaluateNext(at: now) }
         return [.journal(.finished(version: version, exitCode: status.code), sync: true)]
@@ -75,7 +84,7 @@ extension CoordinatorState {
     /// A job that is stopped does not wait for a server: its last complete checkpoint stands. One that has come to its
     /// end waits, since its last steps are to be saved.
     mutating func giveUpOnMissingServers(at now: MonotonicTime) -> [Effect] {
-        guard case .finalizing(var status) = phase, status.code != 0, let rank = membership.missingServer else {
+        guard case .finalizing(var status) = phase, status.code != 0, !canStandIn, let rank = missingHolder else {
             return []
         }
         if lastCheckpoint == version { return end(status, at: now) }
@@ -138,7 +147,7 @@ extension CoordinatorState {
 
     private var state: JobStatus.State {
         switch phase {
-        case .gathering, .rollingBack, .loading: return hasRun ? .recovering : .starting
+        case .gathering, .turning, .loading: return hasRun ? .recovering : .starting
         case .running, .finalizing, .givingUp: return .running
         case .farewell(let status, _), .leaving(let status):
             switch status.code {
@@ -151,7 +160,7 @@ extension CoordinatorState {
 
     /// The servers that the job waits for; nil when all are up.
     private var waiting: String? {
-        let missing = membership.missingServers
+        let missing = settings.hasReplicas && hasRun ? membership.missingServers.filter(holders.contains) : membership.missingServers
         if missing.isEmpty { return nil }
         return "waiting for server" + (missing.count == 1 ? " " : "s ")
             + missing.map(String.init).joined(separator: ", ")
@@ -160,7 +169,9 @@ extension CoordinatorState {
     private var activity: String {
         switch phase {
         case .gathering: return waiting ?? "gathering servers"
-        case .rollingBack, .loading: return "servers load step \(version)"
+        case .turning(let loading) where loading.isFromMemory, .loading(let loading) where loading.isFromMemory:
+            return "servers go on from step \(version)"
+        case .turning, .loading: return "servers load step \(version)"
         case .running: return waiting ?? saving.map { "sequencing, saving step \($0.version)" } ?? "sequencing"
         case .finalizing: return evaluating == nil ? "saving the last step" : "evaluating the last step"
         case .givingUp: return "going back to step \(version)"

@@ -69,11 +69,9 @@ extension CoordinatorState {
         }
         var effects = [welcome(envelope.source, .server, rank: rank)]
         if isNew, let member = membership.servers[rank] { effects.append(.tell("\(member.name) has joined")) }
-        if let workerKeys { effects.append(.send(self.envelope(.keys(workerKeys), to: envelope.source))) }
+        effects += sayKeys(at: now)
         switch phase {
         case .gathering, .givingUp, .farewell, .leaving: break
-        case .finalizing(let status) where isNew && status.code != 0:
-            return effects + [lostCommits(rank)] + end(status, at: now)
         default:
             if !isNew { return effects }
             if let former, former.state == .up {
@@ -82,16 +80,14 @@ extension CoordinatorState {
                         "\(former.name) was up: pid \(hello.pid) on \(hello.host) takes its place, as it was told to "
                             + "(--take-over)"))
             }
-            effects.append(.warn("server \(rank) starts with empty memory: the job goes back to its last checkpoint"))
-            phase = .gathering
-            order = nil
-            closing = nil
-            saving = nil
+            effects += lost(rank, at: now)
         }
-        return effects + resolveIfGathered(at: now)
+        return effects + resolveIfGathered(at: now) + admitServers(at: now)
     }
 
-    func members(to destination: Incarnation) -> Envelope { envelope(.members(membership.addresses), to: destination) }
+    func members(to destination: Incarnation) -> Envelope {
+        envelope(.members(membership.holders(holders)), to: destination)
+    }
 
     /// What a worker was granted is open again, and it wants nothing.
     mutating func forget(_ member: Membership.Member, at now: MonotonicTime) -> [Effect] {
@@ -176,10 +172,11 @@ extension CoordinatorState {
         switch envelope.message {
         case .heartbeat(let heartbeat):
             membership.takes(heartbeat, of: envelope.source, at: now)
+            if envelope.generation == generation, participants.contains(rank) { behind[rank] = heartbeat.behind }
             return []
         case .leave(let text):
             membership.left(envelope.source)
-            return text.isEmpty ? [] : [.warn("server \(rank) leaves: \(text)")]
+            return (text.isEmpty ? [] : [.warn("server \(rank) leaves: \(text)")]) + standInForLost(at: now)
         case .refusal: return []
         default: break
         }
@@ -195,6 +192,7 @@ extension CoordinatorState {
             switch what {
             case .loadUnavailable, .loadDamaged:
                 return loadFailed(text, isDamage: what == .loadDamaged, rank: rank, at: now)
+            case .memoryGone: return memoryGone(rank, text, at: now)
             case .saveFailed, .saveUnavailable:
                 guard saving?.version == version else { return [] }
                 return saveFailed(
@@ -239,8 +237,8 @@ extension CoordinatorState {
         let text: String
         switch phase {
         case _ where !isNow: text = "the job stops when step \(version) is committed"
-        case .running where membership.missingServer != nil:
-            text = "the job stops; \(unsaved(membership.missingServer!))"
+        case .running where missingHolder != nil && !canStandIn:
+            text = "the job stops; \(unsaved(missingHolder!))"
         case .running, .finalizing: text = "the job saves its last step and stops"
         default: text = "the job stops; its last checkpoint stands"
         }

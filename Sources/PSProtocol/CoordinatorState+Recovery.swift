@@ -4,24 +4,35 @@ import PSMessages
 import PSParameters
 
 extension CoordinatorState {
-    /// Once every rank has a server: those that kept their memory go on where they are, else all load one checkpoint.
+    /// Once every rank has a server: those that kept their memory go on where they are, else all load one checkpoint. With
+    /// replicas a server that is missing is not waited for long, where another has what it held.
     mutating func resolveIfGathered(at now: MonotonicTime) -> [Effect] {
-        guard case .gathering = phase, membership.missingServer == nil else { return [] }
-        let memories = membership.takeMemories(of: generation)
+        guard case .gathering = phase else { return [] }
+        let isComplete = membership.missingServer == nil
+        let memories = membership.memories(since: root)
+        let next = holders(among: Set(memories.keys))
+        let isPatient = now.since(gathering) < timing.gathering
+        guard isComplete || (settings.hasReplicas && next != nil && !isPatient) else { return [] }
+        membership.forgetMemories()
         let journaled = (close: openClose, commit: journaledCommit)
         openClose = nil
         journaledCommit = nil
-        guard let memories, let oldest = memories.map(\.version).min(),
-            let newest = memories.map(\.version).max()
+        participants = Set(memories.keys)
+        let held = memories.filter { holders.contains($0.key) }.values
+        guard let next, let oldest = held.map(\.memory.version).min(), let newest = held.map(\.memory.version).max()
         else { return rollBack(at: now) }
         // The record of the last commit may be missing in the journal, since it is not synced; its close is there.
         let last = max(version, newest)
         guard last <= (journaled.close == nil ? version : version.nextStep.after), last <= oldest.nextStep.after else {
             return rollBack(at: now)
         }
+        guard held.allSatisfy({ $0.generation == generation }) else {
+            // The hand-over was journaled, and some did not hear of it.
+            return last == version ? handOver(to: next, at: now) : rollBack(at: now)
+        }
         if oldest < last || version < last {
             // The commit was decided, and a server or the journal lacks it. A server that does holds the prepared step.
-            let known = [journaled.commit?.commit] + memories.map(\.lastCommit)
+            let known = [journaled.commit?.commit] + held.map(\.memory.lastCommit)
             guard let commit = known.compactMap(\.self).first(where: { $0.step.after == last }) else {
                 return rollBack(at: now)
             }
@@ -32,7 +43,7 @@ extension CoordinatorState {
                 norm: isInJournal ? journaled.commit?.norm : nil)
             return run(at: now) + advance(committed, at: now) + assign(at: now)
         }
-        if let contributions = journaled.close {
+        if let contributions = journaled.close, !isUnserved {
             // Closed, not committed: the contributions are on the servers, so prepare and commit.
             closing = Closing(contributions: contributions, isDurable: true)
             return run(at: now) + issue(.prepare(contributions.map(\.attempt)), at: now)
@@ -43,15 +54,16 @@ extension CoordinatorState {
     private mutating func run(at now: MonotonicTime) -> [Effect] {
         phase = .running
         hasRun = true
+        isReturning = false
         return [.tell("the servers stand at step \(version), generation \(generation)")]
-            + membership.workersByRank.filter { $0.state == .up }.map { .send(members(to: $0.incarnation)) }
+            + (isUnserved ? [] : membership.workersByRank.filter { $0.state == .up }.map { .send(members(to: $0.incarnation)) })
     }
 
     mutating func rollBack(at now: MonotonicTime) -> [Effect] {
         let base = checkpoints.last
         let lost = version.commits(since: min(version, base?.version ?? 0))
         goBack(to: base)
-        phase = .rollingBack(base: base)
+        phase = .turning(Loading(base: base))
         let record = Effect.journal(.rollback(generation: generation, base: base), sync: true)
         if lost == 0 { return [record] }
         let from = base.map { "the checkpoint of step \($0.version)" } ?? "the beginning"
@@ -63,13 +75,13 @@ extension CoordinatorState {
     /// A new generation begins with `base`; what came after it is void.
     mutating func goBack(to base: CheckpointReference?) {
         generation += 1
+        root = generation
+        holders = Array(membership.servers.indices)
+        participants = Set(holders)
+        behind = Dictionary(uniqueKeysWithValues: holders.map { ($0, 0) })
         version = base?.version ?? 0
-        sequencer.open(version.nextStep)
+        beginGeneration()
         kernelsOfStep = nil
-        differing = []
-        order = nil
-        closing = nil
-        saving = nil
         unsavable = nil
         commitTimes = []
         lastReport = nil
@@ -77,17 +89,27 @@ extension CoordinatorState {
         skippedSteps.removeAll { $0.before >= version }
         evaluations.removeAll { $0.version > version }
         // Its checkpoint stands, unless it is of what is void now.
-        evaluating?.parts.revoke()
         if let measured = evaluating?.version, measured > version { evaluating = nil }
+    }
+
+    /// What was granted, ordered and closed of the former one is void.
+    mutating func beginGeneration() {
+        sequencer.open(version.nextStep)
+        evaluating?.parts.revoke()
+        differing = []
+        order = nil
+        closing = nil
+        saving = nil
+        joining = [:]
+        isReturning = false
     }
 
     mutating func durable(_ record: JournalRecord, at now: MonotonicTime) -> [Effect] {
         switch record {
         case .rollback(generation, _):
             if case .givingUp(let status) = phase { return end(status, at: now) }
-            guard case .rollingBack(let base) = phase else { return [] }
-            phase = .loading(Loading(base: base))
-            return issue(.reset(base), at: now)
+            return begin(at: now)
+        case .handover(generation, _, _): return begin(at: now)
         case .close(version.nextStep, _):
             closing?.isDurable = true
             return decideIfPossible(at: now)
@@ -105,13 +127,28 @@ extension CoordinatorState {
         }
     }
 
+    /// The generation is journaled: servers are told to begin it.
+    private mutating func begin(at now: MonotonicTime) -> [Effect] {
+        guard case .turning(let loading) = phase else { return [] }
+        phase = .loading(loading)
+        return issue(.reset(loading), at: now)
+    }
+
     mutating func ready(_ rank: Int, version: Version, at now: MonotonicTime) -> [Effect] {
+        guard participants.contains(rank) else { return joined(rank, version: version, at: now) }
         guard case .loading(var loading) = phase, version == self.version, case .reset? = order?.kind else { return [] }
         // What could be read by one is there again: the patience for the others begins anew.
         loading.unavailable = nil
         phase = .loading(loading)
-        guard answered(rank) else { return [] }
-        return run(at: now) + settled(at: now) + assign(at: now)
+        return answered(rank) ? allReady(at: now) : []
+    }
+
+    /// Every server has begun the generation.
+    mutating func allReady(at now: MonotonicTime) -> [Effect] {
+        guard case .loading(let loading) = phase else { return [] }
+        let effects = run(at: now)
+        if let ending = loading.ending { return effects + finalize(ending, at: now) + assign(at: now) }
+        return effects + settled(at: now) + assign(at: now)
     }
 
     /// A server cannot load the base. What may pass is tried again, as the order is repeated; a checkpoint is given up

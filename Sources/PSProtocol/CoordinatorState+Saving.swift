@@ -8,7 +8,7 @@ extension CoordinatorState {
     var lastCheckpoint: Version? { checkpoints.last.flatMap { $0.foreign == nil ? $0.version : nil } }
 
     mutating func takeSnapshotIfDue(at now: MonotonicTime) -> [Effect] {
-        guard order == nil, closing == nil, saving == nil, case .running = phase else { return [] }
+        guard order == nil, closing == nil, saving == nil, !awaitsHandover, case .running = phase else { return [] }
         guard canTrySaving(at: now) else { return [] }
         // The evaluation before comes first.
         if owesCheckpoint, waitsForEarlier { return [] }
@@ -54,7 +54,7 @@ extension CoordinatorState {
         saving!.files[rank] = files
         var effects: [Effect] = []
         if case .snapshot? = order?.kind, answered(rank) { effects += settledAfterSnapshot(at: now) }
-        if saving!.files.count == membership.servers.count {
+        if saving!.files.count == Set(holders).count {
             effects.append(
                 .completeCheckpoint(version: version, generation: generation, files: saving!.files))
         }

@@ -85,8 +85,8 @@ extension CoordinatorState {
     /// Whether anything is given to workers.
     var isGranting: Bool {
         switch phase {
-        case .running: true
-        case .finalizing: evaluating != nil
+        case .running: !awaitsHandover
+        case .finalizing: evaluating != nil && !awaitsHandover
         default: false
         }
     }
@@ -118,7 +118,9 @@ extension CoordinatorState {
 
     /// The step's set of contributions is decided once all are counted and the former commit is applied everywhere.
     mutating func closeIfComplete(at now: MonotonicTime) -> [Effect] {
-        guard closing == nil, order == nil, let contributions = sequencer.full, !waitsForEvaluation else { return [] }
+        guard closing == nil, order == nil, !isUnserved, let contributions = sequencer.full, !waitsForEvaluation else {
+            return []
+        }
         let attempts = contributions.map(\.attempt)
         closing = Closing(contributions: contributions, isDurable: false)
         var effects: [Effect] = []
@@ -132,7 +134,7 @@ extension CoordinatorState {
 
     mutating func prepared(_ prepared: Prepared, rank: Int, at now: MonotonicTime) -> [Effect] {
         guard closing != nil, prepared.step == version.nextStep, case .prepare? = order?.kind else { return [] }
-        guard prepared.norms.map(\.slice).sorted() == settings.shardMap.slices(of: rank) else {
+        guard prepared.norms.map(\.slice).sorted() == slices(heldBy: rank) else {
             return refuse(
                 membership.servers[rank]!.incarnation, .malformed,
                 "the norms of step \(prepared.step) are not of its slices")
@@ -143,9 +145,7 @@ extension CoordinatorState {
     }
 
     mutating func decideIfPossible(at now: MonotonicTime) -> [Effect] {
-        guard let closing, closing.isDurable, order == nil, closing.prepared.count == membership.servers.count else {
-            return []
-        }
+        guard let closing, closing.isDurable, order == nil, closing.prepared.count == Set(holders).count else { return [] }
         var norms = [Double](repeating: 0, count: settings.shardMap.serverOfSlice.count)
         for norm in closing.prepared.values.flatMap(\.norms) { norms[norm.slice] = norm.squared }
         let clip = settings.rule.clip(norms)
@@ -155,6 +155,7 @@ extension CoordinatorState {
             step: step, scale: isFinite ? clip.scale : 0, learningRate: settings.rule.learningRate(step),
             averageDecay: settings.rule.averageDecay(step), skip: !isFinite)
         self.closing = nil
+        isReturning = canReturn
         let effects = advance(
             Replay.Committed(commit: commit, contributions: closing.contributions, norm: clip.norm), at: now)
         if nonFiniteSteps >= settings.nonFiniteLimit { return effects + giveUpOnNonFinite(at: now) }
@@ -232,6 +233,7 @@ extension CoordinatorState {
 
     /// Every server stands at `version` and no order is out.
     mutating func settled(at now: MonotonicTime) -> [Effect] {
+        if awaitsHandover { return standIn(at: now) }
         if case .running = phase {
             if version >= settings.lastVersion { return finalize(ExitStatus(code: 0, text: ""), at: now) }
             if let stopAfter, version >= stopAfter {

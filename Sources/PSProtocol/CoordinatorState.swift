@@ -56,8 +56,8 @@ package struct CoordinatorState: Sendable {
     enum Phase: Sendable {
         /// Waiting for a server of every rank.
         case gathering
-        /// The rollback is being journaled.
-        case rollingBack(base: CheckpointReference?)
+        /// The start of a generation is being journaled.
+        case turning(Loading)
         case loading(Loading)
         case running
         /// No more grants: the last snapshot, then the journal's last record.
@@ -69,9 +69,13 @@ package struct CoordinatorState: Sendable {
         case leaving(ExitStatus)
     }
 
-    /// The servers' way to a base.
+    /// The servers' way to the start of a generation.
     struct Loading: Sendable {
+        /// Nil: the initial values, unless it goes on from memory.
         var base: CheckpointReference?
+        var isFromMemory = false
+        /// How the job ends after it, where it was about to.
+        var ending: ExitStatus?
         /// Since when a server has not been able to read it, and why.
         var unavailable: (since: MonotonicTime, text: String)?
         /// A server found it damaged; this process looks for itself.
@@ -81,7 +85,7 @@ package struct CoordinatorState: Sendable {
     /// An order to all servers, repeated until each has answered. There is at most one.
     struct Order: Sendable {
         enum Kind: Sendable {
-            case reset(CheckpointReference?)
+            case reset(Loading)
             case prepare([Attempt])
             case commit(Commit)
             case snapshot
@@ -116,6 +120,20 @@ package struct CoordinatorState: Sendable {
 
     var phase = Phase.gathering
     package internal(set) var generation: UInt32
+    /// The generation that began with a load: servers' memory from it on counts.
+    var root: UInt32
+    /// By shard, the rank of the server that answers for it.
+    package internal(set) var holders: [Int]
+    /// Ranks whose servers take orders: they have begun this generation, or are told to.
+    package internal(set) var participants: Set<Int> = []
+    /// By rank, slices of a server's replicas that are behind.
+    var behind: [Int: Int] = [:]
+    /// Servers that are told to begin the generation while others are at work, and when that was said.
+    var joining: [Int: MonotonicTime] = [:]
+    /// Servers go back to answering for their own when this step's commit is applied.
+    var isReturning = false
+    /// Since when servers are waited for.
+    var gathering: MonotonicTime
     /// Commits so far.
     package internal(set) var version: Version
     package internal(set) var checkpoints: [CheckpointReference]
@@ -186,6 +204,10 @@ package struct CoordinatorState: Sendable {
         job = replay.job
         term = replay.term
         generation = replay.generation
+        root = replay.root
+        let shards = settings.shardMap.serverCount
+        holders = replay.holders.flatMap { $0.count == shards ? $0 : nil } ?? Array(0..<shards)
+        gathering = now
         version = replay.version
         openClose = replay.openClose
         journaledCommit = replay.lastCommitted
@@ -229,6 +251,7 @@ package struct CoordinatorState: Sendable {
             return sayKeys(at: now)
         case .closed(let incarnation):
             membership.closed(incarnation, at: now)
+            if membership.rank(ofServer: incarnation) != nil { return [] }
             guard membership.worker(incarnation)?.state == .up else { return [] }
             // It may be gone. If it is not, its copy is as good as any.
             sequencer.doubt(incarnation)
@@ -274,7 +297,7 @@ package struct CoordinatorState: Sendable {
         case .worker?: return workerSaid(envelope, at: now)
         case .server(let rank, let isBack)?:
             return (isBack ? [.warn("server \(rank) is heard again")] : [])
-                + serverSaid(envelope, rank: rank, at: now) + resolveIfGathered(at: now)
+                + serverSaid(envelope, rank: rank, at: now) + resolveIfGathered(at: now) + admitServers(at: now)
         case nil: break
         }
         if case .leave = envelope.message { return [] }
@@ -296,14 +319,16 @@ package struct CoordinatorState: Sendable {
             case .worker:
                 effects.append(.warn("\(member.name) \(why): its ticket is granted anew"))
                 effects += forget(member, at: now)
-            default: effects.append(.warn("\(member.name) \(why): the job waits for it"))
+            default: if participants.contains(member.rank) { effects.append(.warn("\(member.name) \(why): the job waits for it")) }
             }
         }
+        effects += standInForLost(at: now) + admitServers(at: now) + returnIfIdle(at: now)
+        if settings.hasReplicas { effects += resolveIfGathered(at: now) }
         for member in membership.cutOff(for: timing.cutOff, at: now) { effects += forget(member, at: now) }
         if let order, now.since(order.sent) >= timing.retry { effects += send(order, at: now) }
         if let saving, self.order == nil, now.since(saving.asked) >= timing.retry {
             self.saving!.asked = now
-            for rank in membership.servers.indices where saving.files[rank] == nil {
+            for rank in Set(holders) where saving.files[rank] == nil {
                 effects += orderSnapshot(rank, version: saving.version)
             }
         }
@@ -325,11 +350,13 @@ package struct CoordinatorState: Sendable {
     }
 
     /// Told again and again: the word may get lost, and a server that does not know a worker's key stands in its way.
-    private mutating func sayKeys(at now: MonotonicTime) -> [Effect] {
+    mutating func sayKeys(at now: MonotonicTime) -> [Effect] {
         guard let workerKeys else { return [] }
         keysSaid = now
+        let servers = settings.hasReplicas ? membership.servers.compactMap { $0?.hello.publicKey } : []
+        let keys = workerKeys + servers.filter { !$0.isEmpty }
         return membership.servers.compactMap(\.self).filter { $0.state != .down }.map {
-            .send(envelope(.keys(workerKeys), to: $0.incarnation))
+            .send(envelope(.keys(keys), to: $0.incarnation))
         }
     }
 
@@ -356,7 +383,12 @@ package struct CoordinatorState: Sendable {
 
     mutating func issue(_ kind: Order.Kind, at now: MonotonicTime) -> [Effect] {
         precondition(order == nil, "one order at a time")
-        let order = Order(kind: kind, awaiting: Set(membership.servers.indices), sent: now)
+        let those: Set<Int> =
+            switch kind {
+            case .reset, .commit: participants
+            case .prepare, .snapshot: Set(holders)
+            }
+        let order = Order(kind: kind, awaiting: those, sent: now)
         self.order = order
         return send(order, at: now)
     }
@@ -366,10 +398,7 @@ package struct CoordinatorState: Sendable {
         return order.awaiting.sorted().flatMap { rank -> [Effect] in
             guard let server = membership.servers[rank] else { return [] }
             switch order.kind {
-            case .reset(let base):
-                let reset = Reset(
-                    version: base?.version ?? 0, base: base, rank: rank, servers: membership.servers.count)
-                return [.send(envelope(.reset(reset), to: server.incarnation))]
+            case .reset(let loading): return [.send(envelope(.reset(reset(rank, loading)), to: server.incarnation))]
             case .prepare(let attempts):
                 return [.send(envelope(.prepare(step: version.nextStep, attempts: attempts), to: server.incarnation))]
             case .commit(let commit): return [.send(envelope(.commit(commit), to: server.incarnation))]

@@ -113,6 +113,9 @@ struct GradientBuffer: Sendable {
         return .taken
     }
 
+    /// What waits to be added.
+    var held: [HeldValues] { columns.values.flatMap(\.waiting.values) }
+
     /// Whether every slice of the ticket is here.
     func holds(_ place: Place) -> Bool { taken[place] == columns.count }
 
@@ -160,6 +163,9 @@ struct GradientBuffer: Sendable {
         }
         return again
     }
+
+    /// Whether a slice has every contribution.
+    func isFinished(_ slice: Int) -> Bool { columns[slice]?.folded == ticketsPerStep }
 
     /// Every slice has every contribution.
     var isFull: Bool { columns.values.allSatisfy { $0.folded == ticketsPerStep } }

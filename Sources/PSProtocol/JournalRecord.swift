@@ -20,6 +20,9 @@ package enum JournalRecord: Sendable, Hashable, Codable {
     case kernels(core: String, hash: UInt64)
     /// Servers load this checkpoint, or the initial values, as this generation; what came after it is void.
     case rollback(generation: UInt32, base: CheckpointReference?)
+    /// Servers go on from memory with this version as this generation, and these answer for the shards, by rank; a step
+    /// that was closed after it is void.
+    case handover(generation: UInt32, version: Version, holders: [Int])
     /// The step's contributions, in ticket order, are decided.
     case close(step: Step, contributions: [Contribution])
     /// With the norm of the step's gradient; nil where it is not known.
@@ -67,6 +70,11 @@ package struct Replay: Sendable, Hashable, Codable {
     package var endpoint = ""
     package var kernels: Kernels?
     package var generation: UInt32 = 0
+    /// The generation that began with a load: memory from it on counts. Nil: the last one.
+    private var rootGeneration: UInt32?
+    package var root: UInt32 { rootGeneration ?? generation }
+    /// By shard, the rank of the server that answers for it; nil: each server for its own.
+    package var holders: [Int]?
     /// Commits so far on the live history.
     package var version: Version = 0
     /// The last step that was closed, if it was not committed as far as the journal tells.
@@ -131,12 +139,20 @@ package struct Replay: Sendable, Hashable, Codable {
         case .kernels(let core, let hash): kernels = Kernels(core: core, hash: hash)
         case .rollback(let generation, let base):
             self.generation = generation
+            rootGeneration = generation
+            holders = nil
             version = base?.version ?? 0
             openClose = nil
             committed.removeAll { $0.commit.step.before >= version }
             skippedSteps.removeAll { $0.before >= version }
             evaluationReports?.removeAll { $0.version > version }
             rollBack(&checkpoints, to: base)
+        case .handover(let generation, let version, let holders):
+            rootGeneration = root
+            self.generation = generation
+            self.holders = holders
+            self.version = version
+            openClose = nil
         case .close(let step, let contributions):
             // A commit record may be missing, since it is not synced; a later close proves the commit.
             version = step.before

@@ -53,13 +53,17 @@ struct Membership: Sendable {
 
     var missingServers: [Int] { servers.indices.filter { servers[$0]?.state != .up } }
 
-    var addresses: [ServerAddress] {
-        servers.compactMap { server in
-            server.map {
-                ServerAddress(
-                    endpoint: $0.hello.endpoint, incarnation: $0.incarnation, publicKey: $0.hello.publicKey)
-            }
+    func address(_ rank: Int) -> ServerAddress? {
+        servers[rank].map {
+            ServerAddress(
+                endpoint: $0.hello.endpoint, incarnation: $0.incarnation, publicKey: $0.hello.publicKey, rank: rank)
         }
+    }
+
+    /// Where shards are to be found. - Parameter ranks: of the server that answers for each.
+    func holders(_ ranks: [Int]) -> Holders {
+        let servers = Set(ranks).sorted().compactMap { address($0) }
+        return Holders(servers: servers, byShard: ranks.map { rank in servers.firstIndex { $0.rank == rank } ?? 0 })
     }
 
     // MARK: Hellos
@@ -204,12 +208,30 @@ struct Membership: Sendable {
         }
     }
 
-    /// What the servers held when they said hello, if all hold this generation. It is true only once.
-    mutating func takeMemories(of generation: UInt32) -> [Hello.Memory]? {
-        let memories = servers.compactMap { server in
-            server.flatMap { $0.helloGeneration == generation && generation > 0 ? $0.hello.memory : nil }
+    /// What servers that are up held when they said hello, by rank, of generations from `root` on.
+    func memories(since root: UInt32) -> [Int: (generation: UInt32, memory: Hello.Memory)] {
+        var memories: [Int: (generation: UInt32, memory: Hello.Memory)] = [:]
+        for (rank, server) in servers.enumerated() {
+            guard let server, server.state == .up, server.helloGeneration >= max(root, 1),
+                let memory = server.hello.memory
+            else { continue }
+            memories[rank] = (server.helloGeneration, memory)
         }
-        for rank in servers.indices { servers[rank]?.hello.memory = nil }
-        return memories.count == servers.count ? memories : nil
+        return memories
+    }
+
+    /// What was held then is true only once.
+    mutating func forgetMemories() { for rank in servers.indices { servers[rank]?.hello.memory = nil } }
+
+    /// The server is done without.
+    mutating func givesUp(_ rank: Int) { if servers[rank]?.state == .up { servers[rank]!.state = .lost } }
+
+    /// Servers that have left, or whose connection is closed for `gone`, or that are silent for `silent` milliseconds.
+    func unreachableServers(gone: Int, silent: Int, at now: MonotonicTime) -> [Int] {
+        servers.indices.filter { rank in
+            guard let server = servers[rank] else { return true }
+            return server.state == .down || now.since(server.heard) >= silent
+                || server.closed.map { now.since($0) >= gone } ?? false
+        }
     }
 }

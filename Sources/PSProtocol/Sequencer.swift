@@ -102,6 +102,9 @@ struct Sequencer: Sendable {
     /// Whether there is a ticket that nobody has.
     var hasOpen: Bool { tickets.nextOpen != nil }
 
+    /// Whether nobody has begun with the step.
+    var isUntouched: Bool { tickets.isUntouched }
+
     /// What it has.
     func grant(of worker: Incarnation) -> Attempt? { tickets.grant(of: worker) }
 

@@ -5,14 +5,17 @@ import PSParameters
 import PSProofs
 
 extension ServerState {
-    /// Whether a word of a worker's shows what the coordinator gave it: the pass of its generation to pull, the proof of
-    /// its grant to push. Whoever cannot show it is told nothing.
+    /// Whether a word shows what the coordinator gave to who says it: to a worker the pass of its generation to pull and
+    /// the proof of its grant to push, to a server what only servers can make. Whoever cannot show it is told nothing.
     package func isShown(_ envelope: Envelope) -> Bool {
         guard let grantKey else { return false }
         let worker = envelope.source
         switch envelope.message {
         case .pull, .heartbeat:
             return envelope.proof.matches(grantKey.pass(worker: worker, generation: envelope.generation))
+        case .follow:
+            return envelope.proof.matches(
+                grantKey.peer(from: worker, to: incarnation, generation: envelope.generation))
         case .push(let attempt, _):
             return envelope.proof.matches(
                 grantKey.grant(worker: worker, ticket: attempt.ticket.number, attempt: attempt.number))
@@ -46,6 +49,7 @@ extension ServerState {
             return slices.flatMap { pull($0, version: version, worker: worker) }
         case .push(let attempt, let header):
             return push(attempt, header, worker: worker, values)
+        case .follow(let progress): return followed(progress, by: worker)
         default:
             return refuse(worker, .malformed, "a server takes pulls and pushes from workers, nothing else")
         }
@@ -136,7 +140,7 @@ extension ServerState {
 
     mutating func folded(_ slice: Int, squaredNorm: Double, isFinite: Bool) -> [Effect] {
         buffer?.endFold(slice, squaredNorm: squaredNorm, isFinite: isFinite)
-        return foldNext(slice) + askAgain(slice) + answerPrepareIfComplete()
+        return foldNext(slice) + askAgain(slice) + sendSum(slice) + answerPrepareIfComplete()
     }
 
     /// Room has come: who was declined is asked again.
@@ -146,9 +150,9 @@ extension ServerState {
         }
     }
 
-    private mutating func answerPrepareIfComplete() -> [Effect] { pendingPrepare == nil ? [] : answerPrepare() }
+    mutating func answerPrepareIfComplete() -> [Effect] { pendingPrepare == nil ? [] : answerPrepare() }
 
-    private func refuse(_ worker: Incarnation, _ reason: Refusal.Reason, _ text: String) -> [Effect] {
+    func refuse(_ worker: Incarnation, _ reason: Refusal.Reason, _ text: String) -> [Effect] {
         [.sendToWorker(worker, to(worker, .refusal(Refusal(reason, text))))]
     }
 

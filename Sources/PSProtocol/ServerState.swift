@@ -18,6 +18,12 @@ package struct ServerState: Sendable {
         /// The coordinator's address answers in another protocol version; the text names both.
         case otherVersion(String)
         case workerSaid(Envelope, HeldValues?)
+        /// A word of a server whose slices are followed.
+        case sourceSaid(Envelope, HeldValues?)
+        /// The connection to it was closed, and is made anew.
+        case sourceLost(Incarnation)
+        /// The connection of a worker or of a follower is closed.
+        case peerLost(Incarnation)
         /// The configuration of `.configure` was read.
         case configured(ParameterLayout, StepShape, bufferBytes: Int)
         /// - mayPass: whether another start may fare better.
@@ -28,6 +34,8 @@ package struct ServerState: Sendable {
         /// `.fold` is done. The norm is that of the aggregated gradient after the last fold, else 0.
         case folded(generation: UInt32, slice: Int, squaredNorm: Double, isFinite: Bool)
         case updated(generation: UInt32, slice: Int)
+        /// `.updateReplica` is done.
+        case replicaUpdated(memory: Int, slice: Int, Version)
         /// What `.compare` found, where it is not the same.
         case differs(generation: UInt32, Difference)
         case saved(generation: UInt32, version: Version, [SavedFile])
@@ -49,7 +57,10 @@ package struct ServerState: Sendable {
         case configure(Welcome)
         /// A coordinator that was started anew says where the run is, and proves it anew.
         case rejoin(Welcome)
+        /// Fill the memory with these slices.
         case load(generation: UInt32, Reset, slices: [Int])
+        /// Go on with what is in memory of these slices, and let others go.
+        case goOn(Reset, slices: [Int])
         /// Hold the values that came with this event. Others go when it is dealt with.
         case keep(HeldValues)
         /// Add values that are held, and let them go.
@@ -60,10 +71,23 @@ package struct ServerState: Sendable {
         case update(generation: UInt32, slice: Int, Commit)
         /// Send the slice's published values, which are those of this version.
         case publish(to: Incarnation, Envelope, slice: Int)
-        /// Write the current version to the part directory of this generation.
-        case save(generation: UInt32, version: Version)
-        /// Let all values go.
-        case dropValues
+        /// Write the current version of these slices, by shard, to the part directory of this generation.
+        case save(generation: UInt32, version: Version, shards: [Int: [Int]])
+        /// Let all values go but these.
+        case dropValues(keeping: [HeldValues])
+
+        // Replicas.
+        /// Reach these servers, and nobody else of the kind.
+        case reach([ServerAddress])
+        case sendToSource(Incarnation, Envelope)
+        /// Send the finished sum of a slice.
+        case sendSum(to: Incarnation, Envelope, slice: Int)
+        /// Send the state of a slice once all updates before are done: the envelope is that of the first of its parts.
+        case sendState(to: Incarnation, Envelope, SliceHeader)
+        /// Take a part of a slice's state, the values that came with this event.
+        case fill(slice: Int, ReplicaContent, isFirst: Bool, isLast: Bool)
+        /// Apply a commit to a replica, and let the values of the sum go. Nil: the commit only advances the version.
+        case updateReplica(memory: Int, slice: Int, Commit, HeldValues?)
         /// Public keys of the workers that may reach this server.
         case allow([String])
         case warn(String)
@@ -99,6 +123,18 @@ package struct ServerState: Sendable {
     var bufferBytes = 0
     /// Slices held here, ascending.
     package internal(set) var owned: [Int] = []
+    /// The shards that they are of, and how many there are.
+    package internal(set) var serves: [Int] = []
+    package internal(set) var shardCount = 1
+
+    // Replicas.
+    /// Slices that another server answers for.
+    var replicas = Replicas()
+    package var followedSlices: [Int] { replicas.slices }
+    /// Of those that are held here.
+    var followers = Followers()
+    /// Another one whenever what is in memory is void.
+    package internal(set) var memoryNumber = 0
 
     // The step at hand.
     /// Nil before the first load.
@@ -136,8 +172,16 @@ package struct ServerState: Sendable {
         return switch phase {
         case .unconfigured, .configuring, .waiting: "waiting for the job"
         case .loading: "loading version \(version)"
-        case .ready: committing != nil ? "updating" : saving.map { "saving step \($0)" } ?? "serving"
+        case .ready: committing != nil ? "updating" : saving.map { "saving step \($0)" } ?? standing
         }
+    }
+
+    private var standing: String {
+        let rank = session.hello.rank ?? 0
+        let behind = replicas.behind(version)
+        if behind > 0 { return "catching up, \(behind) of \(replicas.slices.count) slices to come" }
+        let others = serves.filter { $0 != rank }.map(String.init)
+        return others.isEmpty ? "serving" : "serving, also for server \(others.joined(separator: ", "))"
     }
 
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
@@ -155,6 +199,15 @@ package struct ServerState: Sendable {
             return act(on: session.cannotProve(text, mayPass: mayPass), nil, at: now)
         case .otherVersion(let text): return session.isJoined ? [] : leave(text, code: ExitStatus.refused)
         case .workerSaid(let envelope, let values): return workerSaid(envelope, values)
+        case .sourceSaid(let envelope, let values): return sourceSaid(envelope, values, at: now)
+        case .sourceLost(let source):
+            replicas.askAnew(source)
+            return []
+        case .peerLost(let peer):
+            followers.lose(peer)
+            return answerPrepareIfComplete()
+        case .replicaUpdated(memoryNumber, let slice, let version): return replicaUpdated(slice, to: version)
+        case .replicaUpdated: return []
         case .configured(let layout, let stepShape, let bufferBytes):
             guard case .configuring(let welcome) = phase else { return [] }
             guard layout.digest == welcome.layoutDigest else {
@@ -167,7 +220,7 @@ package struct ServerState: Sendable {
             self.bufferBytes = bufferBytes
             phase = .waiting
             defer { earlyReset = nil }
-            return earlyReset.map { reset($0.reset, generation: $0.generation) } ?? []
+            return earlyReset.map { reset($0.reset, generation: $0.generation, at: now) } ?? []
         case .configurationFailed(let text, let mayPass):
             return leave(text, code: mayPass ? ExitStatus.failed : ExitStatus.refused)
         case .loaded(let generation):
@@ -175,7 +228,9 @@ package struct ServerState: Sendable {
             phase = .ready
             version = reset.version
             for slice in owned { published[slice] = version }
-            return [.sendToCoordinator(envelope(.ready(version: version)))] + owned.flatMap { serveParked($0) }
+            if let layout { follow(reset, layout, versions: replicaVersions(reset, layout)) }
+            return [.sendToCoordinator(envelope(.ready(version: version))), .reach(replicas.sources)]
+                + owned.flatMap { serveParked($0) } + askSources(at: now)
         case .loadFailed(let generation, let text, let isDamage):
             guard case .loading(let reset) = phase, generation == self.generation else { return [] }
             phase = .waiting
@@ -189,7 +244,7 @@ package struct ServerState: Sendable {
             return folded(slice, squaredNorm: norm, isFinite: isFinite)
         case .updated(let generation, let slice):
             guard generation == self.generation else { return [] }
-            return updated(slice)
+            return updated(slice, at: now)
         case .differs(let generation, let difference):
             guard generation == self.generation else { return [] }
             return differs(difference)
@@ -234,23 +289,26 @@ package struct ServerState: Sendable {
         case .joined(let welcome, let isAnother): return welcomed(welcome, isAnother: isAnother)
         case .leave(let text, let code): return leave(text, code: code)
         case .finish(let status): return [.sendToCoordinator(self.envelope(.leave(text: ""))), .exit(status)]
-        case .order: return envelope.map { ordered($0) } ?? []
+        case .order: return envelope.map { ordered($0, at: now) } ?? []
         }
     }
 
-    private mutating func ordered(_ envelope: Envelope) -> [Effect] {
+    private mutating func ordered(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
         switch envelope.message {
-        case .reset(let reset): return self.reset(reset, generation: envelope.generation)
+        case .reset(let reset): return self.reset(reset, generation: envelope.generation, at: now)
         case .keys(let workers): return [.allow(workers)]
         default: break
         }
-        guard envelope.generation == generation, case .ready = phase else { return [] }
+        guard envelope.generation == generation else { return [] }
+        // Replicas go on while what is served is not all here yet.
+        if case .commit(let commit) = envelope.message { replicas.take(commit) }
+        guard case .ready = phase else { return advanceReplicas() }
         switch envelope.message {
         case .prepare(let step, _):
             guard step == version.nextStep, committing == nil else { return [] }
             pendingPrepare = step
             return answerPrepare()
-        case .commit(let commit): return self.commit(commit)
+        case .commit(let commit): return self.commit(commit) + advanceReplicas()
         case .snapshot(let version): return snapshot(version)
         default: return []
         }
@@ -268,7 +326,13 @@ package struct ServerState: Sendable {
     /// With its hello it says what it holds; in the middle of a commit not yet.
     private mutating func introduceIfDue(at now: MonotonicTime) -> [Effect] {
         guard committing == nil, session.isHelloDue(at: now) else { return [] }
-        let memory = phase == .ready ? Hello.Memory(version: version, lastCommit: lastCommit) : nil
+        let hasMemory =
+            switch phase {
+            case .ready: true
+            case .loading(let reset): reset.root != nil
+            default: false
+            }
+        let memory = hasMemory ? Hello.Memory(version: version, lastCommit: lastCommit) : nil
         return [.sendToCoordinator(session.introduction(memory, at: now))]
     }
 
@@ -279,12 +343,18 @@ package struct ServerState: Sendable {
         if let stopAsked, now.since(stopAsked) >= timing.stopGrace {
             return leave("stopped by a signal", code: ExitStatus.preempted)
         }
-        if !session.isJoined { return introduceIfDue(at: now) }
-        guard lastHeartbeat.map({ now.since($0) >= timing.heartbeat }) ?? true else { return [] }
+        let effects = askSources(at: now) + giveUpFollowers(at: now)
+        if !session.isJoined { return effects + introduceIfDue(at: now) }
+        guard lastHeartbeat.map({ now.since($0) >= timing.heartbeat }) ?? true else { return effects }
+        return effects + beat(at: now)
+    }
+
+    mutating func beat(at now: MonotonicTime) -> [Effect] {
         lastHeartbeat = now
         var heartbeat = Heartbeat()
         heartbeat.activity = activity
         heartbeat.progress = version.number
+        heartbeat.behind = replicas.behind(version)
         return [.heartbeat(envelope(.heartbeat(heartbeat)))]
     }
 

@@ -11,6 +11,14 @@ package struct Timing: Sendable, Hashable {
     package var bulkRetry = 5000
     /// A member whose connection is closed, and which does not come back by another for so long, has ended.
     package var gone = 2000
+    /// A holder of a replica that has not taken a sum for so long is done without.
+    package var follower = 2000
+    /// With replicas: a server whose connection is closed for so long, or that is silent for so long, is answered for by
+    /// the one that has its replica.
+    package var serverGone = 250
+    package var serverSilent = 4000
+    /// With replicas: how long a coordinator that is started anew waits for a server that another one can stand in for.
+    package var gathering = 3000
     /// A server that leaves so many questions of a worker's unanswered, `retry` apart, is out of its reach: the worker
     /// says so and takes no ticket.
     package var unanswered = 5

@@ -15,7 +15,7 @@ extension WorkerState {
 
     /// The ticket at hand goes on meanwhile: the server may be back before it is given to somebody else.
     mutating func askServers(at now: MonotonicTime) -> [Effect] {
-        guard shardMap != nil else { return [] }
+        guard serverOfSlice != nil else { return [] }
         var effects: [Effect] = []
         for server in reach.indices where now.since(reach[server].since) >= timing.retry {
             if reach[server].unanswered >= timing.unanswered, !reach[server].isLost {
@@ -23,7 +23,7 @@ extension WorkerState {
                 lastHeartbeat = nil
                 effects.append(
                     .warn(
-                        "no word from server \(server) at \(servers[server].endpoint), asked \(timing.unanswered) times: "
+                        "no word from server \(servers[server].rank) at \(servers[server].endpoint), asked \(timing.unanswered) times: "
                             + "no ticket is taken until there is"))
             }
             reach[server].since = now
@@ -41,7 +41,7 @@ extension WorkerState {
         lastHeartbeat = nil
         // What it was asked meanwhile is lost: it is asked again at once.
         progress[server] = (MonotonicTime(milliseconds: 0), timing.bulkRetry)
-        let warning = Effect.warn("server \(server) answers again")
+        let warning = Effect.warn("server \(servers[server].rank) answers again")
         if case .idle = phase, lostServer == nil { return [warning] + becomeIdle(at: now) }
         return [warning]
     }

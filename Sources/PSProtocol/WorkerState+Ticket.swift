@@ -5,22 +5,23 @@ import PSParameters
 
 extension WorkerState {
     mutating func begin(_ attempt: Attempt, version: Version, at now: MonotonicTime) -> [Effect] {
-        guard loadedVersion != version, let layout, let shardMap else { return compute(attempt, version: version) }
+        guard loadedVersion != version, let layout, serverOfSlice != nil else { return compute(attempt, version: version) }
         phase = .pulling(attempt, version: version)
         loadedVersion = nil
         missing = Set(layout.slices.indices.filter { layout.slices[$0].kind == .weight || needsStatistics })
         var effects: [Effect] = [.prepare(attempt)]
         for server in servers.indices {
             progress[server] = (now, timing.bulkRetry)
-            let wanted = missingSlices(of: server, shardMap)
+            let wanted = missingSlices(of: server)
             if !wanted.isEmpty { effects.append(toServer(server, .pull(version: version, slices: wanted))) }
         }
         return effects
     }
 
     /// In the order of the flat vector, which is the order in which forward needs them.
-    func missingSlices(of server: Int, _ map: ShardMap) -> [Int] {
-        missing.filter { map.serverOfSlice[$0] == server }.sorted()
+    func missingSlices(of server: Int) -> [Int] {
+        guard let serverOfSlice else { return [] }
+        return missing.filter { serverOfSlice[$0] == server }.sorted()
     }
 
     mutating func compute(_ attempt: Attempt, version: Version) -> [Effect] {
@@ -28,12 +29,12 @@ extension WorkerState {
         loadedVersion = version
         granted = version
         untaken = [:]
-        notHolding = Set(shardMap?.serverOfSlice ?? [])
+        notHolding = Set(serverOfSlice ?? [])
         return [.compute(attempt)]
     }
 
     mutating func pushNew(_ attempt: Attempt, _ slice: Int, at now: MonotonicTime) -> [Effect] {
-        guard let server = shardMap?.serverOfSlice[slice] else { return [] }
+        guard let server = serverOfSlice?[slice] else { return [] }
         untaken[server, default: []].insert(slice)
         progress[server] = (now, timing.bulkRetry)
         return [pushEffect(attempt, slice, server: server)]
@@ -93,7 +94,7 @@ extension WorkerState {
             guard attempt == pushedAttempt, layout?.slices.indices.contains(slice) == true else { return [] }
             return [pushEffect(attempt, slice, server: server)]
         case .refusal(let refusal) where refusal.reason == .malformed || refusal.reason == .job:
-            return leave("server \(server) refuses this worker: \(refusal.text)")
+            return leave("server \(servers[server].rank) refuses this worker: \(refusal.text)")
         case .gone, .refusal:
             // The step is over, or the server is not the one that was meant: the coordinator will say what is next.
             if case .contributing = phase { return [] }

@@ -104,8 +104,10 @@ package struct WorkerState: Sendable {
     // The job.
     package internal(set) var layout: ParameterLayout?
     var needsStatistics = false
-    package internal(set) var servers: [ServerAddress] = []
-    var shardMap: ShardMap?
+    private var holders = Holders(servers: [], byShard: [])
+    package var servers: [ServerAddress] { holders.servers }
+    /// The place in `servers` of who answers for each slice; nil: not known yet.
+    var serverOfSlice: [Int]?
 
     // Weights.
     /// The version whose slices are all in the network.
@@ -145,7 +147,7 @@ package struct WorkerState: Sendable {
     /// What the process is doing, for a person.
     package var activity: String {
         if !session.isJoined { return "looking for the coordinator" }
-        if let server = lostServer { return "no word from server \(server) at \(servers[server].endpoint)" }
+        if let server = lostServer { return "no word from server \(servers[server].rank) at \(servers[server].endpoint)" }
         return switch phase {
         case .unconfigured, .configuring: "building the network"
         case .idle: "waiting for a ticket"
@@ -249,10 +251,10 @@ package struct WorkerState: Sendable {
     }
 
     private mutating func ordered(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
-        if case .members(let servers) = envelope.message {
+        if case .members(let holders) = envelope.message {
             guard envelope.generation >= generation else { return [] }
             pass = envelope.proof
-            return members(servers, generation: envelope.generation, at: now)
+            return members(holders, generation: envelope.generation, at: now)
         }
         guard envelope.generation == generation else { return [] }
         switch envelope.message {
@@ -287,7 +289,7 @@ package struct WorkerState: Sendable {
     private mutating func grant(
         _ attempt: Attempt, version: Version, proof: Proof, at now: MonotonicTime
     ) -> [Effect] {
-        guard shardMap != nil, attempt.number > lastCounted, lostServer == nil else { return [] }
+        guard serverOfSlice != nil, attempt.number > lastCounted, lostServer == nil else { return [] }
         switch phase {
         case .idle: break
         // The servers have no room for this ticket before another, which nobody computes: that one first.
@@ -299,11 +301,11 @@ package struct WorkerState: Sendable {
     }
 
     private mutating func members(
-        _ servers: [ServerAddress], generation: UInt32, at now: MonotonicTime
+        _ holders: Holders, generation: UInt32, at now: MonotonicTime
     ) -> [Effect] {
-        guard generation != self.generation || servers != self.servers else { return [] }
+        guard !holders.byShard.isEmpty, generation != self.generation || holders != self.holders else { return [] }
         self.generation = generation
-        self.servers = servers
+        self.holders = holders
         beginReaching(at: now)
         loadedVersion = nil
         missing = []
@@ -315,7 +317,8 @@ package struct WorkerState: Sendable {
 
     private mutating func connect() -> [Effect] {
         guard let layout, !servers.isEmpty else { return [] }
-        shardMap = ShardMap(layout: layout, serverCount: servers.count)
+        let shards = ShardMap(layout: layout, serverCount: holders.byShard.count)
+        serverOfSlice = shards.serverOfSlice.map { holders.byShard[$0] }
         return [.connect(servers)]
     }
 
@@ -363,8 +366,7 @@ package struct WorkerState: Sendable {
             effects.append(.sendToCoordinator(envelope(.measurement(measurement))))
         case .pulling(_, let version):
             for server in silentServers(servers.indices, at: now) {
-                guard let shardMap else { break }
-                let wanted = missingSlices(of: server, shardMap)
+                let wanted = missingSlices(of: server)
                 if !wanted.isEmpty { effects.append(toServer(server, .pull(version: version, slices: wanted))) }
             }
         case .pushing(let contribution):
@@ -379,7 +381,7 @@ package struct WorkerState: Sendable {
                 // back.
                 let lacking = untaken[server, default: []].sorted()
                 let again =
-                    lacking.isEmpty ? shardMap?.serverOfSlice.firstIndex(of: server).map { [$0] } ?? [] : lacking
+                    lacking.isEmpty ? serverOfSlice?.firstIndex(of: server).map { [$0] } ?? [] : lacking
                 effects += again.map { pushEffect(contribution.attempt, $0, server: server) }
             }
         default: break
@@ -389,7 +391,7 @@ package struct WorkerState: Sendable {
             var heartbeat = Heartbeat()
             heartbeat.activity = activity
             heartbeat.progress = ticketsDone
-            heartbeat.unreachable = lostServer
+            heartbeat.unreachable = lostServer.map { servers[$0].rank }
             effects.append(.heartbeat(envelope(.heartbeat(heartbeat))))
         }
         return effects

@@ -17,6 +17,7 @@ package final class ServerNode: DaemonNode {
     private let context: TransportContext
     private let joining: JoinOptions
     private var admission: Admission
+    private var nextRenewal = MonotonicTime(milliseconds: 0)
     private let control: Link
     private let bulk: Link
     package let input: NodeInput<ServerPerformer.Internal>
@@ -47,7 +48,17 @@ package final class ServerNode: DaemonNode {
             readKey: { [hasKeys = joining.file != nil] (challenge) in
                 try RunDirectory(challenge.runDirectory).readKey(isNamedByStranger: !hasKeys)
             },
-            join: ServerNode.join, post: { [mailbox = input.mailbox] in mailbox.post($0) })
+            join: ServerNode.join,
+            connect: { [context] (address) throws(TransportError) in
+                // The pair of this start's own, as which the coordinator made it known.
+                let keys = own.map {
+                    ClientKeys(serverKey: address.publicKey, publicKey: $0.publicKey, secretKey: $0.secretKey)
+                }
+                let socket = try context.client(largestMessage: largestSliceMessage, keys: keys)
+                try Addresses.connect(socket, to: address.endpoint)
+                return Link(socket)
+            },
+            post: { [mailbox = input.mailbox] in mailbox.post($0) })
         performer.complain = { [unowned self] in
             complaints.warn(.word, "\($0), from \(bulk.connections.address(of: $1))", at: input.now)
         }
@@ -79,7 +90,8 @@ package final class ServerNode: DaemonNode {
     package func run() throws -> ExitStatus { leave(try runLoop()) }
 
     package let tickMilliseconds = 100
-    package var links: [Link] { [control, bulk] }
+    package var links: [Link] { [control, bulk] + sources }
+    private var sources: [Link] { performer.sources.compactMap { $0.wire as? Link } }
 
     package func take(_ event: ServerPerformer.Internal) throws -> ExitStatus? {
         try performer.take(event, at: input.now)
@@ -88,10 +100,12 @@ package final class ServerNode: DaemonNode {
     package func take(_ event: Link.Event, of link: Link) throws -> ExitStatus? {
         switch event {
         case .message(let received) where link === control: return try takeFromCoordinator(received)
-        case .message(let received): try takeFromWorker(received)
+        case .message(let received) where link === bulk: try takeFromWorker(received)
+        case .message(let received): return try takeFromSource(received)
         case .connected: return link === control ? try performer.handle(.coordinatorReached, at: input.now) : nil
         case .closed where link === control: return try performer.handle(.coordinatorLost, at: input.now)
-        case .closed(let peer): if let peer { performer.closed(peer) }
+        case .closed(let peer) where link === bulk: return try peer.flatMap { try performer.closed($0, at: input.now) }
+        case .closed: return try performer.lost(link, at: input.now)
         }
         return nil
     }
@@ -106,6 +120,13 @@ package final class ServerNode: DaemonNode {
             return ExitStatus(code: ExitStatus.refused, text: text)
         }
         complaints.warn(try bulk.sweep(), at: input.now)
+        for link in sources {
+            _ = try link.sweep()
+            if link.isRefused || link.hasFailed, input.now >= nextRenewal {
+                nextRenewal = input.now.later(1000)
+                try performer.renew(link)
+            }
+        }
         complaints.warn(context.gatekeeper?.takeRefused(), bulk.takeFailedHandshakes(), at: input.now)
         return try performer.handle(.tick, at: input.now)
     }
@@ -116,6 +137,13 @@ package final class ServerNode: DaemonNode {
             return bulk.cut(peer, because: "its key was revoked")
         }
         try performer.takeFromWorker(received, at: input.now)
+    }
+
+    private func takeFromSource(_ received: Received) throws(TransportError) -> ExitStatus? {
+        if case .failure = received.envelope {
+            complaints.warn(.word, "a frame from another server's address: \(received.problem)", at: input.now)
+        }
+        return try performer.takeFromSource(received, at: input.now)
     }
 
     private func takeFromCoordinator(_ received: Received) throws(TransportError) -> ExitStatus? {
@@ -134,6 +162,7 @@ package final class ServerNode: DaemonNode {
         if status.code != 0, !status.text.hasSuffix(hint) { status.text += hint }
         control.close(lingerMilliseconds: 500)
         bulk.close(lingerMilliseconds: 500)
+        for link in sources { link.close(lingerMilliseconds: 0) }
         return status
     }
 }

@@ -43,6 +43,13 @@ package final class ServerPerformer {
         case joined(ServedJob)
         case loaded(generation: UInt32, weights: [Int: SharedBuffer])
         case updated(generation: UInt32, slice: Int, weights: SharedBuffer)
+        /// The last contribution to a slice is added.
+        case summed(generation: UInt32, slice: Int, SharedBuffer, squaredNorm: Double, isFinite: Bool)
+        /// A replica's state is here, or it was updated.
+        case filled(memory: Int, slice: Int, weights: SharedBuffer)
+        case replicaUpdated(memory: Int, slice: Int, Version, weights: SharedBuffer)
+        /// The state of a slice as it was when its turn came, to be sent.
+        case copied(to: Incarnation, Envelope, SliceHeader, [SharedBuffer])
     }
 
     package private(set) var state: ServerState
@@ -53,13 +60,19 @@ package final class ServerPerformer {
     /// Reads the run's key where a challenge says that it is; called on the disk's thread.
     private let readKey: @Sendable (Challenge) throws -> RunKey
     private let join: @Sendable (Welcome) throws -> ServedJob
+    private let connect: (ServerAddress) throws(TransportError) -> any Wire
     private let post: @Sendable (Internal) -> Void
     private let logger: Logger
 
     private var job: ServedJob?
     private var welcome: Welcome?
-    /// The buffers that pulls are answered from.
+    /// The weights of what is in memory: pulls are answered from them.
     private var published: [Int: SharedBuffer] = [:]
+    /// Finished sums of the step at hand, while somebody may want them.
+    private var sums: [Int: SharedBuffer] = [:]
+    /// Servers whose slices are followed here.
+    package private(set) var sources: [(address: ServerAddress, wire: any Wire)] = []
+    private var closedBytes = (sent: UInt64(0), received: UInt64(0))
     /// Values that wait for their turn, by number.
     private var held: [UInt64: Frame] = [:]
     /// Those that came with the message at hand.
@@ -73,15 +86,16 @@ package final class ServerPerformer {
     package var complain: (_ text: String, RoutingID) -> Void = { _, _ in }
     /// Told who may reach this server, public keys in Z85.
     package var allow: ([String]) -> Void = { _ in }
-    private var shard = (rank: 0, servers: 1)
 
     /// - Parameters:
     ///   - join: reads the job's settings and its run directory; called on the disk's thread.
+    ///   - connect: opens a connection to another server.
     ///   - post: hands an event from any thread to the one that calls `take`.
     package init(
         _ state: ServerState, control: any Wire, bulk: any Wire, compute: any WorkQueue, disk: any WorkQueue,
         logger: Logger, readKey: @escaping @Sendable (Challenge) throws -> RunKey,
         join: @escaping @Sendable (Welcome) throws -> ServedJob,
+        connect: @escaping (ServerAddress) throws(TransportError) -> any Wire,
         post: @escaping @Sendable (Internal) -> Void
     ) {
         self.state = state
@@ -91,6 +105,7 @@ package final class ServerPerformer {
         self.disk = disk
         self.readKey = readKey
         self.join = join
+        self.connect = connect
         self.post = post
         self.logger = logger
     }
@@ -118,7 +133,27 @@ package final class ServerPerformer {
         case .updated(let generation, let slice, let weights):
             guard generation == state.generation else { return nil }
             published[slice] = weights
+            sums[slice] = nil
             return try handle(.updated(generation: generation, slice: slice), at: now)
+        case .summed(let generation, let slice, let sum, let squaredNorm, let isFinite):
+            guard generation == state.generation else { return nil }
+            sums[slice] = sum
+            return try handle(
+                .folded(generation: generation, slice: slice, squaredNorm: squaredNorm, isFinite: isFinite), at: now)
+        case .filled(let memory, let slice, let weights):
+            if memory == state.memoryNumber { published[slice] = weights }
+            return nil
+        case .replicaUpdated(let memory, let slice, let version, let weights):
+            if memory == state.memoryNumber { published[slice] = weights }
+            return try handle(.replicaUpdated(memory: memory, slice: slice, version), at: now)
+        case .copied(let follower, let envelope, let header, let buffers):
+            guard envelope.generation == state.generation, let parts = job?.store.parts(of: header.index) else { return nil }
+            for (place, (content, buffer)) in zip(parts, buffers).enumerated() {
+                var part = envelope
+                part.message = .replica(header, content, remaining: buffers.count - 1 - place)
+                try send(part, to: follower, buffer)
+            }
+            return nil
         }
     }
 
@@ -147,15 +182,66 @@ package final class ServerPerformer {
         return try handle(.workerSaid(envelope, arriving?.values), at: now)
     }
 
+    /// A word of a server that is followed.
+    package func takeFromSource(_ received: Received, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
+        guard case .success(let envelope) = received.envelope, isWhole(envelope) else { return nil }
+        defer { arriving = nil }
+        arrivals += 1
+        arriving = received.values.map { (HeldValues(number: arrivals, byteCount: $0.byteCount), $0) }
+        return try handle(.sourceSaid(envelope, arriving?.values), at: now)
+    }
+
+    /// Whether a part of a state is one that the slice has.
+    private func isWhole(_ envelope: Envelope) -> Bool {
+        guard case .replica(let header, let content, let remaining) = envelope.message, content != .sum else { return true }
+        guard let store = job?.store, store.layout.slices.indices.contains(header.index) else { return false }
+        let parts = store.parts(of: header.index)
+        return remaining < parts.count && parts[parts.count - 1 - remaining] == content
+    }
+
+    /// The connection to a server that is followed was closed.
+    package func lost(_ wire: any Wire, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
+        guard let source = sources.first(where: { $0.wire === wire }) else { return nil }
+        return try handle(.sourceLost(source.address.incarnation), at: now)
+    }
+
+    /// A connection that a server refused is not tried again by itself: it may know this process's key by now.
+    package func renew(_ wire: any Wire) throws(TransportError) {
+        guard let place = sources.firstIndex(where: { $0.wire === wire }) else { return }
+        close(wire)
+        sources[place].wire = try connect(sources[place].address)
+    }
+
+    private func reach(_ addresses: [ServerAddress]) throws(TransportError) {
+        for source in sources where !addresses.contains(source.address) { close(source.wire) }
+        let former = sources
+        sources = []
+        for address in addresses {
+            if let known = former.first(where: { $0.address == address }) {
+                sources.append(known)
+            } else {
+                sources.append((address, try connect(address)))
+            }
+        }
+    }
+
+    private func close(_ wire: any Wire) {
+        closedBytes.sent += wire.bytesSent
+        closedBytes.received += wire.bytesReceived
+        wire.close(lingerMilliseconds: 0)
+    }
+
     private func turnAway(_ text: String, _ peer: RoutingID, weight: Int = Strike.word) {
         bulk.strike(peer, weight: weight)
         turnedAway += 1
         complain(text, peer)
     }
 
-    /// A worker's connection is closed.
-    package func closed(_ peer: RoutingID) {
-        if let worker = routes.first(where: { $0.value == peer })?.key { routes[worker] = nil }
+    /// The connection of a worker or a follower is closed.
+    package func closed(_ peer: RoutingID, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
+        guard let process = routes.first(where: { $0.value == peer })?.key else { return nil }
+        routes[process] = nil
+        return try handle(.peerLost(process), at: now)
     }
 
     // MARK: Effects
@@ -168,8 +254,12 @@ package final class ServerPerformer {
                 if let route = routes[worker], try !bulk.send(envelope, to: route) { routes[worker] = nil }
             case .heartbeat(var envelope):
                 if case .heartbeat(var heartbeat) = envelope.message {
-                    heartbeat.bytesSent = control.bytesSent + bulk.bytesSent
-                    heartbeat.bytesReceived = control.bytesReceived + bulk.bytesReceived
+                    heartbeat.bytesSent = sources.reduce(control.bytesSent + bulk.bytesSent + closedBytes.sent) {
+                        $0 + $1.wire.bytesSent
+                    }
+                    heartbeat.bytesReceived = sources.reduce(
+                        control.bytesReceived + bulk.bytesReceived + closedBytes.received
+                    ) { $0 + $1.wire.bytesReceived }
                     envelope.message = .heartbeat(heartbeat)
                 }
                 try control.send(envelope)
@@ -203,11 +293,33 @@ package final class ServerPerformer {
                     post(.updated(generation: generation, slice: slice, weights: weights))
                 }
             case .publish(let worker, let envelope, let slice):
-                guard let route = routes[worker], let buffer = published[slice] else { break }
-                let values = Payload(buffer: buffer, range: 0..<buffer.bytes.count)
-                if try !bulk.send(envelope, to: route, values: values) { routes[worker] = nil }
-            case .save(let generation, let version): save(generation, version)
-            case .dropValues: held = [:]
+                if let buffer = published[slice] { try send(envelope, to: worker, buffer) }
+            case .save(let generation, let version, let shards): save(generation, version, shards)
+            case .dropValues(let kept):
+                let numbers = Set(kept.map(\.number))
+                held = held.filter { numbers.contains($0.key) }
+            case .goOn(let reset, let slices): goOn(reset, Set(slices))
+            case .reach(let addresses): try reach(addresses)
+            case .sendToSource(let source, let envelope):
+                try sources.first { $0.address.incarnation == source }?.wire.send(envelope)
+            case .sendSum(let follower, let envelope, let slice):
+                if let sum = sums[slice] { try send(envelope, to: follower, sum) }
+            case .sendState(let follower, let envelope, let header):
+                guard let store = job?.store else { break }
+                compute.run { [post] in post(.copied(to: follower, envelope, header, store.state(of: header.index))) }
+            case .fill(let slice, let content, let isFirst, let isLast):
+                guard let store = job?.store, let frame = arriving?.frame else { break }
+                compute.run { [post, memory = state.memoryNumber] in
+                    let weights = store.fill(slice, content, frame, isFirst: isFirst, isLast: isLast)
+                    if let weights { post(.filled(memory: memory, slice: slice, weights: weights)) }
+                }
+            case .updateReplica(let memory, let slice, let commit, let values):
+                guard let store = job?.store else { break }
+                let frame = values.flatMap { held.removeValue(forKey: $0.number) }
+                compute.run { [post] in
+                    guard let weights = store.updateReplica(slice, commit, sum: frame) else { return }
+                    post(.replicaUpdated(memory: memory, slice: slice, commit.step.after, weights: weights))
+                }
             case .exit(let status): return status
             }
         }
@@ -228,7 +340,7 @@ package final class ServerPerformer {
         guard let job else { return }
         // Workers say where they are when they pull anew.
         routes = [:]
-        shard = (reset.rank, reset.servers)
+        sums = [:]
         logger.info(
             "loading",
             metadata: ["step": "\(reset.version)", "generation": "\(generation)", "slices": "\(slices.count)"])
@@ -244,10 +356,34 @@ package final class ServerPerformer {
         }
     }
 
+    private func send(_ envelope: Envelope, to peer: Incarnation, _ buffer: SharedBuffer) throws(TransportError) {
+        guard let route = routes[peer] else { return }
+        let values = Payload(buffer: buffer, range: 0..<buffer.bytes.count)
+        if try !bulk.send(envelope, to: route, values: values) { routes[peer] = nil }
+    }
+
+    private func goOn(_ reset: Reset, _ slices: Set<Int>) {
+        guard let store = job?.store else { return }
+        routes = [:]
+        sums = [:]
+        published = published.filter { slices.contains($0.key) }
+        logger.info(
+            "going on from memory",
+            metadata: [
+                "step": "\(reset.version)", "generation": "\(state.generation)", "serves": "\(reset.serves)",
+                "follows": "\(reset.follows.map(\.shard))",
+            ])
+        compute.run { store.retain(slices) }
+    }
+
     private func fold(_ generation: UInt32, _ slice: Int, _ place: Place, _ values: HeldValues, isLast: Bool) {
         guard let store = job?.store, let frame = held.removeValue(forKey: values.number) else { return }
         compute.run { [post] in
             let (norm, isFinite) = store.fold(slice, frame, isFirst: place == 0, isLast: isLast)
+            if isLast, let sum = store.sum(of: slice) {
+                return post(
+                    .summed(generation: generation, slice: slice, sum, squaredNorm: norm, isFinite: isFinite))
+            }
             post(.event(.folded(generation: generation, slice: slice, squaredNorm: norm, isFinite: isFinite)))
         }
     }
@@ -266,16 +402,19 @@ package final class ServerPerformer {
     }
 
     /// The compute thread takes references after all updates of the version; the disk thread writes them.
-    private func save(_ generation: UInt32, _ version: Version) {
+    private func save(_ generation: UInt32, _ version: Version, _ shards: [Int: [Int]]) {
         guard let job else { return }
-        let shard = shard
+        let shardCount = state.shardCount
         compute.run { [post, disk] in
-            let snapshot = job.store.snapshot()
+            let snapshots = shards.sorted { $0.key < $1.key }.map { job.store.snapshot($0.key, $0.value) }
             disk.run {
                 do throws(StorageError) {
-                    let files = try snapshot.write(
-                        to: job.run, version: version, generation: generation, server: shard.rank,
-                        serverCount: shard.servers, layout: job.store.layout)
+                    var files: [SavedFile] = []
+                    for snapshot in snapshots {
+                        files += try snapshot.write(
+                            to: job.run, version: version, generation: generation, shardCount: shardCount,
+                            layout: job.store.layout)
+                    }
                     post(.event(.saved(generation: generation, version: version, files)))
                 } catch {
                     post(

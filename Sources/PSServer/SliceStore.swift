@@ -25,7 +25,7 @@ package final class SliceStore: @unchecked Sendable {
         var meanSquare: SharedBuffer?
         var momentum: SharedBuffer?
         /// Sum of the contributions, then the gradient.
-        let sum: SharedBuffer
+        var sum: SharedBuffer
         var spares: [SharedBuffer] = []
         /// Of the contributions added, by place.
         var fingerprints: [UInt32] = []
@@ -56,8 +56,9 @@ package final class SliceStore: @unchecked Sendable {
         }
     }
 
-    /// References to one version of everything, for a writer on another thread.
+    /// References to one version of everything of a shard, for a writer on another thread.
     struct Snapshot: Sendable {
+        let shard: Int
         let tensors: [Int]
         let values: [StoredValue: [Int: SharedBuffer]]
     }
@@ -66,8 +67,10 @@ package final class SliceStore: @unchecked Sendable {
     private let configuration: JobConfiguration
     private let seed: UInt64
     private let arithmetic: SliceArithmetic
-    /// By slice index.
+    /// By slice index: those that are served, and those that a replica is kept of.
     private var slices: [Int: StoredSlice] = [:]
+    /// Those whose state is coming from another server.
+    private var incoming: [Int: StoredSlice] = [:]
 
     /// - Throws: when `train.freeze` or `optimizer.groups` do not fit the layout.
     package init(layout: ParameterLayout, configuration: JobConfiguration) throws(ConfigurationError) {
@@ -88,6 +91,7 @@ package final class SliceStore: @unchecked Sendable {
             try reader.verify(tensors: Set(tensors))
         }
         slices = [:]
+        incoming = [:]
         for index in owned {
             let slice = layout.slices[index]
             let stored = StoredSlice(
@@ -139,7 +143,13 @@ package final class SliceStore: @unchecked Sendable {
         _ index: Int, _ contribution: Frame, isFirst: Bool, isLast: Bool
     ) -> (squaredNorm: Double, isFinite: Bool) {
         guard let stored = slices[index] else { preconditionFailure("slice \(index) is not held here") }
-        if isFirst { stored.fingerprints = [] }
+        if isFirst {
+            stored.fingerprints = []
+            // That of the step before may still be on its way to a replica.
+            if !isKnownUniquelyReferenced(&stored.sum) {
+                stored.sum = SharedBuffer(byteCount: layout.slices[index].byteCount)
+            }
+        }
         stored.fingerprints.append(contribution.fingerprint)
         return contribution.withFloats {
             arithmetic.fold(index, values: $0, into: stored.values, isFirst: isFirst, isLast: isLast)
@@ -177,32 +187,94 @@ package final class SliceStore: @unchecked Sendable {
         buffer = copy
     }
 
+    // MARK: Replicas
+
+    /// The parts of a slice's state, in the order in which they are sent.
+    package func parts(of index: Int) -> [ReplicaContent] {
+        guard layout.slices[index].kind == .weight else { return [.weights, .average] }
+        return [.weights, .average, .momentum] + (configuration.optimizer.rule == .rmsprop ? [.meanSquare] : [])
+    }
+
+    /// References to the state of a slice as it is now, in the order of its parts.
+    func state(of index: Int) -> [SharedBuffer] {
+        guard let stored = slices[index] else { return [] }
+        return parts(of: index).compactMap { buffer($0, of: stored) }
+    }
+
+    private func buffer(_ content: ReplicaContent, of stored: StoredSlice) -> SharedBuffer? {
+        switch content {
+        case .sum: stored.sum
+        case .weights: stored.weights
+        case .average: stored.average
+        case .momentum: stored.momentum
+        case .meanSquare: stored.meanSquare
+        }
+    }
+
+    /// The sum of a slice once its last contribution is added; it is read by others until the next step.
+    func sum(of index: Int) -> SharedBuffer? { slices[index]?.sum }
+
+    /// Takes a part of a slice's state; after the last one the slice is as its holder has it.
+    /// - Returns: the weights, after the last part.
+    func fill(_ index: Int, _ content: ReplicaContent, _ values: Frame, isFirst: Bool, isLast: Bool) -> SharedBuffer? {
+        if isFirst {
+            let slice = layout.slices[index]
+            incoming[index] = StoredSlice(
+                byteCount: slice.byteCount, isWeight: slice.kind == .weight, rule: configuration.optimizer.rule)
+        }
+        guard let stored = incoming[index], let buffer = buffer(content, of: stored) else { return nil }
+        values.withBytes { buffer.bytes.copyMemory(from: $0) }
+        guard isLast else { return nil }
+        incoming[index] = nil
+        slices[index] = stored
+        return stored.weights
+    }
+
+    /// Applies a commit to a replica. - Parameter sum: of the step; nil: the commit only advances the version.
+    func updateReplica(_ index: Int, _ commit: Commit, sum: Frame?) -> SharedBuffer? {
+        guard let stored = slices[index] else { return nil }
+        if let sum {
+            if !isKnownUniquelyReferenced(&stored.sum) {
+                stored.sum = SharedBuffer(byteCount: layout.slices[index].byteCount)
+            }
+            sum.withBytes { stored.sum.bytes.copyMemory(from: $0) }
+        }
+        return update(index, commit)
+    }
+
+    /// Lets all slices but these go.
+    func retain(_ wanted: Set<Int>) {
+        slices = slices.filter { wanted.contains($0.key) }
+        incoming = [:]
+    }
+
     // MARK: Snapshots
 
-    func snapshot() -> Snapshot {
+    func snapshot(_ shard: Int, _ indices: [Int]) -> Snapshot {
         var values: [StoredValue: [Int: SharedBuffer]] = [:]
-        for (index, stored) in slices {
+        for index in indices {
+            guard let stored = slices[index] else { preconditionFailure("slice \(index) is not held here") }
             values[.current, default: [:]][index] = stored.weights
             values[.average, default: [:]][index] = stored.average
             if let momentum = stored.momentum { values[.momentum, default: [:]][index] = momentum }
             if let meanSquare = stored.meanSquare { values[.meanSquare, default: [:]][index] = meanSquare }
         }
-        let units = Set(slices.keys.map { layout.slices[$0].unit })
-        return Snapshot(tensors: units.flatMap { layout.units[$0].tensors }, values: values)
+        let units = Set(indices.map { layout.slices[$0].unit })
+        return Snapshot(shard: shard, tensors: units.flatMap { layout.units[$0].tensors }, values: values)
     }
 }
 
 extension SliceStore.Snapshot {
-    /// Writes the snapshot as this server's part of a checkpoint.
+    /// Writes the snapshot as its shard's part of a checkpoint.
     func write(
-        to run: RunDirectory, version: Version, generation: UInt32, server: Int, serverCount: Int,
+        to run: RunDirectory, version: Version, generation: UInt32, shardCount: Int,
         layout: ParameterLayout
     ) throws(StorageError) -> [SavedFile] {
         let directory = try run.checkpoints.createPartDirectory(
             step: Int(clamping: version.number), generation: Int(generation))
         let stored = StoredValue.allCases.filter { values[$0] != nil }
         let writer = ShardWriter(
-            directory: directory, server: server, serverCount: serverCount, layout: layout, values: stored,
+            directory: directory, server: shard, serverCount: shardCount, layout: layout, values: stored,
             in: run.files)
         let files = try writer.write(tensors: tensors) { (value, tensor, emit) throws(StorageError) in
             let range = layout.range(ofTensor: tensor)

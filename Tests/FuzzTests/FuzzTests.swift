@@ -22,7 +22,7 @@ private func feed(_ input: Input, _ door: Door, _ machines: inout Machines) -> M
 }
 
 /// Inputs that once trapped, cost too much or were believed, and one of every kind, by which their names begin. The names
-/// end in the bytes of the second frame. They are of protocol versions 5 to 7 and are replayed as of the one at hand; where its
+/// end in the bytes of the second frame. They are of protocol versions 5 to 8 and are replayed as of the one at hand; where its
 /// fields are others, `PS_FUZZ_CORPUS` writes them anew.
 @Test func theCorpus() throws {
     let directory = try #require(Bundle.module.url(forResource: "Corpus", withExtension: nil))
@@ -33,7 +33,7 @@ private func feed(_ input: Input, _ door: Door, _ machines: inout Machines) -> M
         let name = file.deletingPathExtension().lastPathComponent
         let payload = try #require(name.split(separator: "-").last.flatMap { Int($0) })
         var head = Array(try Data(contentsOf: file))
-        if head.starts(with: [1 << 3]), (5...7).contains(head[1]) { head[1] = UInt8(protocolVersion) }
+        if head.starts(with: [1 << 3]), (5...8).contains(head[1]) { head[1] = UInt8(protocolVersion) }
         let input = Input(head: head, payloadBytes: payload)
         let isKind = allKinds.contains(String(name.split(separator: "-")[0]))
         for door in Door.allCases {
@@ -77,5 +77,6 @@ private func feed(_ input: Input, _ door: Door, _ machines: inout Machines) -> M
     #expect(machines.commits > 0)
     #expect(machines.checkpoints > 0)
     #expect(machines.updates > 0)
+    #expect(machines.replicaUpdates > 0)
     #expect(machines.ticketsDone > 0)
 }

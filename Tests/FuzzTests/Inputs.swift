@@ -22,6 +22,7 @@ struct Inputs {
         }
     private static let moves: [Door: String] = [
         .coordinator: "hello", .serverFromCoordinator: "reset", .workerFromCoordinator: "members",
+        .serverFromServers: "replica",
     ]
     private var earlier: [Input] = []
 
@@ -97,6 +98,7 @@ struct Inputs {
             (sources, destination) = (Names.servers + Names.workers + Names.strangers, Names.coordinator)
         case .serverFromCoordinator: (sources, destination) = ([Names.coordinator], Names.servers[0])
         case .serverFromWorkers: (sources, destination) = (Names.workers + Names.strangers, Names.servers[0])
+        case .serverFromServers: (sources, destination) = ([Names.servers[1]], Names.servers[0])
         case .workerFromCoordinator: (sources, destination) = ([Names.coordinator], Names.workers[0])
         case .workerFromServers: (sources, destination) = (Names.servers, Names.workers[0])
         }
@@ -109,7 +111,7 @@ struct Inputs {
         head += fixed64(5, happens(oneIn: 30) ? pick(Self.extremes) : pick(sources))
         head += fixed64(6, happens(oneIn: 20) ? pick(Self.extremes) : destination)
         // A slice travels beside its head.
-        guard body.name == "push" || body.name == "publish", !happens(oneIn: 10) else {
+        guard ["push", "publish", "replica"].contains(body.name), !happens(oneIn: 10) else {
             return Input(head: head + field(body.number, content(body.descriptor, strange, likely)))
         }
         let slice = content(ps__slice__descriptor, strange, likely)
@@ -117,7 +119,7 @@ struct Inputs {
         let payload = happens(oneIn: 20) ? 1 + below(300) : Machines.bytes(ofSlice: index)
         let tail = slice + tagBytes(15) + varintBytes(UInt64(payload))
         let carrier =
-            (body.name == "push" ? numbers(likely, strange) : []) + tagBytes(15)
+            fieldsBefore(sliceOf: body.name, likely, strange) + tagBytes(15)
             + varintBytes(UInt64(tail.count + payload)) + tail
         return Input(
             head: head + tagBytes(body.number) + varintBytes(UInt64(carrier.count + payload)) + carrier,
@@ -127,6 +129,18 @@ struct Inputs {
     private mutating func isStrange(_ share: Float) -> Bool {
         counter += 1
         return random.uniform(counter) < share
+    }
+
+    private mutating func fieldsBefore(sliceOf name: String, _ likely: Likely, _ strange: Float) -> [UInt8] {
+        switch name {
+        case "push": return numbers(likely, strange)
+        case "replica":
+            // A sum as often as a part of a state.
+            let content = UInt64(happens(oneIn: 2) ? 0 : 1 + below(5))
+            return (content == 0 ? [] : varintBytes(1 << 3) + varintBytes(content)) + varintBytes(2 << 3)
+                + varintBytes(content == 0 ? 0 : isStrange(strange) ? pick(Self.extremes) : UInt64(below(4)))
+        default: return []
+        }
     }
 
     private mutating func numbers(_ likely: Likely, _ strange: Float) -> [UInt8] {

@@ -11,7 +11,7 @@ import Testing
 /// Where a message arrives: at which machine, and on which of its sockets.
 enum Door: String, CaseIterable {
     case coordinator
-    case serverFromCoordinator, serverFromWorkers
+    case serverFromCoordinator, serverFromWorkers, serverFromServers
     case workerFromCoordinator, workerFromServers
 }
 
@@ -45,6 +45,7 @@ struct Machines {
     private(set) var commits = 0
     private(set) var checkpoints = 0
     private(set) var updates = 0
+    private(set) var replicaUpdates = 0
     private(set) var ticketsDone = 0
     private(set) var exits = 0
 
@@ -73,7 +74,7 @@ struct Machines {
     func position(_ door: Door) -> (generation: UInt32, version: Version) {
         switch door {
         case .coordinator: (coordinator.generation, coordinator.version)
-        case .serverFromCoordinator, .serverFromWorkers: (server.generation, server.version)
+        case .serverFromCoordinator, .serverFromWorkers, .serverFromServers: (server.generation, server.version)
         case .workerFromCoordinator, .workerFromServers: (worker.generation, attempts.last!.step.before)
         }
     }
@@ -101,6 +102,11 @@ struct Machines {
         case .serverFromWorkers:
             _ = server.isShown(envelope)
             serverHears(.workerSaid(envelope, Self.values(payloadBytes)))
+        case .serverFromServers:
+            var envelope = envelope
+            envelope.proof = Self.grantKey.peer(
+                from: envelope.source, to: Names.servers[0], generation: envelope.generation)
+            serverHears(.sourceSaid(envelope, Self.values(payloadBytes)))
         case .workerFromCoordinator: workerHears(.coordinatorSaid(envelope))
         case .workerFromServers: workerHears(.serverSaid(envelope))
         }
@@ -219,7 +225,12 @@ struct Machines {
                 case .sendToCoordinator(let envelope), .heartbeat(let envelope):
                     checkItIsReadable(envelope)
                     lastOfServer = envelope
-                case .sendToWorker(_, let envelope), .publish(_, let envelope, _): checkItIsReadable(envelope)
+                case .sendToWorker(_, let envelope), .publish(_, let envelope, _), .sendToSource(_, let envelope),
+                    .sendSum(_, let envelope, _), .sendState(_, let envelope, _):
+                    checkItIsReadable(envelope)
+                case .updateReplica(let memory, let slice, let commit, _):
+                    replicaUpdates += 1
+                    events.append(.replicaUpdated(memory: memory, slice: slice, commit.step.after))
                 case .configure: events.append(.configured(Self.layout, Self.shape, bufferBytes: 5000))
                 case .load(let generation, _, _): events.append(.loaded(generation: generation))
                 case .fold(let generation, let slice, _, _, _):
@@ -229,12 +240,12 @@ struct Machines {
                 case .update(let generation, let slice, _):
                     updates += 1
                     events.append(.updated(generation: generation, slice: slice))
-                case .save(let generation, let version):
+                case .save(let generation, let version, _):
                     let file = SavedFile(name: "a", content: "weights", bytes: 1, sha256: Self.digest)
                     events.append(.saved(generation: generation, version: version, [file]))
                 case .exit: isOver = true
                 case .prove: events.append(.proofFailed("not now", mayPass: true))
-                case .rejoin, .keep, .dropValues, .allow, .warn: break
+                case .rejoin, .keep, .dropValues, .allow, .warn, .goOn, .reach, .fill: break
                 }
             }
         }
@@ -288,9 +299,10 @@ struct Machines {
         case .counted, .measured: answer = .want
         case .reset(let reset): answer = .ready(version: reset.version)
         case .prepare(let step, _):
-            let slices = Names.servers.firstIndex(of: envelope.destination).map {
-                ShardMap(layout: Self.layout, serverCount: Names.servers.count).slices(of: $0)
-            }
+            let map = ShardMap(layout: Self.layout, serverCount: Names.servers.count)
+            let slices = Names.servers.firstIndex(of: envelope.destination).map { rank in
+                coordinator.holders.indices.filter { coordinator.holders[$0] == rank }.flatMap { map.slices(of: $0) }
+            }?.sorted()
             answer = .prepared(
                 Prepared(
                     step: step, isFinite: true, norms: (slices ?? []).map { Prepared.Norm(slice: $0, squared: 1) }))
@@ -338,6 +350,7 @@ struct Machines {
                 clip: { norms in (norms.reduce(0, +).squareRoot(), 1) }))
         settings.evaluation = EvaluationSchedule(images: 8, batch: 4, stepsPerEpoch: 5)
         settings.evaluation!.everySteps = 2
+        settings.hasReplicas = true
         return CoordinatorState(
             settings: settings, identity: Hello(role: .coordinator, host: "h", pid: 1, rank: 0),
             incarnation: Names.coordinator, replay: replay, at: now)
@@ -410,10 +423,24 @@ struct Machines {
     private var gate = Gate<Int>(
         key: key, challenge: Challenge(number: 7, runDirectory: "/run"), coordinator: Names.coordinator, job: Names.job)
 
-    private static let welcome = Message.welcome(
-        Welcome(
+    private static let grantKey = ProofKey(1, 2, 3, 4)
+
+    private static var welcome: Message {
+        var welcome = Welcome(
             rank: 0, configuration: "yaml", runDirectory: "/run", nonce: "n", layoutDigest: layout.digest,
-            plan: "plan"))
+            plan: "plan")
+        welcome.grantKey = grantKey
+        return .welcome(welcome)
+    }
+
+    /// Its own shard, and a replica of the other one.
+    private static var firstReset: Message {
+        var reset = Reset(version: 0, base: nil, rank: 0, servers: 2)
+        reset.follows = [
+            Reset.Followed(shard: 1, server: ServerAddress(endpoint: "tcp://s:2", incarnation: Names.servers[1], rank: 1))
+        ]
+        return .reset(reset)
+    }
 
     /// Serving version 0 as generation 1, all slices but those of the second server.
     private mutating func startServer() {
@@ -421,7 +448,7 @@ struct Machines {
         let (asked, challenge) = Self.challenge(to: Names.servers[0])
         _ = server.receive(.coordinatorSaid(asked), at: now)
         _ = server.receive(.proved(Self.key, challenge), at: now)
-        for message in [Self.welcome, .reset(Reset(version: 0, base: nil, rank: 0, servers: 2))] {
+        for message in [Self.welcome, Self.firstReset] {
             serverHears(.coordinatorSaid(order(message, to: Names.servers[0])))
         }
     }
@@ -432,8 +459,10 @@ struct Machines {
         let (asked, challenge) = Self.challenge(to: Names.workers[0])
         _ = worker.receive(.coordinatorSaid(asked), at: now)
         _ = worker.receive(.proved(Self.key, challenge), at: now)
-        let members = Names.servers.map { ServerAddress(endpoint: "tcp://s:\($0)", incarnation: $0) }
-        for message in [Self.welcome, .members(members)] {
+        let servers = Names.servers.enumerated().map {
+            ServerAddress(endpoint: "tcp://s:\($1)", incarnation: $1, rank: $0)
+        }
+        for message in [Self.welcome, .members(Holders(servers: servers, byShard: Array(servers.indices)))] {
             workerHears(.coordinatorSaid(order(message, to: Names.workers[0])))
         }
     }

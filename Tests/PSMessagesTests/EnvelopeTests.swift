@@ -33,6 +33,13 @@ private let messages: [Message] = {
     var toServer = Welcome(
         rank: 0, configuration: "", runDirectory: "/r", nonce: "n", layoutDigest: 5, plan: "{}")
     toServer.grantKey = ProofKey(1, .max, 3, 0)
+    var fromMemory = Reset(version: 7, base: nil, rank: 1, servers: 3)
+    fromMemory.root = 0
+    fromMemory.serves = [1, 0]
+    fromMemory.expects = [1]
+    fromMemory.follows = [
+        Reset.Followed(shard: 2, server: ServerAddress(endpoint: "tcp://h:1", incarnation: 9, publicKey: someKey, rank: 2))
+    ]
     return [
         .hello(server), .hello(worker), .hello(keyed),
         .welcome(
@@ -40,11 +47,17 @@ private let messages: [Message] = {
                 rank: 1, configuration: "seed: 7\nname: 'ü'\n", runDirectory: "/r", nonce: "n", layoutDigest: 5,
                 plan: "{}", dataDigest: "5d7b")), .welcome(toServer),
         .refusal(Refusal(.kernels, "other bits")), .heartbeat(heartbeat),
-        .members([
-            ServerAddress(endpoint: "tcp://h:1", incarnation: 1),
-            ServerAddress(endpoint: "tcp://[::1]:65535", incarnation: 2),
-        ]),
-        .members([]), .members([ServerAddress(endpoint: "ipc:///tmp/a", incarnation: 2, publicKey: someKey)]),
+        .members(
+            Holders(
+                servers: [
+                    ServerAddress(endpoint: "tcp://h:1", incarnation: 1, rank: 0),
+                    ServerAddress(endpoint: "tcp://[::1]:65535", incarnation: 2, rank: 2),
+                ], byShard: [0, 1, 1])),
+        .members(Holders(servers: [], byShard: [])),
+        .members(
+            Holders(
+                servers: [ServerAddress(endpoint: "ipc:///tmp/a", incarnation: 2, publicKey: someKey, rank: 7)],
+                byShard: [0])),
         .challenge(Challenge(number: 1 << 60, runDirectory: "/r")), .keys([]), .keys([someKey, someKey]), .want,
         .grant(attempt, version: 3),
         .contribution(Contribution(attempt: attempt, loss: .infinity, correct: 3, samples: 32, norm: 0.5)),
@@ -54,7 +67,10 @@ private let messages: [Message] = {
         .differs(Difference(ticket: 9, slice: 3, first: 1 << 63, second: 4)),
         .reset(Reset(version: 7, base: CheckpointReference(version: 7, generation: 3), rank: 0, servers: 2)),
         .reset(Reset(version: 7, base: CheckpointReference(version: 7, foreign: "/r/step-7"), rank: 0, servers: 2)),
-        .reset(Reset(version: 0, base: nil, rank: 1, servers: 2)), .ready(version: 0),
+        .reset(Reset(version: 0, base: nil, rank: 1, servers: 2)), .ready(version: 0), .reset(fromMemory),
+        .follow([]), .follow([Progress(slice: 3, reaches: 0), Progress(slice: 4, reaches: nil)]),
+        .replica(SliceHeader(index: 2, version: 4), .sum, remaining: 0),
+        .replica(SliceHeader(index: 2, version: 4), .momentum, remaining: 1),
         .prepare(step: 4, attempts: [attempt, Attempt(ticket: 0, number: 0)]),
         .prepared(Prepared(step: 4, isFinite: false, norms: [.init(slice: 1, squared: 1e300)])),
         .commit(commit), .applied(step: 4), .snapshot(version: 6), .snapshotting(version: 6),

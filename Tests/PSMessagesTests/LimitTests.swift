@@ -12,7 +12,7 @@ private let texts: [(name: String, path: [UInt64])] = [
     ("Welcome.plan", [11, 6]), ("Welcome.data_digest", [11, 7]), ("Welcome.test_digest", [11, 8]),
     ("Refusal.text", [12, 2]), ("Heartbeat.activity", [13, 3]), ("Members.Server.endpoint", [14, 1, 1]),
     ("Hello.public_key", [10, 13]),
-    ("Challenge.run_directory", [15, 2]), ("Keys.workers", [16, 1]), ("Members.Server.public_key", [14, 1, 3]),
+    ("Challenge.run_directory", [15, 2]), ("Keys.members", [16, 1]), ("Members.Server.public_key", [14, 1, 3]),
     ("Checkpoint.foreign", [40, 2, 1]), ("Saved.File.name", [48, 2, 1]), ("Saved.File.content", [48, 2, 2]),
     ("Saved.File.sha256", [48, 2, 4]), ("Failed.text", [49, 2]), ("Finish.text", [50, 2]), ("Leave.text", [51, 1]),
     ("Status.json", [61, 1]), ("ControlReply.text", [63, 2]),
@@ -38,7 +38,7 @@ private let texts: [(name: String, path: [UInt64])] = [
         ("Members.servers", 14, 1, []), ("Contribution.replaced", 22, 9, [0]), ("Pull.slices", 30, 2, [0]),
         ("Gone.slices", 31, 2, [0]), ("Prepare.tickets", 42, 2, [0]), ("Prepare.attempts", 42, 3, [0]),
         ("Prepared.slices", 43, 3, [0]), ("Prepared.squared_norms", 43, 4, Array(repeating: 0, count: 8)),
-        ("Saved.files", 48, 2, []), ("Keys.workers", 16, 1, []),
+        ("Saved.files", 48, 2, []), ("Keys.members", 16, 1, []),
     ]
     #expect(Set(lists.map(\.name)) == Set(MessageLimits.elements.keys))
     for (name, body, field, element) in lists {
@@ -82,6 +82,7 @@ private let attempt = Attempt(ticket: 3, number: 1 << 40)
     check("Failed.version", atMost: version) { .failed(version: Version($0), text: "", what: .saveFailed) }
     check("Control.after_step", atMost: version) { .control(.stop(after: Version($0))) }
     check("Slice.version", atMost: version) { .publish(SliceHeader(index: 0, version: Version($0))) }
+    check("Follow.reaches_plus_one", atMost: version) { .follow([Progress(slice: 0, reaches: Version($0))]) }
     check("Reset.version", atMost: version) { .reset(Reset(version: Version($0), base: nil, rank: 0, servers: 1)) }
     check("Hello.version", atMost: version) { number in
         .hello(hello { $0.memory = Hello.Memory(version: Version(number), lastCommit: nil) })
@@ -134,6 +135,15 @@ private let attempt = Attempt(ticket: 3, number: 1 << 40)
     check("Differs.ticket", atMost: MessageLimits.ticket) {
         .differs(Difference(ticket: Ticket($0), slice: 0, first: 1, second: 2))
     }
+    check("Follow.slices", atMost: slice) { .follow([Progress(slice: $0, reaches: nil)]) }
+    check("Heartbeat.behind", atMost: slice + 1) { number in
+        var heartbeat = Heartbeat()
+        heartbeat.behind = number
+        return .heartbeat(heartbeat)
+    }
+    check("Replica.remaining", atMost: Int(MessageLimits.stateParts)) {
+        .replica(SliceHeader(index: 0, version: 0), .weights, remaining: $0)
+    }
     check("Slice.index", atMost: slice) { .push(attempt, SliceHeader(index: $0, version: 0)) }
     check("Prepared.slices", atMost: slice) {
         .prepared(Prepared(step: 0, isFinite: true, norms: [Prepared.Norm(slice: $0, squared: 0)]))
@@ -144,6 +154,32 @@ private let attempt = Attempt(ticket: 3, number: 1 << 40)
     check("Welcome.rank", atMost: processes - 1) { .welcome(welcome(rank: $0)) }
     check("Reset is for rank 0", atMost: processes) { .reset(Reset(version: 0, base: nil, rank: 0, servers: $0)) }
     check("Reset is for rank 2", atMost: 1) { .reset(Reset(version: 0, base: nil, rank: $0, servers: 2)) }
+    check("Members.Server.rank", atMost: processes - 1) { rank in .members(at("tcp://h:1", rank: rank)) }
+    check("Members.holders", atMost: 0) { place in
+        var holders = at("tcp://h:1")
+        holders.byShard = [0, place]
+        return .members(holders)
+    }
+    let shards: [(String, WritableKeyPath<Reset, [Int]>)] = [
+        ("Reset.serves", \.serves), ("Reset.expects", \.expects),
+    ]
+    for (field, list) in shards {
+        check(field, atMost: 2) { shard in
+            var reset = Reset(version: 0, base: nil, rank: 0, servers: 3)
+            reset[keyPath: list] = [shard]
+            return .reset(reset)
+        }
+    }
+    check("Reset.Followed.shard", atMost: 2) { shard in
+        var reset = Reset(version: 0, base: nil, rank: 0, servers: 3)
+        reset.follows = [Reset.Followed(shard: shard, server: at("tcp://h:1").servers[0])]
+        return .reset(reset)
+    }
+    check("Reset.root_plus_one", atMost: MessageLimits.generation) { root in
+        var reset = Reset(version: 0, base: nil, rank: 0, servers: 3)
+        reset.root = root
+        return .reset(reset)
+    }
     check("Hello.pid", atMost: Int(Int32.max)) { pid in .hello(hello { $0.pid = pid }) }
     check("Finish.exit_code", atMost: 255) { .finish(exitCode: $0, text: "") }
     check("Checkpoint.generation_plus_one", atMost: MessageLimits.generation) {
@@ -224,7 +260,7 @@ private let attempt = Attempt(ticket: 3, number: 1 << 40)
         "ipc:///tmp/ps-1/coordinator",
     ] {
         #expect(isTaken(endpoint: endpoint))
-        #expect(mistake(.members([ServerAddress(endpoint: endpoint, incarnation: 1)])) == "")
+        #expect(mistake(.members(at(endpoint))) == "")
     }
     let nonsense = [
         "", "a", "tcp://", "tcp://h", "tcp://h:", "tcp://:1", "tcp://h:0", "tcp://h:65536", "tcp://h:+1", "tcp://h:*",
@@ -236,9 +272,9 @@ private let attempt = Attempt(ticket: 3, number: 1 << 40)
     for endpoint in nonsense {
         #expect(!isTaken(endpoint: endpoint), "\(endpoint)")
         #expect(
-            mistake(.members([ServerAddress(endpoint: endpoint, incarnation: 1)])).contains("Members.Server.endpoint"))
+            mistake(.members(at(endpoint))).contains("Members.Server.endpoint"))
     }
-    #expect(mistake(.members([ServerAddress(endpoint: "tcp://h:1", incarnation: 0)])) != "")
+    #expect(mistake(.members(at("tcp://h:1", incarnation: 0))) != "")
 
     for path in ["", "r", "../r"] {
         #expect(mistake(.welcome(welcome(runDirectory: path))).contains("Welcome.run_directory"))
@@ -301,4 +337,9 @@ private func savedFile(_ change: (inout SavedFile) -> Void) -> SavedFile {
     changed(
         SavedFile(
             name: "a", content: "weights", bytes: 1, sha256: String(repeating: "0123456789abcdef", count: 4)), change)
+}
+
+/// One server that answers for one shard.
+private func at(_ endpoint: String, incarnation: Incarnation = 1, rank: Int = 0) -> Holders {
+    Holders(servers: [ServerAddress(endpoint: endpoint, incarnation: incarnation, rank: rank)], byShard: [0])
 }

@@ -142,6 +142,7 @@ final class SimulatedWire: Wire {
     }
 
     let end: End
+    var connection: Connection? { if case .client(let connection) = end { connection } else { nil } }
     private unowned let network: Network
     /// Told of each message before it leaves.
     var look: (Envelope) -> Void = { _ in }

@@ -9,6 +9,8 @@ struct Plan {
     var layout = Layouts.several
     var workers = 1
     var servers = 1
+    /// Whether each server's part is held by another one, too.
+    var replicas = false
     var ticketsPerStep = 3
     var steps = 6
     var stepShape: StepShape { StepShape(ticketsPerStep: ticketsPerStep) }
@@ -175,6 +177,7 @@ struct Plan {
         {
             plan.patience = chance.pick([0, 1, 2])
         }
+        plan.replicas = chance.happens(0.5)
         return plan
     }
 }
@@ -186,5 +189,6 @@ enum Rare: String, CaseIterable {
     case evaluated, partAgain, measuredAgain, endsEarly, lastEvaluationLater, leftOut
     case begunWithWeights, begunAgain
     case ticketCopied, unreachable, reachable, seatKept, foreignPush, foreignWord, foreignNoise, otherKernels, differs
+    case standIn, returned, stateSent, sumSent, memoryGone, bothGone
     case savedLater, diesWriting, tornTail, slowDisk, moved, movedAway, goesBack, foreignBase, adopted, stopPromised
 }

@@ -170,6 +170,7 @@ final class SimulatedCoordinator: SimulatedProcess {
         case .evaluated(let report): world.check(report)
         case .warn(let text):
             if text.hasPrefix("step "), text.contains("is not evaluated") { world.saw(.leftOut) }
+            if text.hasPrefix("both servers that had") { world.saw(.bothGone) }
             if text.hasSuffix("is tried") { world.saw(.olderCheckpoint) }
             if text.contains("cannot save") || text.contains("cannot be completed") { world.saw(.savedLater) }
             if text.contains("its ticket is granted anew") { world.saw(.workerLost) }
@@ -180,6 +181,7 @@ final class SimulatedCoordinator: SimulatedProcess {
             }
             if text.contains("cannot reach server") { world.saw(.unreachable) }
             if text.contains("reaches all servers again") { world.saw(.reachable) }
+        case .tell(let text): if text.contains("answers for its own part again") { world.saw(.returned) }
         default: break
         }
     }
@@ -199,6 +201,11 @@ final class SimulatedCoordinator: SimulatedProcess {
             prepared = []
             if generation > 1 { world.saw(.rollback) }
             world.rollsBack(to: base, run)
+        case .handover(_, let version, _):
+            counted = [:]
+            closed = closed.filter { $0.before < version }
+            prepared = prepared.filter { $0.before < version }
+            world.saw(.standIn)
         case .commit(let commit, let norm):
             if commit != world.arithmetic.commits[Int(commit.step.number)] {
                 world.violate("step \(commit.step) is committed with \(commit)")

@@ -42,7 +42,11 @@ final class SimulatedServer: SimulatedProcess {
             control: coordinatorWire, bulk: SimulatedWire(.listener, world.network), compute: compute,
             disk: writing, logger: SimulatedProcess.logger,
             readKey: { try RunDirectory(at: $0.runDirectory, in: process.files).readKey() },
-            join: { try process.join($0) }, post: { process.post($0) })
+            join: { try process.join($0) },
+            connect: { [unowned self] (address) throws(TransportError) in
+                SimulatedWire(.client(world.network.connect(self, to: address.endpoint)), world.network)
+            },
+            post: { process.post($0) })
         tickEvery(250)
     }
 
@@ -78,6 +82,11 @@ final class SimulatedServer: SimulatedProcess {
             ended(try? performer.handle(.coordinatorSaid(packet.envelope), at: world.time))
             return check()
         }
+        if performer.sources.contains(where: { ($0.wire as? SimulatedWire)?.connection === connection }) {
+            ended(try? performer.takeFromSource(packet.received(from: nil), at: world.time))
+            return check()
+        }
+        guard connection.client !== self else { return }
         if case .push(_, let header) = packet.envelope.message,
             header.version.number == state.version.number + 1
         {
@@ -113,10 +122,14 @@ final class SimulatedServer: SimulatedProcess {
         check()
     }
 
-    override func closed(_ peer: RoutingID) { performer.closed(peer) }
+    override func closed(_ peer: RoutingID) { ended(try? performer.closed(peer, at: world.time)) }
 
     override func lost(_ connection: Connection) {
-        guard connection === control else { return }
+        guard connection === control else {
+            let source = performer.sources.first { ($0.wire as? SimulatedWire)?.connection === connection }
+            if let source { ended(try? performer.lost(source.wire, at: world.time)) }
+            return
+        }
         ended(try? performer.handle(.coordinatorLost, at: world.time))
         ended(try? performer.handle(.coordinatorReached, at: world.time))
         check()
@@ -133,8 +146,9 @@ final class SimulatedServer: SimulatedProcess {
         let slices = world.plan.layout.slices
         let bytes = performer.heldBytes
         let frontiers = state.owned.reduce(0) { $0 + slices[$1].byteCount }
-        if isServing, state.owned.isEmpty { world.saw(.noSliceServer) }
-        if bytes > world.plan.bufferBytes + frontiers { world.violate("\(bytes) bytes of frames are held") }
+        let followed = state.followedSlices.reduce(0) { $0 + 3 * slices[$1].byteCount }
+        if isServing, !state.serves.isEmpty, state.owned.isEmpty { world.saw(.noSliceServer) }
+        if bytes > world.plan.bufferBytes + frontiers + followed { world.violate("\(bytes) bytes of frames are held") }
         world.check(self)
     }
 }

@@ -106,7 +106,9 @@ extension World {
 
     /// Between one worker and one server, whatever connections they open.
     private func cutPath(for milliseconds: Int) {
-        let workers = seats.filter { $0.role == .worker && $0.process != nil && !$0.isIdler }
+        let workers = seats.filter {
+            $0.process != nil && ($0.role == .worker && !$0.isIdler || $0.role == .server && plan.replicas)
+        }
         let endpoints = network.listeners.keys.filter { $0 != "coordinator" }.sorted()
         guard result == nil, !workers.isEmpty, !endpoints.isEmpty else { return }
         let (worker, endpoint) = (chance.pick(workers), chance.pick(endpoints))

@@ -12,10 +12,10 @@ extension World {
     /// Servers of one generation are at most one commit apart.
     func check(_ server: SimulatedServer) {
         let state = server.state
-        guard server.isServing else { return }
+        guard server.isServing, !state.serves.isEmpty else { return }
         for seat in seats where seat.role == .server {
             guard let other = seat.process as? SimulatedServer, other.isServing,
-                other.state.generation == state.generation
+                other.state.generation == state.generation, !other.state.serves.isEmpty
             else { continue }
             let versions = (state.version, other.state.version)
             if max(versions.0, versions.1) > min(versions.0, versions.1).nextStep.after {
@@ -28,7 +28,11 @@ extension World {
     func opened(_ replay: Replay, _ run: RunDirectory) {
         if replay.checkpoints.count > live.count, !live.isEmpty { saw(.adopted) }
         live = replay.checkpoints
-        rollbacks[replay.generation] = .some(live.last)
+        if let holders = replay.holders {
+            handovers[replay.generation] = (replay.version, holders)
+        } else {
+            rollbacks[replay.generation] = .some(live.last)
+        }
         closes = Set((0..<replay.version.number).map(Step.init))
         if replay.openClose != nil { closes.insert(replay.version.nextStep) }
         checkLive()
@@ -40,6 +44,9 @@ extension World {
         case .rollback(let generation, let base):
             rollbacks[generation] = .some(base)
             closes = Set((0..<(base?.version.number ?? 0)).map(Step.init))
+        case .handover(let generation, let version, let holders):
+            handovers[generation] = (version, holders)
+            closes = Set((0..<version.number).map(Step.init))
         default: break
         }
     }
@@ -69,6 +76,16 @@ extension World {
     }
 
     func resets(_ generation: UInt32, _ reset: Reset) {
+        if reset.root != nil {
+            // Who serves nothing may come at any time.
+            if reset.serves.isEmpty { return }
+            guard let handover = handovers[generation], handover.version == reset.version,
+                handover.holders.indices.filter({ handover.holders[$0] == reset.rank }) == reset.serves
+            else {
+                return violate("generation \(generation) goes on with \(reset) before that is on the disk")
+            }
+            return
+        }
         guard let base = rollbacks[generation], base == reset.base, reset.version == base?.version ?? 0 else {
             return violate("generation \(generation) loads \(reset) before its rollback is on the disk")
         }

@@ -73,6 +73,8 @@ final class World {
     var live: [CheckpointReference] = []
     var closes: Set<Step> = []
     var rollbacks: [UInt32: CheckpointReference?] = [:]
+    /// By generation, the version that it goes on from and who answers for the shards.
+    var handovers: [UInt32: (version: Version, holders: [Int])] = [:]
     /// Directories of checkpoints that are not what they were.
     var damaged: Set<String> = []
     /// A stop that a person was promised.
@@ -137,6 +139,7 @@ final class World {
             checkpointEverySteps: UInt64(plan.checkpointEverySteps), checkpointEverySeconds: 0,
             checkpointsKept: plan.keep, nonFiniteLimit: 3, rule: Arithmetic.rule)
         settings.evaluation = schedule
+        settings.hasReplicas = plan.replicas && servers > 1
         if plan.plant == .noDeadline {
             settings.timing.firstCopy = 1 << 40
             settings.timing.earliestCopy = 1 << 40
@@ -337,6 +340,9 @@ final class World {
         case .snapshot: reached(.snapshot)
         case .saved: reached(.saved)
         case .reset: reached(.reset)
+        case .replica(_, .sum, _): saw(.sumSent)
+        case .replica: saw(.stateSent)
+        case .failed(_, _, .memoryGone): saw(.memoryGone)
         case .resend: saw(.resend)
         case .gone: saw(.gone)
         case .refusal: saw(.refusal)

@@ -36,8 +36,10 @@ typedef struct Ps__Gone Ps__Gone;
 typedef struct Ps__Took Ps__Took;
 typedef struct Ps__Held Ps__Held;
 typedef struct Ps__Resend Ps__Resend;
+typedef struct Ps__Follow Ps__Follow;
 typedef struct Ps__Differs Ps__Differs;
 typedef struct Ps__Reset Ps__Reset;
+typedef struct Ps__Reset__Followed Ps__Reset__Followed;
 typedef struct Ps__Checkpoint Ps__Checkpoint;
 typedef struct Ps__Ready Ps__Ready;
 typedef struct Ps__Prepare Ps__Prepare;
@@ -57,6 +59,7 @@ typedef struct Ps__Control Ps__Control;
 typedef struct Ps__ControlReply Ps__ControlReply;
 typedef struct Ps__Push Ps__Push;
 typedef struct Ps__Publish Ps__Publish;
+typedef struct Ps__Replica Ps__Replica;
 typedef struct Ps__Slice Ps__Slice;
 
 
@@ -126,7 +129,11 @@ typedef enum _Ps__Failed__What {
   /*
    * could not be written, which may pass
    */
-  PS__FAILED__WHAT__SAVE_UNAVAILABLE = 3
+  PS__FAILED__WHAT__SAVE_UNAVAILABLE = 3,
+  /*
+   * does not have the version in memory
+   */
+  PS__FAILED__WHAT__MEMORY_GONE = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PS__FAILED__WHAT)
 } Ps__Failed__What;
 typedef enum _Ps__Control__Kind {
@@ -135,6 +142,14 @@ typedef enum _Ps__Control__Kind {
   PS__CONTROL__KIND__CHECKPOINT = 2
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PS__CONTROL__KIND)
 } Ps__Control__Kind;
+typedef enum _Ps__Replica__Content {
+  PS__REPLICA__CONTENT__SUM = 0,
+  PS__REPLICA__CONTENT__WEIGHTS = 1,
+  PS__REPLICA__CONTENT__AVERAGE = 2,
+  PS__REPLICA__CONTENT__MOMENTUM = 3,
+  PS__REPLICA__CONTENT__MEAN_SQUARE = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PS__REPLICA__CONTENT)
+} Ps__Replica__Content;
 typedef enum _Ps__Role {
   PS__ROLE__ROLE_UNKNOWN = 0,
   PS__ROLE__ROLE_COORDINATOR = 1,
@@ -167,6 +182,7 @@ typedef enum {
   PS__ENVELOPE__BODY_HELD = 33,
   PS__ENVELOPE__BODY_RESEND = 34,
   PS__ENVELOPE__BODY_DIFFERS = 35,
+  PS__ENVELOPE__BODY_FOLLOW = 36,
   PS__ENVELOPE__BODY_RESET = 40,
   PS__ENVELOPE__BODY_READY = 41,
   PS__ENVELOPE__BODY_PREPARE = 42,
@@ -183,6 +199,7 @@ typedef enum {
   PS__ENVELOPE__BODY_STATUS = 61,
   PS__ENVELOPE__BODY_CONTROL = 62,
   PS__ENVELOPE__BODY_CONTROL_REPLY = 63,
+  PS__ENVELOPE__BODY_REPLICA = 97,
   PS__ENVELOPE__BODY_PUSH = 98,
   PS__ENVELOPE__BODY_PUBLISH = 99
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(PS__ENVELOPE__BODY__CASE)
@@ -200,7 +217,7 @@ struct  Ps__Envelope
    */
   uint64_t job;
   /*
-   * New whenever the memory of a server was lost.
+   * New whenever the memory of a server was lost, or another one answers for a part of the weights.
    */
   uint32_t generation;
   /*
@@ -214,7 +231,8 @@ struct  Ps__Envelope
   uint64_t destination;
   /*
    * What the sender shows for what it says, 128 bits: in hello and challenge that it sees the run directory; in members
-   * and grant what the worker is to show; in pull and push what it was given there. 0 where nothing is shown.
+   * and grant what the worker is to show; in pull and push what it was given there; between servers, that the sender is
+   * one. 0 where nothing is shown.
    */
   uint64_t proof_high;
   uint64_t proof_low;
@@ -240,6 +258,7 @@ struct  Ps__Envelope
     Ps__Held *held;
     Ps__Resend *resend;
     Ps__Differs *differs;
+    Ps__Follow *follow;
     Ps__Reset *reset;
     Ps__Ready *ready;
     Ps__Prepare *prepare;
@@ -256,6 +275,7 @@ struct  Ps__Envelope
     Ps__Status *status;
     Ps__Control *control;
     Ps__ControlReply *control_reply;
+    Ps__Replica *replica;
     Ps__Push *push;
     Ps__Publish *publish;
   };
@@ -330,13 +350,13 @@ struct  Ps__Challenge
 
 
 /*
- * Who may reach a server now: public keys of workers, Z85. Sent to servers of a job with keys.
+ * Who may reach a server now: public keys of workers and other servers, Z85. Sent to servers of a job with keys.
  */
 struct  Ps__Keys
 {
   ProtobufCMessage base;
-  size_t n_workers;
-  char **workers;
+  size_t n_members;
+  char **members;
 };
 #define PS__KEYS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__keys__descriptor) \
@@ -416,10 +436,14 @@ struct  Ps__Heartbeat
    * A worker: the rank of a server that it cannot reach, plus 1; 0: it reaches all.
    */
   uint32_t unreachable_rank_plus_one;
+  /*
+   * A server: how many slices of its replicas are behind.
+   */
+  uint32_t behind;
 };
 #define PS__HEARTBEAT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__heartbeat__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, 0, 0 }
+    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0 }
 
 
 struct  Ps__Members__Server
@@ -431,10 +455,11 @@ struct  Ps__Members__Server
    * Z85; empty in a job without keys.
    */
   char *public_key;
+  uint32_t rank;
 };
 #define PS__MEMBERS__SERVER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__members__server__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 /*
@@ -444,14 +469,19 @@ struct  Ps__Members
 {
   ProtobufCMessage base;
   /*
-   * In rank order.
+   * Those that answer for a shard.
    */
   size_t n_servers;
   Ps__Members__Server **servers;
+  /*
+   * By shard: the place of its server in that list.
+   */
+  size_t n_holders;
+  uint32_t *holders;
 };
 #define PS__MEMBERS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__members__descriptor) \
-    , 0,NULL }
+    , 0,NULL, 0,NULL }
 
 
 struct  Ps__Want
@@ -644,6 +674,23 @@ struct  Ps__Resend
 
 
 /*
+ * A server wants to hold a replica of slices of the one it speaks to, and says how far it has them: the version that it
+ * comes to with the commits, plus 1; 0: it has nothing.
+ */
+struct  Ps__Follow
+{
+  ProtobufCMessage base;
+  size_t n_slices;
+  uint32_t *slices;
+  size_t n_reaches_plus_one;
+  uint64_t *reaches_plus_one;
+};
+#define PS__FOLLOW__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&ps__follow__descriptor) \
+    , 0,NULL, 0,NULL }
+
+
+/*
  * A slice of a ticket came to a server twice, with other values. First and second are who sent it.
  */
 struct  Ps__Differs
@@ -659,20 +706,59 @@ struct  Ps__Differs
     , 0, 0, 0, 0 }
 
 
+struct  Ps__Reset__Followed
+{
+  ProtobufCMessage base;
+  uint32_t shard;
+  /*
+   * Who answers for it.
+   */
+  Ps__Members__Server *server;
+};
+#define PS__RESET__FOLLOWED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&ps__reset__followed__descriptor) \
+    , 0, NULL }
+
+
 /*
- * Load version `version` of the generation in the envelope: from the checkpoint, or the initial values without one.
+ * Begin the generation of the envelope with version `version`.
  */
 struct  Ps__Reset
 {
   ProtobufCMessage base;
   uint64_t version;
+  /*
+   * To be loaded; without one the initial values, unless memory counts.
+   */
   Ps__Checkpoint *from;
   uint32_t rank;
+  /*
+   * Also the number of shards.
+   */
   uint32_t servers;
+  /*
+   * Go on from memory, if it is of this generation plus 1 or a later one; 0: load.
+   */
+  uint32_t root_plus_one;
+  /*
+   * Shards that the server answers for.
+   */
+  size_t n_serves;
+  uint32_t *serves;
+  /*
+   * Shards that it keeps a replica of.
+   */
+  size_t n_follows;
+  Ps__Reset__Followed **follows;
+  /*
+   * Shards that it answers for and another server has a replica of, which will say so.
+   */
+  size_t n_expects;
+  uint32_t *expects;
 };
 #define PS__RESET__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__reset__descriptor) \
-    , 0, NULL, 0, 0 }
+    , 0, NULL, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL }
 
 
 /*
@@ -924,6 +1010,25 @@ struct  Ps__Publish
 #define PS__PUBLISH__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__publish__descriptor) \
     , NULL }
+
+
+/*
+ * To the holder of a replica: the sum of a step's gradients, which leads to the slice's version, or one of the parts of
+ * the state that the slice has with that version.
+ */
+struct  Ps__Replica
+{
+  ProtobufCMessage base;
+  Ps__Replica__Content content;
+  /*
+   * Parts of the state that come after this one.
+   */
+  uint32_t remaining;
+  Ps__Slice *slice;
+};
+#define PS__REPLICA__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&ps__replica__descriptor) \
+    , PS__REPLICA__CONTENT__SUM, 0, NULL }
 
 
 struct  Ps__Slice
@@ -1324,6 +1429,25 @@ Ps__Resend *
 void   ps__resend__free_unpacked
                      (Ps__Resend *message,
                       ProtobufCAllocator *allocator);
+/* Ps__Follow methods */
+void   ps__follow__init
+                     (Ps__Follow         *message);
+size_t ps__follow__get_packed_size
+                     (const Ps__Follow   *message);
+size_t ps__follow__pack
+                     (const Ps__Follow   *message,
+                      uint8_t             *out);
+size_t ps__follow__pack_to_buffer
+                     (const Ps__Follow   *message,
+                      ProtobufCBuffer     *buffer);
+Ps__Follow *
+       ps__follow__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   ps__follow__free_unpacked
+                     (Ps__Follow *message,
+                      ProtobufCAllocator *allocator);
 /* Ps__Differs methods */
 void   ps__differs__init
                      (Ps__Differs         *message);
@@ -1343,6 +1467,9 @@ Ps__Differs *
 void   ps__differs__free_unpacked
                      (Ps__Differs *message,
                       ProtobufCAllocator *allocator);
+/* Ps__Reset__Followed methods */
+void   ps__reset__followed__init
+                     (Ps__Reset__Followed         *message);
 /* Ps__Reset methods */
 void   ps__reset__init
                      (Ps__Reset         *message);
@@ -1707,6 +1834,25 @@ Ps__Publish *
 void   ps__publish__free_unpacked
                      (Ps__Publish *message,
                       ProtobufCAllocator *allocator);
+/* Ps__Replica methods */
+void   ps__replica__init
+                     (Ps__Replica         *message);
+size_t ps__replica__get_packed_size
+                     (const Ps__Replica   *message);
+size_t ps__replica__pack
+                     (const Ps__Replica   *message,
+                      uint8_t             *out);
+size_t ps__replica__pack_to_buffer
+                     (const Ps__Replica   *message,
+                      ProtobufCBuffer     *buffer);
+Ps__Replica *
+       ps__replica__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   ps__replica__free_unpacked
+                     (Ps__Replica *message,
+                      ProtobufCAllocator *allocator);
 /* Ps__Slice methods */
 void   ps__slice__init
                      (Ps__Slice         *message);
@@ -1791,8 +1937,14 @@ typedef void (*Ps__Held_Closure)
 typedef void (*Ps__Resend_Closure)
                  (const Ps__Resend *message,
                   void *closure_data);
+typedef void (*Ps__Follow_Closure)
+                 (const Ps__Follow *message,
+                  void *closure_data);
 typedef void (*Ps__Differs_Closure)
                  (const Ps__Differs *message,
+                  void *closure_data);
+typedef void (*Ps__Reset__Followed_Closure)
+                 (const Ps__Reset__Followed *message,
                   void *closure_data);
 typedef void (*Ps__Reset_Closure)
                  (const Ps__Reset *message,
@@ -1854,6 +2006,9 @@ typedef void (*Ps__Push_Closure)
 typedef void (*Ps__Publish_Closure)
                  (const Ps__Publish *message,
                   void *closure_data);
+typedef void (*Ps__Replica_Closure)
+                 (const Ps__Replica *message,
+                  void *closure_data);
 typedef void (*Ps__Slice_Closure)
                  (const Ps__Slice *message,
                   void *closure_data);
@@ -1886,8 +2041,10 @@ extern const ProtobufCMessageDescriptor ps__gone__descriptor;
 extern const ProtobufCMessageDescriptor ps__took__descriptor;
 extern const ProtobufCMessageDescriptor ps__held__descriptor;
 extern const ProtobufCMessageDescriptor ps__resend__descriptor;
+extern const ProtobufCMessageDescriptor ps__follow__descriptor;
 extern const ProtobufCMessageDescriptor ps__differs__descriptor;
 extern const ProtobufCMessageDescriptor ps__reset__descriptor;
+extern const ProtobufCMessageDescriptor ps__reset__followed__descriptor;
 extern const ProtobufCMessageDescriptor ps__checkpoint__descriptor;
 extern const ProtobufCMessageDescriptor ps__ready__descriptor;
 extern const ProtobufCMessageDescriptor ps__prepare__descriptor;
@@ -1909,6 +2066,8 @@ extern const ProtobufCEnumDescriptor    ps__control__kind__descriptor;
 extern const ProtobufCMessageDescriptor ps__control_reply__descriptor;
 extern const ProtobufCMessageDescriptor ps__push__descriptor;
 extern const ProtobufCMessageDescriptor ps__publish__descriptor;
+extern const ProtobufCMessageDescriptor ps__replica__descriptor;
+extern const ProtobufCEnumDescriptor    ps__replica__content__descriptor;
 extern const ProtobufCMessageDescriptor ps__slice__descriptor;
 
 PROTOBUF_C__END_DECLS

@@ -166,9 +166,12 @@ struct WorkerBench {
         return bench
     }
 
-    static let members = Message.members([
-        ServerAddress(endpoint: "a", incarnation: 1), ServerAddress(endpoint: "b", incarnation: 2),
-    ])
+    static let members = Message.members(
+        Holders(
+            servers: [
+                ServerAddress(endpoint: "a", incarnation: 1, rank: 0),
+                ServerAddress(endpoint: "b", incarnation: 2, rank: 1),
+            ], byShard: [0, 1]))
 
     static func computing(_ attempt: Attempt) -> WorkerBench {
         var bench = WorkerBench.idle()

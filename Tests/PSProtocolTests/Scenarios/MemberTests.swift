@@ -220,12 +220,12 @@ import Testing
         _ = bench.durable()
         _ = bench.says(.ready(version: 0), from: 3)
         guard
-            case .members(let servers)? = bench.says(.heartbeat(Heartbeat()), from: 11, generation: 1).said(to: 11)
+            case .members(let holders)? = bench.says(.heartbeat(Heartbeat()), from: 11, generation: 1).said(to: 11)
                 .first
         else {
             Issue.record("not told")
             return
         }
-        #expect(servers.map(\.incarnation) == [3])
+        #expect(holders.servers.map(\.incarnation) == [3])
     }
 }
