@@ -9,7 +9,7 @@ extension CoordinatorState {
     mutating func resolveIfGathered(at now: MonotonicTime) -> [Effect] {
         guard case .gathering = phase else { return [] }
         let isComplete = membership.missingServer == nil
-        let memories = membership.memories(since: root)
+        let memories = membership.memories(of: max(root, 1)...max(generation, root, 1))
         let next = holders(among: Set(memories.keys))
         let isPatient = now.since(gathering) < timing.gathering
         guard isComplete || (settings.hasReplicas && next != nil && !isPatient) else { return [] }
@@ -17,7 +17,8 @@ extension CoordinatorState {
         let journaled = (close: openClose, commit: journaledCommit)
         openClose = nil
         journaledCommit = nil
-        participants = Set(memories.keys)
+        // Who has nothing to answer for and has not heard of this generation joins it like a newcomer.
+        participants = Set(memories.filter { $0.value.generation == generation || holders.contains($0.key) }.keys)
         let held = memories.filter { holders.contains($0.key) }.values
         guard let next, let oldest = held.map(\.memory.version).min(), let newest = held.map(\.memory.version).max()
         else { return rollBack(at: now) }

@@ -208,11 +208,11 @@ struct Membership: Sendable {
         }
     }
 
-    /// What servers that are up held when they said hello, by rank, of generations from `root` on.
-    func memories(since root: UInt32) -> [Int: (generation: UInt32, memory: Hello.Memory)] {
+    /// What servers that are up held when they said hello, by rank, as far as it is of one of these generations.
+    func memories(of generations: ClosedRange<UInt32>) -> [Int: (generation: UInt32, memory: Hello.Memory)] {
         var memories: [Int: (generation: UInt32, memory: Hello.Memory)] = [:]
         for (rank, server) in servers.enumerated() {
-            guard let server, server.state == .up, server.helloGeneration >= max(root, 1),
+            guard let server, server.state == .up, generations.contains(server.helloGeneration),
                 let memory = server.hello.memory
             else { continue }
             memories[rank] = (server.helloGeneration, memory)

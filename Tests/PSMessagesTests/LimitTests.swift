@@ -38,7 +38,9 @@ private let texts: [(name: String, path: [UInt64])] = [
         ("Members.servers", 14, 1, []), ("Contribution.replaced", 22, 9, [0]), ("Pull.slices", 30, 2, [0]),
         ("Gone.slices", 31, 2, [0]), ("Prepare.tickets", 42, 2, [0]), ("Prepare.attempts", 42, 3, [0]),
         ("Prepared.slices", 43, 3, [0]), ("Prepared.squared_norms", 43, 4, Array(repeating: 0, count: 8)),
-        ("Saved.files", 48, 2, []), ("Keys.members", 16, 1, []),
+        ("Saved.files", 48, 2, []), ("Keys.members", 16, 1, []), ("Members.holders", 14, 2, [0]),
+        ("Follow.slices", 36, 1, [0]), ("Follow.reaches_plus_one", 36, 2, [0]), ("Reset.serves", 40, 6, [0]),
+        ("Reset.follows", 40, 7, []), ("Reset.expects", 40, 8, [0]),
     ]
     #expect(Set(lists.map(\.name)) == Set(MessageLimits.elements.keys))
     for (name, body, field, element) in lists {
