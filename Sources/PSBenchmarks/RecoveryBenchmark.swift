@@ -49,6 +49,7 @@ package struct RecoveryBenchmark: Encodable, Sendable {
 
     package let workers: Int
     package let servers: Int
+    package let replicas: Int
     package let rows: [Row]
     /// Steps of the job.
     package let steps: UInt64
@@ -65,6 +66,7 @@ package struct RecoveryBenchmark: Encodable, Sendable {
         try LocalLimits.check(configuration)
         workers = configuration.cluster.workers
         servers = configuration.cluster.servers
+        replicas = configuration.server.replicas
         let watch = KillWatch(roles: roles, kills: kills, processes: 1 + workers + servers, note: note)
         let killed = try RecoveryBenchmark.run(configuration, programs: programs, note: note) { run, status in
             watch.look(at: status, run)
@@ -107,7 +109,7 @@ package struct RecoveryBenchmark: Encodable, Sendable {
             ]
         }
         return
-            "\(Report.count(workers, "worker")), \(Report.count(servers, "server")); \(steps) steps\n\n"
+            "\(Report.count(workers, "worker")), \(Report.count(servers, "server")), \(replicas == 0 ? "no replicas" : "replicas"); \(steps) steps\n\n"
             + Report.table([["killed", "kills", "measured", "until", "p50", "p99", "slowest"]] + rows)
             + (verified ? "\nweights are those of the job without kills, bit for bit\n" : "\nWRONG WEIGHTS\n")
     }
@@ -150,7 +152,8 @@ private final class KillWatch {
             calmSince = nil
         }
         let areUp = status.processes.count { $0.state == .up } == processes
-        guard status.state == .running, areUp else {
+        let isWhole = status.replicas.map { $0.inStep == $0.wanted && $0.standingIn == 0 } ?? true
+        guard status.state == .running, areUp, isWhole else {
             calmSince = nil
             return
         }

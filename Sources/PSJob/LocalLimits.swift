@@ -11,7 +11,7 @@ package enum LocalLimits {
         let worker = ProcessLimits.workerThreads + cluster.threads - 1
         let threads =
             ProcessLimits.clientThreads + ProcessLimits.coordinatorThreads
-            + cluster.servers * ProcessLimits.serverThreads + cluster.workers * worker
+            + (cluster.servers + cluster.spares) * ProcessLimits.serverThreads + cluster.workers * worker
         // The children inherit the limit of open files; each is connected to all others at most.
         try ProcessLimits.check(ProcessLimits.need(threads: threads, peers: cluster.servers + cluster.workers))
     }

@@ -39,6 +39,13 @@ package enum StatusText {
                 "computed twice: \(Report.count(copies.granted, "ticket")) of workers that were gone or late, "
                     + "\(copies.inVain) of them in vain")
         }
+        if let replicas = status.replicas {
+            var line = "replicas: \(replicas.inStep) of \(replicas.wanted) in step"
+            if replicas.standingIn > 0 {
+                line += ", \(Report.count(replicas.standingIn, "part")) answered for by another server"
+            }
+            lines.append(line + (replicas.spares > 0 ? ", \(Report.count(replicas.spares, "spare server"))" : ""))
+        }
         if let away = status.turnedAway, away.handshakes + away.connections + away.messages > 0 {
             lines.append(
                 "turned away: \(Report.count(away.handshakes, "handshake")), \(Report.count(away.connections, "connection")), "

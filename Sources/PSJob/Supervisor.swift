@@ -60,7 +60,7 @@ package final class Supervisor {
         }
         coordinator = process(.coordinator, 0)
         others =
-            (0..<configuration.cluster.servers).map { process(.server, $0) }
+            (0..<configuration.cluster.servers + configuration.cluster.spares).map { process(.server, $0) }
             + (0..<configuration.cluster.workers).map { process(.worker, $0) }
     }
 
@@ -225,9 +225,18 @@ package final class Supervisor {
         }
         guard !process.isRunning, MonotonicTime.now >= process.notBefore else { return }
         try process.start(
-            ["--coordinator", endpoint, "--rank", "\(process.rank)"] + (process.wasStarted ? ["--take-over"] : [])
+            ["--coordinator", endpoint] + place(of: process)
                 + (keys.map { ["--join", $0.joinFile(of: process.role.name)] } ?? [])
                 + (process.role == .worker ? workerArguments : []))
+    }
+
+    /// Where there are spares, one of them has the place of a server that is started anew: that is the next spare.
+    private func place(of process: LocalProcess) -> [String] {
+        let isSpare =
+            process.role == .server && configuration.cluster.spares > 0
+            && (process.wasStarted || process.rank >= configuration.cluster.servers)
+        if isSpare { return [] }
+        return ["--rank", "\(process.rank)"] + (process.wasStarted ? ["--take-over"] : [])
     }
 
     private func restart(_ process: LocalProcess, after end: ProcessEnd) throws {

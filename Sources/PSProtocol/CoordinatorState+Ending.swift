@@ -126,7 +126,7 @@ extension CoordinatorState {
             checkpoint: checkpoints.last?.version, nonFiniteSteps: nonFiniteSteps,
             generation: generation, plan: settings.planSummary, notices: notices, ending: ending?.code,
             evaluation: evaluationStatus, differingTickets: differingCount, copies: copies,
-            processes: processes)
+            tickets: tickets, replicas: replicaStatus(at: now), processes: processes)
     }
 
     private var evaluationStatus: JobStatus.Evaluation? {

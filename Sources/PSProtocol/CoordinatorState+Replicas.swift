@@ -69,6 +69,17 @@ extension CoordinatorState {
         return reset
     }
 
+    func replicaStatus(at now: MonotonicTime) -> JobStatus.Replicas? {
+        guard settings.hasReplicas else { return nil }
+        let up = inStep.filter { membership.servers[$0]?.state == .up }
+        let held = holders.indices.count { shard in
+            keepers(of: shard).contains { $0 != holders[shard] && up.contains($0) }
+        }
+        return JobStatus.Replicas(
+            wanted: holders.count, inStep: held, standingIn: holders.indices.count { holders[$0] != $0 },
+            spares: membership.spareCount(within: 3 * timing.retry, at: now))
+    }
+
     // MARK: Who is gone
 
     /// A server's memory is gone: another process has its seat.

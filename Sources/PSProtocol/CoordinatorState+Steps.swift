@@ -63,6 +63,7 @@ extension CoordinatorState {
     private mutating func grantTicket(_ ticket: Ticket, to worker: Incarnation, at now: MonotonicTime) -> [Effect] {
         attempts += 1
         let attempt = Attempt(ticket: ticket, number: term << 40 | attempts)
+        tickets.granted += 1
         if sequencer.grant(attempt, to: worker, at: now) { copies.granted += 1 }
         measuredLast.remove(worker)
         let grant = Effect.send(envelope(.grant(attempt, version: version), to: worker))
@@ -109,6 +110,7 @@ extension CoordinatorState {
         switch sequencer.count(contribution, at: now) {
         case .stale: return refuse(worker, .stale, "ticket \(contribution.attempt.ticket) is not open any more")
         case .counted(let isInVain):
+            tickets.counted += 1
             if isInVain { copies.inVain += 1 }
             if let rank = membership.worker(worker)?.rank { ticketsByRank[rank, default: 0] += 1 }
         case .known: break

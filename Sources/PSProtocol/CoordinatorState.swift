@@ -165,6 +165,7 @@ package struct CoordinatorState: Sendable {
     var sequencer: Sequencer
     /// Tickets that were given to a worker while another had them.
     var copies = JobStatus.Copies()
+    var tickets = JobStatus.Tickets()
     var partTimes = Durations()
     var closing: Closing?
     var order: Order?

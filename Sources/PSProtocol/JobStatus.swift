@@ -74,6 +74,34 @@ package struct JobStatus: Sendable, Hashable, Codable {
         }
     }
 
+    /// Tickets since the coordinator started.
+    package struct Tickets: Sendable, Hashable, Codable {
+        /// Every grant, of which some were of tickets that others had, too, or whose worker was lost.
+        package var granted = 0
+        /// Those whose contribution was counted.
+        package var counted = 0
+
+        package init() {}
+    }
+
+    /// Of a job whose servers hold replicas of one another.
+    package struct Replicas: Sendable, Hashable, Codable {
+        /// How many there are to be: one for each server's part.
+        package var wanted: Int
+        /// Those that could be served now.
+        package var inStep: Int
+        /// Servers that answer for another one's part.
+        package var standingIn: Int
+        /// Servers that wait for a place.
+        package var spares: Int
+
+        enum CodingKeys: String, CodingKey {
+            case wanted, spares
+            case inStep = "in_step"
+            case standingIn = "standing_in"
+        }
+    }
+
     /// What was turned away since the coordinator started: of strangers, of who may not say that, of what is no message.
     package struct TurnedAway: Sendable, Hashable, Codable {
         /// Keys that are not on the list, and connections that showed none.
@@ -136,6 +164,10 @@ package struct JobStatus: Sendable, Hashable, Codable {
     /// Nil in what earlier releases wrote.
     package var copies: Copies?
     /// Nil in what earlier releases wrote.
+    package var tickets: Tickets?
+    /// Nil where there are none.
+    package var replicas: Replicas?
+    /// Nil in what earlier releases wrote.
     package var turnedAway: TurnedAway?
     /// Whether processes and people show keys: "required" or "off"; nil in what earlier releases wrote.
     package var security: String?
@@ -143,7 +175,7 @@ package struct JobStatus: Sendable, Hashable, Codable {
 
     enum CodingKeys: String, CodingKey {
         case state, epoch, loss, text, checkpoint, generation, plan, notices, ending, evaluation, security, processes,
-            copies
+            copies, tickets, replicas
         case differingTickets = "differing_tickets"
         case turnedAway = "turned_away"
         case version = "step"

@@ -28,6 +28,9 @@ struct Membership: Sendable {
     /// Servers whose rank a later start has taken over, the last of them.
     private var replaced: [Incarnation] = []
 
+    /// Servers that found no free place, and when they last asked.
+    private var waiting: [Incarnation: MonotonicTime] = [:]
+
     /// As many as the settings allow a job to begin with.
     private static let mostWorkers = 10_000
 
@@ -103,7 +106,12 @@ struct Membership: Sendable {
             return .refused(Refusal(.full, "a later start took over its rank, \(hello.rank ?? 0)"))
         }
         let known = rank(ofServer: envelope.source)
-        guard let rank = known ?? seat(for: hello) else { return .refused(noSeat(for: hello, lost: lost)) }
+        guard let rank = known ?? seat(for: hello) else {
+            waiting = waiting.filter { now.since($0.value) < 10_000 }
+            if waiting.count < Membership.mostWorkers { waiting[envelope.source] = now }
+            return .refused(noSeat(for: hello, lost: lost))
+        }
+        waiting[envelope.source] = nil
         if known == nil, let former = servers[rank] { replaced = replaced.suffix(1000) + [former.incarnation] }
         servers[rank] = Member(
             role: .server, rank: rank, incarnation: envelope.source, hello: hello,
@@ -222,6 +230,11 @@ struct Membership: Sendable {
 
     /// What was held then is true only once.
     mutating func forgetMemories() { for rank in servers.indices { servers[rank]?.hello.memory = nil } }
+
+    /// Servers that have asked for a place within so many milliseconds, in vain.
+    func spareCount(within milliseconds: Int, at now: MonotonicTime) -> Int {
+        waiting.values.count { now.since($0) < milliseconds }
+    }
 
     /// The server is done without.
     mutating func givesUp(_ rank: Int) { if servers[rank]?.state == .up { servers[rank]!.state = .lost } }

@@ -165,9 +165,15 @@ extension BenchCommand {
         var servers = 2
         @Option(help: "Worker processes.")
         var workers = 3
+        @Option(help: "Replicas of each server's part: 0 or 1.")
+        var replicas = 0
         @OptionGroup var json: JSONOption
 
         func validate() throws {
+            guard (0...1).contains(replicas) else {
+                throw ValidationError("--replicas is \(replicas), allowed is 0 or 1")
+            }
+            if replicas > 0, servers < 2 { throw ValidationError("--replicas 1 needs --servers 2 or more") }
             for (name, value, limit) in [
                 ("--servers", servers, 64), ("--workers", workers, 64), ("--kills", kills, 10_000),
             ]
@@ -187,6 +193,7 @@ extension BenchCommand {
             job.eval.atEnd = false
             job.cluster.servers = servers
             job.cluster.workers = workers
+            job.server.replicas = replicas
             let progress = Progress()
             let roles = role.isEmpty ? [Role.worker, .server, .coordinator] : role
             let benchmark = try RecoveryBenchmark(
