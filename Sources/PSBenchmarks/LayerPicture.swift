@@ -33,21 +33,9 @@ package struct LayerPicture {
         let top = 136.0
         let height = top + Double(layers.count) * LayerPicture.rowHeight + 2 * LayerPicture.margin
         var parts = [
-            """
-            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(number(LayerPicture.width)) \(number(height))" \
-            font-family="system-ui, 'DejaVu Sans', sans-serif" font-size="11">
-            <title>\(escaped(title))</title>
-            <style>
-            .page { fill: #ffffff } text { fill: #1f2328 } .quiet { fill: #59636e } .line { stroke: #d1d9e0 }
-            @media (prefers-color-scheme: dark) {
-            .page { fill: #0d1117 } text { fill: #f0f6fc } .quiet { fill: #9198a1 } .line { stroke: #3d444d }
-            }
-            </style>
-            <rect class="page" width="\(number(LayerPicture.width))" height="\(number(height))"/>
-            """,
-            text(title, x: LayerPicture.margin, y: 28, size: 18, weight: "600"),
-            text(speed, x: LayerPicture.margin, y: 48, size: 13),
-            text(report.efficiency, x: LayerPicture.margin, y: 66, style: "quiet"),
+            SVG.text(title, x: LayerPicture.margin, y: 28, size: 18, weight: "600"),
+            SVG.text(speed, x: LayerPicture.margin, y: 48, size: 13),
+            SVG.text(report.efficiency, x: LayerPicture.margin, y: 66, style: "quiet"),
         ]
         parts += legend(y: 92)
         let left = LayerPicture.margin + LayerPicture.nameWidth
@@ -59,7 +47,7 @@ package struct LayerPicture {
         for (index, layer) in layers.enumerated() {
             parts += bar(layer, y: top + Double(index) * LayerPicture.rowHeight, left: left, scale: scale)
         }
-        return parts.joined(separator: "\n") + "\n</svg>\n"
+        return SVG.page(width: LayerPicture.width, height: height, title: title, parts)
     }
 
     /// The passes' colours and what each takes of the step.
@@ -75,20 +63,19 @@ package struct LayerPicture {
             let figures =
                 "\(Report.decimal(entry.milliseconds, places: 0)) ms, "
                 + "\(Report.decimal(100 * entry.share, places: 1))%"
-            let square = entry.colour.map { [rectangle(x: x, y: y - 10, width: 12, height: 12, colour: $0)] } ?? []
+            let square = entry.colour.map { [SVG.rectangle(x: x, y: y - 10, width: 12, height: 12, colour: $0)] } ?? []
             let indent = square.isEmpty ? 0.0 : 17
             return square
-                + [text(entry.name, x: x + indent, y: y), text(figures, x: x + indent, y: y + 14, style: "quiet")]
+                + [
+                    SVG.text(entry.name, x: x + indent, y: y),
+                    SVG.text(figures, x: x + indent, y: y + 14, style: "quiet"),
+                ]
         }
     }
 
-    /// A step between lines of 1, 2 or 5 times a power of ten that gives about eight lines, and the axis' end.
+    /// Where lines are drawn, and the axis' end.
     package static func axis(_ longest: Double) -> (interval: Double, end: Double) {
-        guard longest > 0 else { return (1, 1) }
-        let rough = longest / 8
-        let power = pow(10, floor(log10(rough)))
-        let interval = [1, 2, 5, 10].map { $0 * power }.first { $0 >= rough }!
-        return (interval, longest)
+        (SVG.interval(longest), longest > 0 ? longest : 1)
     }
 
     private func axis(
@@ -99,16 +86,15 @@ package struct LayerPicture {
             let unit = value == 0 ? " ms" : ""
             let label = value == value.rounded() ? "\(Int(value))" : "\(Report.decimal(value, places: 2))"
             return [
-                "<line class=\"line\" x1=\"\(number(x))\" y1=\"\(number(top - 4))\" x2=\"\(number(x))\" "
-                    + "y2=\"\(number(bottom))\"/>",
-                text(label + unit, x: x, y: top - 9, anchor: "middle", style: "quiet"),
+                SVG.line(x1: x, y1: top - 4, x2: x, y2: bottom),
+                SVG.text(label + unit, x: x, y: top - 9, anchor: "middle", style: "quiet"),
             ]
         }
     }
 
     private func bar(_ layer: LayerReport.Layer, y: Double, left: Double, scale: Double) -> [String] {
         let base = y + 11
-        var parts = [text(layer.label, x: left - 6, y: base, anchor: "end")]
+        var parts = [SVG.text(layer.label, x: left - 6, y: base, anchor: "end")]
         var x = left
         for pass in report.passes.map(\.name) {
             for row in layer.rows where row.pass == pass {
@@ -118,7 +104,7 @@ package struct LayerPicture {
                     "\(layer.name), \(pass), \(row.algorithm): \(Report.decimal(row.milliseconds, places: 2)) ms"
                     + speed
                 parts.append(
-                    rectangle(
+                    SVG.rectangle(
                         x: x, y: y + 2, width: width, height: LayerPicture.rowHeight - 3,
                         colour: LayerPicture.colours[pass] ?? "#888888", tip: tip))
                 x += width
@@ -126,38 +112,7 @@ package struct LayerPicture {
         }
         let speed = layer.gigaflops.map { " · \(Report.decimal($0, places: 0)) GF/s" } ?? ""
         let label = "\(Report.decimal(layer.milliseconds, places: 1)) ms · \(layer.algorithm)" + speed
-        parts.append(text(label, x: x + 6, y: base, style: "quiet"))
+        parts.append(SVG.text(label, x: x + 6, y: base, style: "quiet"))
         return parts
-    }
-
-    // MARK: Elements
-
-    private func rectangle(
-        x: Double, y: Double, width: Double, height: Double, colour: String, tip: String? = nil
-    ) -> String {
-        let place =
-            "x=\"\(number(x))\" y=\"\(number(y))\" width=\"\(number(width))\" height=\"\(number(height))\" "
-            + "fill=\"\(colour)\""
-        return tip.map { "<rect \(place)><title>\(escaped($0))</title></rect>" } ?? "<rect \(place)/>"
-    }
-
-    private func text(
-        _ content: String, x: Double, y: Double, size: Int? = nil, weight: String? = nil, anchor: String? = nil,
-        style: String? = nil
-    ) -> String {
-        var attributes = "x=\"\(number(x))\" y=\"\(number(y))\""
-        if let size { attributes += " font-size=\"\(size)\"" }
-        if let weight { attributes += " font-weight=\"\(weight)\"" }
-        if let anchor { attributes += " text-anchor=\"\(anchor)\"" }
-        if let style { attributes += " class=\"\(style)\"" }
-        return "<text \(attributes)>\(escaped(content))</text>"
-    }
-
-    private func number(_ value: Double) -> String {
-        value == value.rounded() ? "\(Int(value))" : Report.decimal(value, places: 2)
-    }
-
-    private func escaped(_ text: String) -> String {
-        text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
     }
 }

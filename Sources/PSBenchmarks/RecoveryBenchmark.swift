@@ -68,36 +68,17 @@ package struct RecoveryBenchmark: Encodable, Sendable {
         servers = configuration.cluster.servers
         replicas = configuration.server.replicas
         let watch = KillWatch(roles: roles, kills: kills, processes: 1 + workers + servers, note: note)
-        let killed = try RecoveryBenchmark.run(configuration, programs: programs, note: note) { run, status in
+        let killed = try BenchmarkRun.run(configuration, programs: programs) { run, status in
             watch.look(at: status, run)
             return watch.isDone ? status.version.nextStep.after : nil
         }
         rows = roles.map { Row($0, kills: kills, milliseconds: watch.milliseconds[$0] ?? []) }
         steps = killed.step
         note("once more without kills, for its weights: \(steps) steps")
-        let calm = try RecoveryBenchmark.run(configuration, programs: programs, note: note) { _, _ in
+        let calm = try BenchmarkRun.run(configuration, programs: programs) { _, _ in
             Version(killed.step)
         }
         verified = calm.step == killed.step && calm.weights == killed.weights
-    }
-
-    /// Runs the job until it has stopped behind the version that `stop` names.
-    private static func run(
-        _ configuration: JobConfiguration, programs: String, note: @escaping (String) -> Void,
-        stop: (RunDirectory, JobStatus) -> Version?
-    ) throws -> (step: UInt64, weights: String?) {
-        let run = RunDirectory(NSTemporaryDirectory() + "/psctl-recovery-\(UUID().uuidString)")
-        try run.create()
-        defer { try? FileManager.default.removeItem(atPath: run.path) }
-        let supervisor = Supervisor(run: run, configuration: configuration, programs: programs, note: { _ in })
-        var asked: Version?
-        let code = try supervisor.supervise { status in
-            guard asked == nil, let version = stop(run, status) else { return }
-            if (try? RunningJob(run: run).request(.stop(after: version))) != nil { asked = version }
-        }
-        guard code == ExitStatus.preempted, asked != nil else { throw JobError.jobFailed("stopped by a signal") }
-        let summary = try RunSummary.read(from: run)
-        return (summary.steps, summary.weightsSHA256)
     }
 
     package var text: String {

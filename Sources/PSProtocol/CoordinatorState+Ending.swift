@@ -160,7 +160,9 @@ extension CoordinatorState {
 
     /// The servers that the job waits for; nil when all are up.
     private var waiting: String? {
-        let missing = settings.hasReplicas && hasRun ? membership.missingServers.filter(holders.contains) : membership.missingServers
+        let missing =
+            settings.hasReplicas && hasRun
+            ? membership.missingServers.filter(holders.contains) : membership.missingServers
         if missing.isEmpty { return nil }
         return "waiting for server" + (missing.count == 1 ? " " : "s ")
             + missing.map(String.init).joined(separator: ", ")

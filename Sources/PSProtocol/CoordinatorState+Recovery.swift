@@ -57,7 +57,8 @@ extension CoordinatorState {
         hasRun = true
         isReturning = false
         return [.tell("the servers stand at step \(version), generation \(generation)")]
-            + (isUnserved ? [] : membership.workersByRank.filter { $0.state == .up }.map { .send(members(to: $0.incarnation)) })
+            + (isUnserved
+                ? [] : membership.workersByRank.filter { $0.state == .up }.map { .send(members(to: $0.incarnation)) })
     }
 
     mutating func rollBack(at now: MonotonicTime) -> [Effect] {

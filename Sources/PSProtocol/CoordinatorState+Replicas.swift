@@ -109,7 +109,8 @@ extension CoordinatorState {
         if holders(among: inStep.subtracting(gone)) == nil { gone.subtract(holders) }
         if gone.isEmpty { return [] }
         let effects = gone.sorted().compactMap { membership.servers[$0] }.map { server in
-            Effect.warn("\(server.name) \(server.state == .down ? "has left" : server.closed == nil ? "is silent" : "is gone")")
+            Effect.warn(
+                "\(server.name) \(server.state == .down ? "has left" : server.closed == nil ? "is silent" : "is gone")")
         }
         for rank in gone {
             membership.givesUp(rank)
@@ -157,7 +158,8 @@ extension CoordinatorState {
             ? Effect.tell(
                 "server \(moved.map(String.init).joined(separator: ", ")) is in step and answers for its own part again, from "
                     + "step \(version) on")
-            : Effect.warn("\(parts.isEmpty ? "the servers go on" : parts.joined(separator: ", ")) from step \(version) on")
+            : Effect.warn(
+                "\(parts.isEmpty ? "the servers go on" : parts.joined(separator: ", ")) from step \(version) on")
         var loading = Loading()
         loading.isFromMemory = true
         switch phase {
@@ -183,7 +185,9 @@ extension CoordinatorState {
             if let status = loading.ending, status.code != 0 { return [lostCommits(rank)] + end(status, at: now) }
         default: break
         }
-        let both = settings.hasReplicas ? "both servers that had the part of server \(rank) are gone" : "server \(rank) starts with empty memory"
+        let both =
+            settings.hasReplicas
+            ? "both servers that had the part of server \(rank) are gone" : "server \(rank) starts with empty memory"
         phase = .gathering
         gathering = now
         participants = []
@@ -201,7 +205,9 @@ extension CoordinatorState {
         var loading = Loading()
         loading.isFromMemory = true
         return membership.servers.indices.compactMap { rank in
-            guard let server = membership.servers[rank], server.state == .up, !participants.contains(rank) else { return nil }
+            guard let server = membership.servers[rank], server.state == .up, !participants.contains(rank) else {
+                return nil
+            }
             if let last = joining[rank], now.since(last) < timing.retry { return nil }
             joining[rank] = now
             return .send(envelope(.reset(reset(rank, loading)), to: server.incarnation))

@@ -147,7 +147,9 @@ extension CoordinatorState {
     }
 
     mutating func decideIfPossible(at now: MonotonicTime) -> [Effect] {
-        guard let closing, closing.isDurable, order == nil, closing.prepared.count == Set(holders).count else { return [] }
+        guard let closing, closing.isDurable, order == nil, closing.prepared.count == Set(holders).count else {
+            return []
+        }
         var norms = [Double](repeating: 0, count: settings.shardMap.serverOfSlice.count)
         for norm in closing.prepared.values.flatMap(\.norms) { norms[norm.slice] = norm.squared }
         let clip = settings.rule.clip(norms)

@@ -320,7 +320,10 @@ package struct CoordinatorState: Sendable {
             case .worker:
                 effects.append(.warn("\(member.name) \(why): its ticket is granted anew"))
                 effects += forget(member, at: now)
-            default: if participants.contains(member.rank) { effects.append(.warn("\(member.name) \(why): the job waits for it")) }
+            default:
+                if participants.contains(member.rank) {
+                    effects.append(.warn("\(member.name) \(why): the job waits for it"))
+                }
             }
         }
         effects += standInForLost(at: now) + admitServers(at: now) + returnIfIdle(at: now)

@@ -138,7 +138,8 @@ struct Replicas: Sendable {
 
     /// The next update of a slice, if all that it needs is here.
     mutating func beginUpdate(_ slice: Int) -> Update? {
-        guard let replica = replicas[slice], !replica.isUpdating, replica.incoming == nil, let version = replica.version,
+        guard let replica = replicas[slice], !replica.isUpdating, replica.incoming == nil,
+            let version = replica.version,
             let commit = commits[version.nextStep.after]
         else { return nil }
         let values = replica.sums[version.nextStep.after]

@@ -37,7 +37,9 @@ extension ServerState {
         replicas.clear()
         lastCommit = nil
         published = [:]
-        let followed = reset.follows.flatMap { ShardMap(layout: layout, serverCount: reset.servers).slices(of: $0.shard) }
+        let followed = reset.follows.flatMap {
+            ShardMap(layout: layout, serverCount: reset.servers).slices(of: $0.shard)
+        }
         return [
             .dropValues(keeping: []), .load(generation: generation, reset, slices: (owned + followed).sorted()),
         ]
@@ -66,7 +68,9 @@ extension ServerState {
 
     /// Answers a prepare once every slice has every contribution.
     mutating func answerPrepare() -> [Effect] {
-        guard pendingPrepare != nil, let prepared = buffer?.prepared, followers.lacking(version).isEmpty else { return [] }
+        guard pendingPrepare != nil, let prepared = buffer?.prepared, followers.lacking(version).isEmpty else {
+            return []
+        }
         return [.sendToCoordinator(envelope(.prepared(prepared)))]
     }
 

@@ -64,7 +64,8 @@ extension ServerState {
     private func toSource(_ source: Incarnation, _ progress: [Progress]) -> Envelope {
         let proof = grantKey?.peer(from: incarnation, to: source, generation: generation) ?? .none
         return Envelope(
-            job: job, generation: generation, term: session.term, source: incarnation, destination: source, proof: proof,
+            job: job, generation: generation, term: session.term, source: incarnation, destination: source,
+            proof: proof,
             message: .follow(progress))
     }
 
@@ -76,7 +77,8 @@ extension ServerState {
             replicas.askAnew(source)
             return []
         }
-        guard envelope.generation == generation, case .replica(let header, let content, let remaining) = envelope.message,
+        guard envelope.generation == generation,
+            case .replica(let header, let content, let remaining) = envelope.message,
             envelope.proof.matches(grantKey.peer(from: source, to: incarnation, generation: generation)), let values,
             values.byteCount == layout?.slices[safe: header.index]?.byteCount
         else { return [] }
@@ -113,7 +115,10 @@ extension ServerState {
         let fill = Effect.fill(slice: header.index, content, isFirst: isFirst, isLast: isLast)
         guard isLast else { return [fill] }
         let progress = Progress(slice: header.index, reaches: replicas.reaches(header.index))
-        return [fill, .dropValues(keeping: replicas.held + (buffer?.held ?? [])), .sendToSource(source, toSource(source, [progress]))]
+        return [
+            fill, .dropValues(keeping: replicas.held + (buffer?.held ?? [])),
+            .sendToSource(source, toSource(source, [progress])),
+        ]
             + advance(header.index) + askSources(at: now)
     }
 
@@ -159,7 +164,8 @@ extension ServerState {
         follow(reset, layout, versions: memory)
         phase = .loading(reset)
         let effects: [Effect] = [
-            .dropValues(keeping: replicas.held), .goOn(reset, slices: owned + replicas.slices), .reach(replicas.sources),
+            .dropValues(keeping: replicas.held), .goOn(reset, slices: owned + replicas.slices),
+            .reach(replicas.sources),
         ]
         return effects + owned.flatMap { serve($0) } + (owned.isEmpty ? readyIfAllIsHere() : []) + advanceReplicas()
             + askSources(at: now)

@@ -5,7 +5,9 @@ import PSParameters
 
 extension WorkerState {
     mutating func begin(_ attempt: Attempt, version: Version, at now: MonotonicTime) -> [Effect] {
-        guard loadedVersion != version, let layout, serverOfSlice != nil else { return compute(attempt, version: version) }
+        guard loadedVersion != version, let layout, serverOfSlice != nil else {
+            return compute(attempt, version: version)
+        }
         phase = .pulling(attempt, version: version)
         loadedVersion = nil
         missing = Set(layout.slices.indices.filter { layout.slices[$0].kind == .weight || needsStatistics })

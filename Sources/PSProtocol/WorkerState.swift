@@ -147,7 +147,9 @@ package struct WorkerState: Sendable {
     /// What the process is doing, for a person.
     package var activity: String {
         if !session.isJoined { return "looking for the coordinator" }
-        if let server = lostServer { return "no word from server \(servers[server].rank) at \(servers[server].endpoint)" }
+        if let server = lostServer {
+            return "no word from server \(servers[server].rank) at \(servers[server].endpoint)"
+        }
         return switch phase {
         case .unconfigured, .configuring: "building the network"
         case .idle: "waiting for a ticket"

@@ -147,7 +147,9 @@ package final class ServerPerformer {
             if memory == state.memoryNumber { published[slice] = weights }
             return try handle(.replicaUpdated(memory: memory, slice: slice, version), at: now)
         case .copied(let follower, let envelope, let header, let buffers):
-            guard envelope.generation == state.generation, let parts = job?.store.parts(of: header.index) else { return nil }
+            guard envelope.generation == state.generation, let parts = job?.store.parts(of: header.index) else {
+                return nil
+            }
             for (place, (content, buffer)) in zip(parts, buffers).enumerated() {
                 var part = envelope
                 part.message = .replica(header, content, remaining: buffers.count - 1 - place)
@@ -193,7 +195,9 @@ package final class ServerPerformer {
 
     /// Whether a part of a state is one that the slice has.
     private func isWhole(_ envelope: Envelope) -> Bool {
-        guard case .replica(let header, let content, let remaining) = envelope.message, content != .sum else { return true }
+        guard case .replica(let header, let content, let remaining) = envelope.message, content != .sum else {
+            return true
+        }
         guard let store = job?.store, store.layout.slices.indices.contains(header.index) else { return false }
         let parts = store.parts(of: header.index)
         return remaining < parts.count && parts[parts.count - 1 - remaining] == content

@@ -16,7 +16,7 @@ struct BenchCommand: ParsableCommand {
         commandName: "bench", abstract: "Measures the parts of a job.",
         subcommands: [
             Step.self, BenchPlanCommand.self, BenchErrorsCommand.self, Inference.self, BenchDataCommand.self,
-            Exchange.self, Recovery.self,
+            Exchange.self, Recovery.self, Storm.self,
         ])
 
     struct Step: ParsableCommand {
@@ -210,5 +210,73 @@ extension Role: ExpressibleByArgument {
     public init?(argument: String) {
         guard let role = Role.allCases.first(where: { $0.name == argument }) else { return nil }
         self = role
+    }
+}
+
+extension BenchCommand {
+    struct Storm: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "What is left of a job's speed when its processes are killed all the time.",
+            discussion: """
+                A small real job runs on this machine; its processes are killed with SIGKILL at random moments. A calm job of \
+                as many steps follows, with as many workers as were alive on average: if its weights differ in a bit the \
+                command fails. A server is not killed while another one's part has no replica.
+                """)
+
+        @Option(help: "Kills of workers.")
+        var kills = 200
+        @Option(help: "Steps between two kills of workers, on average.")
+        var every = 5.5
+        @Option(help: "Kills of servers, and as many of the coordinator, spread over the storm.")
+        var others = 0
+        @Option(help: "Server processes; with 2 or more each one's part has a replica.")
+        var servers = 3
+        @Option(help: "Worker processes.")
+        var workers = 8
+        @Option(help: "Tickets of a step.")
+        var tickets = 16
+        @Option(help: "Of the random moments and victims.")
+        var seed: UInt64 = 1
+        @Option(help: "Write a picture of the storm to this file.")
+        var svg: String?
+        @OptionGroup var json: JSONOption
+
+        func validate() throws {
+            for (name, value, limit) in [
+                ("--servers", servers, 64), ("--workers", workers, 64), ("--kills", kills, 10_000),
+                ("--tickets", tickets, 10_000),
+            ]
+            where !(1...limit).contains(value) {
+                throw ValidationError("\(name) is \(value), allowed is from 1 to \(limit)")
+            }
+            if !(0...10_000).contains(others) {
+                throw ValidationError("--others is \(others), allowed is from 0 to 10000")
+            }
+            if !(0.1...1000).contains(every) {
+                throw ValidationError("--every is \(every), allowed is from 0.1 to 1000")
+            }
+        }
+
+        func run() throws {
+            let picture = try svg.map { try checkedOutput($0) }
+            var job = JobConfiguration()
+            job.name = "storm"
+            job.model.width = 0.1
+            job.train.batch = 8
+            job.train.ticketsPerStep = tickets
+            job.train.steps = 1_000_000
+            job.checkpoint.everySteps = 50
+            job.eval.atEnd = false
+            job.cluster.servers = servers
+            job.cluster.workers = workers
+            job.server.replicas = servers > 1 ? 1 : 0
+            let progress = Progress()
+            let plan = StormBenchmark.Plan(kills: kills, stepsPerKill: every, otherKills: others, seed: seed)
+            let benchmark = try StormBenchmark(
+                job, plan, programs: Programs.directory, note: { progress.say($0) })
+            try picture?.write(Array(benchmark.svg.utf8))
+            write(json.isOn ? Report.json(benchmark) : benchmark.text)
+            if !benchmark.verified { throw ExitCode.failure }
+        }
     }
 }

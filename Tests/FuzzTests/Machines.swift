@@ -437,7 +437,8 @@ struct Machines {
     private static var firstReset: Message {
         var reset = Reset(version: 0, base: nil, rank: 0, servers: 2)
         reset.follows = [
-            Reset.Followed(shard: 1, server: ServerAddress(endpoint: "tcp://s:2", incarnation: Names.servers[1], rank: 1))
+            Reset.Followed(
+                shard: 1, server: ServerAddress(endpoint: "tcp://s:2", incarnation: Names.servers[1], rank: 1))
         ]
         return .reset(reset)
     }

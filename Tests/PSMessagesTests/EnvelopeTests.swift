@@ -38,7 +38,8 @@ private let messages: [Message] = {
     fromMemory.serves = [1, 0]
     fromMemory.expects = [1]
     fromMemory.follows = [
-        Reset.Followed(shard: 2, server: ServerAddress(endpoint: "tcp://h:1", incarnation: 9, publicKey: someKey, rank: 2))
+        Reset.Followed(
+            shard: 2, server: ServerAddress(endpoint: "tcp://h:1", incarnation: 9, publicKey: someKey, rank: 2))
     ]
     return [
         .hello(server), .hello(worker), .hello(keyed),

@@ -16,7 +16,8 @@ struct CoordinatorBench {
     /// - Parameter replay: what an earlier coordinator left; nil: a new job.
     init(
         servers: Int = 1, ticketsPerStep: Int = 2, steps: Version = 10, replay: Replay? = nil,
-        incarnation: Incarnation = 1000, nonFiniteLimit: Int = 3, evaluation: EvaluationSchedule? = nil
+        incarnation: Incarnation = 1000, nonFiniteLimit: Int = 3, evaluation: EvaluationSchedule? = nil,
+        replicas: Bool = false
     ) {
         self.incarnation = incarnation
         var replay = replay ?? Replay()
@@ -31,6 +32,7 @@ struct CoordinatorBench {
             checkpointEverySteps: 0, checkpointEverySeconds: 0, checkpointsKept: 2, nonFiniteLimit: nonFiniteLimit,
             rule: Arithmetic.rule)
         settings.evaluation = evaluation
+        settings.hasReplicas = replicas
         state = CoordinatorState(
             settings: settings, identity: Hello(role: .coordinator, host: "h", pid: 1, rank: 0),
             incarnation: incarnation, replay: replay, at: now)
@@ -97,10 +99,10 @@ struct CoordinatorBench {
     /// Servers 1, 2, ... load the base and save step 0; then workers 11, 12, ... join.
     static func running(
         servers: Int = 1, workers: Int = 1, ticketsPerStep: Int = 2, steps: Version = 10,
-        evaluation: EvaluationSchedule? = nil
+        evaluation: EvaluationSchedule? = nil, replicas: Bool = false
     ) -> Self {
         var bench = CoordinatorBench(
-            servers: servers, ticketsPerStep: ticketsPerStep, steps: steps, evaluation: evaluation)
+            servers: servers, ticketsPerStep: ticketsPerStep, steps: steps, evaluation: evaluation, replicas: replicas)
         for server in 1...servers { _ = bench.serverStarts(Incarnation(server), rank: server - 1) }
         _ = bench.durable()
         for server in 1...servers { _ = bench.says(.ready(version: 0), from: Incarnation(server)) }
