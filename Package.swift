@@ -156,7 +156,7 @@ let package = Package(
             ]),
 
         // What a person and the job start.
-        target("PSMemberCommand", ["PSNode", "PSProofs", "PSProtocol", logging, argumentParser]),
+        target("PSMemberCommand", ["PSNode", "PSProofs", "PSProtocol", "PSRun", logging, argumentParser]),
         executable("ps-server", ["PSServer", "PSMemberCommand", "PSNode", argumentParser]),
         executable("ps-worker", ["PSWorker", "PSMemberCommand", "PSNode", argumentParser]),
         executable("ps-coordinator", ["PSCoordinator", "PSRun", "PSConfiguration", "PSNode", argumentParser]),

@@ -217,6 +217,10 @@ extension JobConfiguration {
             throw .unusable(
                 "server.replicas", problem: "needs a second server to hold them; set cluster.servers to 2 or more")
         }
+        if cluster.minWorkers > cluster.workers {
+            throw .unusable(
+                "cluster.minWorkers", problem: "is \(cluster.minWorkers), but cluster.workers is \(cluster.workers)")
+        }
         if cluster.spares > 0, server.replicas == 0 {
             throw .unusable(
                 "cluster.spares",

@@ -22,6 +22,7 @@ package struct JobConfiguration: Sendable, Hashable {
     package var engine = EngineSettings()
     package var cluster = ClusterSettings()
     package var server = ServerSettings()
+    package var consistency = ConsistencySettings()
     package var checkpoint = CheckpointSettings()
     package var eval = EvaluationSettings()
 
@@ -112,6 +113,8 @@ package struct ClusterSettings: Sendable, Hashable, Codable {
     package var servers = 2
     /// Servers that wait for the place of one that is gone.
     package var spares = 0
+    /// Workers without which no ticket is given out.
+    package var minWorkers = 1
     /// Compute threads of each worker.
     package var threads = 1
     /// Starts in place of one process that ended by itself, counted afresh whenever the job makes progress.
@@ -128,6 +131,14 @@ package struct ServerSettings: Sendable, Hashable, Codable {
     package var bufferBytes = 256 << 20
     /// How many other servers hold what each one answers for: 0 or 1.
     package var replicas = 0
+
+    package init() {}
+}
+
+/// How tickets make a step.
+package struct ConsistencySettings: Sendable, Hashable, Codable {
+    /// Whether a worker that has nothing to do computes a ticket that is late with another.
+    package var speculation = true
 
     package init() {}
 }

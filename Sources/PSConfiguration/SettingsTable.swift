@@ -174,6 +174,8 @@ package enum SettingsTable {
 
     private static let cluster: [Setting] = [
         .integer("cluster.workers", \.cluster.workers, 1...10_000, "worker processes"),
+        .integer(
+            "cluster.minWorkers", \.cluster.minWorkers, 1...10_000, "workers without which no ticket is given out"),
         .integer("cluster.servers", \.cluster.servers, 1...10_000, "server processes"),
         .integer(
             "cluster.spares", \.cluster.spares, 0...1000, "servers that wait to take the place of one that is gone"),
@@ -194,6 +196,10 @@ package enum SettingsTable {
             "server.replicas", \.server.replicas, 0...1,
             "1: the server after each one holds all it has, and answers for it when it is gone; 0: the job then goes back "
                 + "to its last checkpoint"),
+        .boolean(
+            "consistency.speculation", \.consistency.speculation,
+            "a worker with nothing to do computes a ticket that another one has had for twice the usual time; the first "
+                + "copy counts"),
     ]
 
     private static let checkpoint: [Setting] = [

@@ -250,6 +250,8 @@ package final class CoordinatorNode: DaemonNode {
         }
         settings.timing = options.timing
         settings.hasReplicas = configuration.server.replicas > 0
+        settings.fewestWorkers = configuration.cluster.minWorkers
+        if !configuration.consistency.speculation { settings.timing.withoutSpeculation() }
         return settings
     }
 

@@ -5,9 +5,13 @@ import Logging
 import PSNode
 import PSProofs
 import PSProtocol
+import PSRun
 
 package struct MemberArguments: ParsableArguments {
-    @Option(help: "Where the coordinator listens: tcp://HOST:PORT, or ipc:///PATH as it printed it.")
+    @Option(
+        help: ArgumentHelp(
+            "Where the coordinator listens: tcp://HOST:PORT, or ipc:///PATH as it printed it, or run:DIRECTORY.",
+            discussion: "With run:DIRECTORY it is found by the files of its run, also when it is started again elsewhere."))
     var coordinator: String?
 
     @Option(
@@ -30,7 +34,22 @@ package struct MemberArguments: ParsableArguments {
     /// What is wrong with the arguments, or nil.
     package func mistake(bind: String? = nil) -> String? {
         if takeOver, rank == nil { return "--take-over needs --rank, which says whose place is taken" }
-        return DaemonArguments.mistake(coordinator: coordinator, bind: bind, rank: rank)
+        let endpoint = runDirectory == nil ? coordinator : nil
+        if runDirectory == "" { return "--coordinator run: expected run:DIRECTORY, the directory of a run" }
+        return DaemonArguments.mistake(coordinator: endpoint, bind: bind, rank: rank)
+    }
+
+    /// Of `run:DIRECTORY`.
+    private var runDirectory: String? {
+        guard let coordinator, coordinator.hasPrefix(Whereabouts.scheme) else { return nil }
+        return String(coordinator.dropFirst(Whereabouts.scheme.count))
+    }
+
+    private var whereabouts: Whereabouts? {
+        runDirectory.map { path in
+            let run = RunDirectory(path)
+            return Whereabouts(directory: path) { Endpoints.read(from: run)?.coordinator }
+        }
     }
 
     /// Finds the coordinator, runs the node that `body` makes to its end, and ends the process.
@@ -41,8 +60,20 @@ package struct MemberArguments: ParsableArguments {
     ) -> Never {
         Daemon.run(name, need: ProcessLimits.need(threads: threads)) { logger in
             let joining: JoinOptions
+            let whereabouts = whereabouts
+            var endpoint = coordinator
+            if let whereabouts {
+                guard let found = whereabouts.wait(milliseconds: Timing().orphan, logger: logger) else {
+                    return (
+                        ExitStatus.preempted,
+                        "no coordinator of the run \(whereabouts.directory) was found; check --coordinator, and that this "
+                            + "host sees the directory"
+                    )
+                }
+                endpoint = found
+            }
             do {
-                joining = try JoinOptions(coordinator: coordinator, path: join, role: role)
+                joining = try JoinOptions(coordinator: endpoint, path: join, role: role)
             } catch {
                 return (Daemon.usage, "\(error)")
             }
@@ -50,7 +81,9 @@ package struct MemberArguments: ParsableArguments {
                 joining.coordinator, lifeline: lifeline, milliseconds: Timing().orphan, logger: logger)
             if let end { return end }
             let status = try body(
-                MemberOptions(joining: joining, rank: rank, takesOver: takeOver, lifeline: lifeline), logger)
+                MemberOptions(
+                    joining: joining, whereabouts: whereabouts, rank: rank, takesOver: takeOver, lifeline: lifeline),
+                logger)
             return (status.code, status.text)
         }
     }

@@ -141,14 +141,19 @@ package struct Admission {
 /// What a daemon that joins a job is told.
 package struct MemberOptions: Sendable {
     package var joining: JoinOptions
+    /// Where the coordinator is looked for when it is gone; nil: it comes back where it was.
+    package var whereabouts: Whereabouts?
     package var rank: Int?
     /// Whoever starts the process says that the one that had the rank has ended.
     package var takesOver: Bool
     /// Standard input is a pipe from who started this process; its end means that they are gone.
     package var lifeline: Bool
 
-    package init(joining: JoinOptions, rank: Int?, takesOver: Bool, lifeline: Bool) {
+    package init(
+        joining: JoinOptions, whereabouts: Whereabouts? = nil, rank: Int?, takesOver: Bool, lifeline: Bool
+    ) {
         self.joining = joining
+        self.whereabouts = whereabouts
         self.rank = rank
         self.takesOver = takesOver
         self.lifeline = lifeline

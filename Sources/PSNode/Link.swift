@@ -151,6 +151,12 @@ package final class Link: Wire {
         }
     }
 
+    /// Of a link that connects: whoever it was connected to is not tried again.
+    package func leave() {
+        socket.disconnect()
+        (nextTry, failures, isRefused, hasFailed, hasMetSomebody) = (nil, 0, false, false, false)
+    }
+
     /// Closes connections that cost more than they may. - Returns: those closed from this end, and why.
     package func sweep() throws(TransportError) -> [Connections.Cut] {
         try takeEvents()

@@ -50,6 +50,8 @@ package struct CoordinatorSettings: Sendable {
     package var evaluation: EvaluationSchedule?
     /// Whether the server after each holds a replica of what that answers for.
     package var hasReplicas = false
+    /// Workers without which nothing is granted.
+    package var fewestWorkers = 1
     package var timing = Timing()
 
     package init(

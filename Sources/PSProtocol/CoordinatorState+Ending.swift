@@ -174,6 +174,10 @@ extension CoordinatorState {
         case .turning(let loading) where loading.isFromMemory, .loading(let loading) where loading.isFromMemory:
             return "servers go on from step \(version)"
         case .turning, .loading: return "servers load step \(version)"
+        case .running where waiting == nil && !hasEnoughWorkers && version < settings.lastVersion:
+            let count = membership.workerCount
+            return settings.fewestWorkers == 1
+                ? "waiting for a worker" : "waiting for workers: \(count) of \(settings.fewestWorkers) are up"
         case .running: return waiting ?? saving.map { "sequencing, saving step \($0.version)" } ?? "sequencing"
         case .finalizing: return evaluating == nil ? "saving the last step" : "evaluating the last step"
         case .givingUp: return "going back to step \(version)"

@@ -46,7 +46,7 @@ extension CoordinatorState {
         evaluating?.parts.trust(envelope.source)
         if isNew, let member = membership.worker(envelope.source) { effects.append(.tell("\(member.name) has joined")) }
         effects.append(welcome(envelope.source, .worker, rank: rank))
-        if isGranting { effects.append(.send(members(to: envelope.source))) }
+        if isServing { effects.append(.send(members(to: envelope.source))) }
         return effects
     }
 
@@ -104,7 +104,7 @@ extension CoordinatorState {
         if case .heartbeat(let heartbeat) = envelope.message { effects = takes(heartbeat, of: worker, at: now) }
         if case .leave = envelope.message {
             // It goes, whatever generation it knew.
-        } else if isGranting, envelope.generation != generation {
+        } else if isServing, envelope.generation != generation {
             // Word of the new servers got lost.
             return effects + [.send(members(to: worker))]
         }

@@ -85,12 +85,20 @@ extension CoordinatorState {
 
     /// Whether anything is given to workers.
     var isGranting: Bool {
+        if case .running = phase, !hasEnoughWorkers { return false }
+        return isServing
+    }
+
+    /// Whether the servers of the generation are there for workers.
+    var isServing: Bool {
         switch phase {
         case .running: !awaitsHandover
         case .finalizing: evaluating != nil && !awaitsHandover
         default: false
         }
     }
+
+    var hasEnoughWorkers: Bool { membership.workerCount >= settings.fewestWorkers }
 
     private var isTraining: Bool {
         guard case .running = phase else { return false }

@@ -46,6 +46,9 @@ struct Membership: Sendable {
 
     func rank(ofServer incarnation: Incarnation) -> Int? { servers.firstIndex { $0?.incarnation == incarnation } }
 
+    /// Those that are up.
+    var workerCount: Int { workers.values.count { $0.state == .up } }
+
     var workersByRank: [Member] { workers.values.sorted { ($0.rank, $0.incarnation) < ($1.rank, $1.incarnation) } }
 
     /// Servers, then workers.

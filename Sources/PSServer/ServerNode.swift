@@ -17,6 +17,7 @@ package final class ServerNode: DaemonNode {
     private let context: TransportContext
     private let joining: JoinOptions
     private var admission: Admission
+    private let trail: CoordinatorTrail
     private var nextRenewal = MonotonicTime(milliseconds: 0)
     private let control: Link
     private let bulk: Link
@@ -29,6 +30,7 @@ package final class ServerNode: DaemonNode {
         input = NodeInput(lifeline: options.lifeline)
         joining = options.joining
         admission = Admission(joining, logger)
+        trail = CoordinatorTrail(options.whereabouts, endpoint: joining.coordinator, logger: logger)
         let identity = ProcessIdentity(role: .server)
         let own = joining.file == nil ? nil : try ServerNode.makeKeys()
         context = try TransportContext(JobSecurity.entrance(bind ?? joining.coordinator, hasKeys: own != nil))
@@ -116,6 +118,7 @@ package final class ServerNode: DaemonNode {
 
     package func tick() throws -> ExitStatus? {
         _ = try control.sweep()
+        try trail.follow(control, at: input.now)
         if let text = admission.refusal(of: control, hasJoined: performer.state.job != 0) {
             return ExitStatus(code: ExitStatus.refused, text: text)
         }

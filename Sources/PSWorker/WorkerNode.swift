@@ -19,6 +19,7 @@ package final class WorkerNode: DaemonNode {
     private var complaints: Complaints
     private let joining: JoinOptions
     private var admission: Admission
+    private let trail: CoordinatorTrail
     private var nextRenewal = MonotonicTime(milliseconds: 0)
     private let control: Link
     package let input: NodeInput<WorkerPerformer.Internal>
@@ -30,6 +31,7 @@ package final class WorkerNode: DaemonNode {
         input = NodeInput(lifeline: options.lifeline)
         joining = options.joining
         admission = Admission(joining, logger)
+        trail = CoordinatorTrail(options.whereabouts, endpoint: joining.coordinator, logger: logger)
         let identity = ProcessIdentity(role: .worker)
         let context = try TransportContext()
         control = Link(
@@ -112,6 +114,7 @@ package final class WorkerNode: DaemonNode {
 
     package func tick() throws -> ExitStatus? {
         _ = try control.sweep()
+        try trail.follow(control, at: input.now)
         if let text = admission.refusal(of: control, hasJoined: performer.state.job != 0) {
             return ExitStatus(code: ExitStatus.refused, text: text)
         }

@@ -11,6 +11,8 @@ struct Plan {
     var servers = 1
     /// Whether each server's part is held by another one, too.
     var replicas = false
+    /// Without so many nothing is granted.
+    var fewestWorkers = 1
     var ticketsPerStep = 3
     var steps = 6
     var stepShape: StepShape { StepShape(ticketsPerStep: ticketsPerStep) }
@@ -178,6 +180,7 @@ struct Plan {
             plan.patience = chance.pick([0, 1, 2])
         }
         plan.replicas = chance.happens(0.5)
+        plan.fewestWorkers = min(plan.workers, chance.pick([1, 1, 1, 2]))
         return plan
     }
 }

@@ -140,6 +140,7 @@ final class World {
             checkpointsKept: plan.keep, nonFiniteLimit: 3, rule: Arithmetic.rule)
         settings.evaluation = schedule
         settings.hasReplicas = plan.replicas && servers > 1
+        settings.fewestWorkers = plan.fewestWorkers
         if plan.plant == .noDeadline {
             settings.timing.firstCopy = 1 << 40
             settings.timing.earliestCopy = 1 << 40
