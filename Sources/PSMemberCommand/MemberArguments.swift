@@ -11,7 +11,8 @@ package struct MemberArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Where the coordinator listens: tcp://HOST:PORT, or ipc:///PATH as it printed it, or run:DIRECTORY.",
-            discussion: "With run:DIRECTORY it is found by the files of its run, also when it is started again elsewhere."))
+            discussion:
+                "With run:DIRECTORY it is found by the files of its run, also when it is started again elsewhere."))
     var coordinator: String?
 
     @Option(

@@ -60,7 +60,8 @@ package final class CoordinatorTrail {
         guard let whereabouts else { return }
         for answer in found.takeAll() {
             isLooking = false
-            guard let place = answer, place != endpoint, link.downSince != nil, Addresses.mistake(in: place) == nil else {
+            guard let place = answer, place != endpoint, link.downSince != nil, Addresses.mistake(in: place) == nil
+            else {
                 continue
             }
             logger.warning("the coordinator of \(whereabouts.directory) is at \(place) now, not at \(endpoint)")

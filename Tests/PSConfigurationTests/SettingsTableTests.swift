@@ -24,7 +24,8 @@ import Testing
         // Some values of the data's settings go with others only.
         let bases = try [
             [], ["data.augment=torchvision", "data.evaluate=torchvision"],
-            ["data.augment=inception", "data.evaluate=inception"], ["eval.everySteps=5"], ["server.replicas=1"], ["cluster.workers=10000"],
+            ["data.augment=inception", "data.evaluate=inception"], ["eval.everySteps=5"], ["server.replicas=1"],
+            ["cluster.workers=10000"],
         ].map { assignments in
             var base = JobConfiguration()
             try base.read(assignments: assignments)

@@ -1,0 +1,231 @@
+// Servers with replicas as people run them: real daemons, killed and stopped, by hand and under `psctl train`. The weights
+// are those of a job that nobody disturbs and that has no replicas.
+
+import Foundation
+import PSJob
+import PSParameters
+import PSProtocol
+import PSRun
+import Testing
+
+/// Daemons started by hand, on TCP.
+private final class Daemons {
+    let jobs: SmallJobs
+    let run: String
+    private(set) var coordinator: Running
+    private(set) var servers: [Running] = []
+    private(set) var workers: [Running] = []
+    private let config: String
+    /// What servers and workers said.
+    private(set) var words = ""
+
+    init(_ jobs: SmallJobs, _ run: String, steps: Int, set: [String]) throws {
+        self.jobs = jobs
+        self.run = run
+        config = jobs.path("\(run).yaml")
+        let all = SmallJobs.settings + ["train.steps=\(steps)"] + set
+        let printed = try jobs.psctl(arguments: ["train", "--print-config"] + all.flatMap { ["--set", $0] })
+        try printed.output.write(toFile: config, atomically: true, encoding: .utf8)
+        coordinator = try Daemons.start(config, jobs, run)
+    }
+
+    private static func start(
+        _ config: String, _ jobs: SmallJobs, _ run: String, at host: String = "127.0.0.1"
+    ) throws -> Running {
+        try Running(
+            "ps-coordinator", ["--config", config, "--run-dir", run, "--bind", "tcp://\(host):*"],
+            in: jobs.scratch.path)
+    }
+
+    /// Another start of the coordinator, where the first one was not.
+    func moveCoordinator() throws { coordinator = try Daemons.start(config, jobs, run, at: "127.0.0.2") }
+
+    var place: String { "run:\(jobs.path(run))" }
+
+    func addServer(rank: Int? = nil) throws {
+        servers.append(
+            try Running("ps-server", ["--coordinator", place] + (rank.map { ["--rank", "\($0)"] } ?? [])))
+    }
+
+    func addWorker() throws { workers.append(try Running("ps-worker", ["--coordinator", place])) }
+
+    /// Waits for the coordinator's end, and that of all who live.
+    func finish(dead: Set<Int> = []) throws -> RunSummary {
+        let ended = try coordinator.finish(within: 60)
+        #expect(ended.code == 0, "\(ended.errors)")
+        for process in servers + workers where !dead.contains(process.pid) {
+            let end = try process.finish(within: 10)
+            #expect(end.code == 0, "\(end.errors)")
+            words += end.errors
+        }
+        return try RunSummary.read(from: RunDirectory(jobs.path(run)))
+    }
+}
+
+@Suite(.serialized)
+struct ReplicaJobTests {
+    private static let jobs = SmallJobs()
+    private var jobs: SmallJobs { Self.jobs }
+    private static let steps = 60
+    /// A job of the same settings that nobody disturbs, without replicas.
+    private static let calm: Result<RunSummary, any Error> = Result {
+        try jobs.train("calm", steps: steps, set: ["cluster.servers=1", "train.ticketsPerStep=4"])
+    }
+
+    private static func settings(_ more: [String] = []) -> [String] {
+        ["cluster.servers=3", "server.replicas=1", "train.ticketsPerStep=4", "checkpoint.everySteps=0"] + more
+    }
+
+    private func expectCalm(_ summary: RunSummary, sourceLocation: SourceLocation = #_sourceLocation) throws {
+        let calm = try Self.calm.get()
+        #expect(summary.weightsSHA256 == calm.weightsSHA256, sourceLocation: sourceLocation)
+        #expect(summary.stateSHA256 == calm.stateSHA256, sourceLocation: sourceLocation)
+    }
+
+    private func replicas(_ run: String) throws -> JobStatus.Replicas? { try jobs.status(run).replicas }
+
+    /// All replicas are in step, and each server answers for its own part.
+    private func waitUntilWhole(_ run: String) throws {
+        eventually("the replicas of \(run) are in step") {
+            guard let replicas = try? replicas(run) else { return false }
+            return replicas.inStep == replicas.wanted && replicas.standingIn == 0
+        }
+    }
+
+    private func pid(_ role: String, _ rank: Int, of run: String) throws -> pid_t {
+        let process = try jobs.status(run).processes.first { $0.role == role && $0.rank == rank && $0.state == .up }
+        return pid_t(try #require(process).pid)
+    }
+
+    private func log(_ run: String) throws -> String {
+        try String(contentsOfFile: jobs.path("\(run)/logs/coordinator-0.log"), encoding: .utf8)
+    }
+
+    /// Nobody starts it again: the one after it goes on with its part to the end, checkpoints included.
+    @Test func aServerThatIsGoneForGoodIsStoodInFor() throws {
+        let daemons = try Daemons(jobs, "gone", steps: Self.steps, set: Self.settings())
+        for rank in 0..<3 { try daemons.addServer(rank: rank) }
+        try daemons.addWorker()
+        jobs.waitForStep(3, of: "gone")
+        try waitUntilWhole("gone")
+        kill(pid_t(daemons.servers[1].pid), SIGKILL)
+        let killed = daemons.servers[1].pid
+        _ = try daemons.servers[1].finish()
+        try eventually("another server answers for its part") { try replicas("gone")?.standingIn == 1 }
+        try expectCalm(daemons.finish(dead: [killed]))
+    }
+
+    /// It stands still, is fenced, wakes up, follows the others and gets its part back.
+    @Test func aServerThatStandsStillIsFencedAndComesBack() throws {
+        let daemons = try Daemons(jobs, "still", steps: SmallJobs.endless, set: Self.settings())
+        for rank in 0..<3 { try daemons.addServer(rank: rank) }
+        try daemons.addWorker()
+        jobs.waitForStep(3, of: "still")
+        try waitUntilWhole("still")
+        kill(pid_t(daemons.servers[0].pid), SIGSTOP)
+        try eventually("the one after it answers") { try replicas("still")?.standingIn == 1 }
+        let step = try #require(jobs.steps("still").last)
+        jobs.waitForStep(step + 5, of: "still")
+        kill(pid_t(daemons.servers[0].pid), SIGCONT)
+        try waitUntilWhole("still")
+        #expect(try jobs.psctl("stop", "--run-dir", "still").code == 0)
+        #expect(try daemons.coordinator.finish().code == 75)
+        let text = try daemons.servers[0].finish().errors
+        #expect(text.contains("going on from memory"), "\(text)")
+        let summary = try RunSummary.read(from: RunDirectory(jobs.path("still")))
+        let calm = try jobs.train(
+            "still-calm", steps: Int(summary.steps), set: ["cluster.servers=1", "train.ticketsPerStep=4"])
+        #expect(summary.weightsSHA256 == calm.weightsSHA256)
+    }
+
+    /// Under `psctl train`, over Unix sockets and over TCP with keys: it is started again and catches up, or a spare one does.
+    @Test(arguments: [
+        [], ["cluster.transport=tcp", "cluster.security=required"], ["cluster.spares=1"], ["cluster.servers=2"],
+    ])
+    func aServerThatIsStartedAgainGetsItsPartBack(set: [String]) throws {
+        let run = "back-\(set.first ?? "plain")"
+        let job = try jobs.begin(run, steps: SmallJobs.endless, set: Self.settings(set))
+        jobs.waitForStep(3, of: run)
+        try waitUntilWhole(run)
+        kill(try pid("server", 1, of: run), SIGKILL)
+        try eventually("it is noticed") { try jobs.status(run).generation > 1 }
+        try waitUntilWhole(run)
+        kill(try pid("server", 0, of: run), SIGKILL)
+        try eventually("the other one is noticed") { try jobs.status(run).generation > 3 }
+        try waitUntilWhole(run)
+        #expect(try jobs.psctl("stop", "--run-dir", run).code == 0)
+        let finished = try job.finish()
+        #expect(finished.code == 75, "\(finished.errors)")
+        let summary = try finished.json(RunSummary.self)
+        #expect(!(try log(run)).contains("goes back to its last checkpoint"))
+        let calm = try jobs.train(
+            "\(run)-calm", steps: Int(summary.steps), set: ["cluster.servers=1", "train.ticketsPerStep=4"])
+        #expect(summary.weightsSHA256 == calm.weightsSHA256)
+        #expect(summary.stateSHA256 == calm.stateSHA256)
+    }
+
+    /// Both servers that have a part are gone: the job goes back to its checkpoint, says so, and comes to the same weights.
+    @Test func withoutAnyHolderTheJobGoesBack() throws {
+        let job = try jobs.begin(
+            "both", steps: Self.steps, set: Self.settings(["cluster.servers=2", "checkpoint.everySteps=10"]))
+        jobs.waitForStep(13, of: "both")
+        let both = try [pid("server", 0, of: "both"), pid("server", 1, of: "both")]
+        for process in both { kill(process, SIGKILL) }
+        let finished = try job.finish()
+        #expect(finished.code == 0, "\(finished.errors)")
+        #expect(finished.errors.contains("both servers that had the part of server"), "\(finished.errors)")
+        try expectCalm(finished.json(RunSummary.self))
+    }
+
+    /// Its host is gone: it is started at another address, and found by the files of the run.
+    @Test func aCoordinatorThatMovesIsFollowed() throws {
+        let daemons = try Daemons(jobs, "moved", steps: Self.steps, set: Self.settings())
+        for _ in 0..<3 { try daemons.addServer() }
+        try daemons.addWorker()
+        jobs.waitForStep(3, of: "moved")
+        kill(pid_t(daemons.coordinator.pid), SIGKILL)
+        _ = try daemons.coordinator.finish()
+        try daemons.moveCoordinator()
+        try expectCalm(daemons.finish())
+        #expect(daemons.words.contains("is at tcp://127.0.0.2:"), "\(daemons.words)")
+    }
+
+    /// Fewer workers than are wanted are a state and no error.
+    @Test func aJobWaitsForItsWorkers() throws {
+        let daemons = try Daemons(
+            jobs, "few", steps: Self.steps, set: Self.settings(["cluster.workers=2", "cluster.minWorkers=2"]))
+        for _ in 0..<3 { try daemons.addServer() }
+        func activity() -> String? {
+            try? jobs.status("few").processes.first { $0.role == "coordinator" }?.activity
+        }
+        eventually("none is there") { activity() == "waiting for workers: 0 of 2 are up" }
+        try daemons.addWorker()
+        eventually("one is there") { activity() == "waiting for workers: 1 of 2 are up" }
+        #expect(jobs.steps("few").isEmpty)
+        try daemons.addWorker()
+        try expectCalm(daemons.finish())
+    }
+
+    @Test(arguments: [
+        (["server.replicas=1", "cluster.servers=1"], "server.replicas needs a second server to hold them"),
+        (["cluster.spares=1"], "cluster.spares catches up from a replica; set server.replicas to 1"),
+        (["cluster.minWorkers=3"], "cluster.minWorkers is 3, but cluster.workers is 1"),
+        (["server.replicas=2"], "--set: server.replicas is '2', allowed is from 0 to 1"),
+    ])
+    func whatDoesNotGoTogetherIsSaid(set: [String], line: String) throws {
+        let refused = try jobs.begin("never", steps: 1, set: set).finish()
+        #expect(refused.code == 64)
+        #expect(refused.errors.contains(line), "\(refused.errors)")
+        #expect(refused.errors.split(separator: "\n").count == 1)
+    }
+
+    @Test func aRunThatIsNotThereIsWaitedForUntilItIsStopped() throws {
+        let server = try Running("ps-server", ["--coordinator", "run:\(jobs.path("nowhere"))"])
+        try eventually("it says so") { try server.errorsSoFar().contains("waiting for a coordinator of the run") }
+        kill(pid_t(server.pid), SIGTERM)
+        #expect(try server.finish(within: 10).code == 75)
+        let empty = try Running("ps-server", ["--coordinator", "run:"]).finish()
+        #expect(empty.code == 64)
+        #expect(empty.errors.contains("expected run:DIRECTORY"), "\(empty.errors)")
+    }
+}
