@@ -16,7 +16,7 @@ struct BenchCommand: ParsableCommand {
         commandName: "bench", abstract: "Measures the parts of a job.",
         subcommands: [
             Step.self, BenchPlanCommand.self, BenchErrorsCommand.self, Inference.self, BenchDataCommand.self,
-            Exchange.self, Recovery.self, Storm.self,
+            Exchange.self, Recovery.self, Storm.self, Bits.self,
         ])
 
     struct Step: ParsableCommand {
@@ -277,6 +277,53 @@ extension BenchCommand {
             try picture?.write(Array(benchmark.svg.utf8))
             write(json.isOn ? Report.json(benchmark) : benchmark.text)
             if !benchmark.verified { throw ExitCode.failure }
+        }
+    }
+}
+
+extension BenchCommand {
+    struct Bits: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Whether a job's weights depend on how many processes compute it.",
+            discussion: """
+                A small real job runs once for each number of workers and servers, without replicas and with. Every tenth step \
+                a worker leaves and another comes; in the middle it is stopped and resumed with other numbers. If two of them \
+                end with different weights the command fails.
+                """)
+
+        @Option(parsing: .upToNextOption, help: "Numbers of workers.")
+        var workers = [1, 2, 5]
+        @Option(parsing: .upToNextOption, help: "Numbers of servers.")
+        var servers = [1, 2, 3]
+        @Option(help: "Steps of each job.")
+        var steps = 60
+        @OptionGroup var json: JSONOption
+
+        func validate() throws {
+            for (name, values) in [("--workers", workers), ("--servers", servers)] {
+                if let value = values.first(where: { !(1...64).contains($0) }) {
+                    throw ValidationError("\(name) is \(value), allowed is from 1 to 64")
+                }
+            }
+            if !(4...100_000).contains(steps) {
+                throw ValidationError("--steps is \(steps), allowed is from 4 to 100000")
+            }
+        }
+
+        func run() throws {
+            var job = JobConfiguration()
+            job.name = "bits"
+            job.model.width = 0.1
+            job.train.batch = 8
+            job.train.ticketsPerStep = 5
+            job.train.steps = steps
+            job.checkpoint.everySteps = 10
+            job.eval.atEnd = false
+            let progress = Progress()
+            let table = try BitsTable(
+                job, workers: workers, servers: servers, programs: Programs.directory, note: { progress.say($0) })
+            write(json.isOn ? Report.json(table) : table.text)
+            if !table.verified { throw ExitCode.failure }
         }
     }
 }
