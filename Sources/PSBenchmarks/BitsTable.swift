@@ -82,7 +82,8 @@ package struct BitsTable: Encodable, Sendable {
             }
         }
         return Row(
-            first: first, second: second, leaves: leaves, weights: try RunSummary.read(from: run).weightsSHA256 ?? "none")
+            first: first, second: second, leaves: leaves,
+            weights: try RunSummary.read(from: run).weightsSHA256 ?? "none")
     }
 
     package var text: String {

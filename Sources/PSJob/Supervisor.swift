@@ -214,6 +214,9 @@ package final class Supervisor {
     private func look(after process: LocalProcess, endpoint: String) throws {
         if let end = process.reap() {
             switch end {
+            // Somebody told this one process to leave: another comes, unless the signal was for all of them.
+            case .exited(75) where process.lastWords.hasSuffix(MemberSession.leftBySignal):
+                process.notBefore = MonotonicTime.now.later(500)
             // As a rule the coordinator told it to, and ends itself now. If not, after a long silence say, it is missed.
             case .exited(0), .exited(75), .exited(130): process.notBefore = MonotonicTime.now.later(15_000)
             // Refused, by name: another try would only be another refusal.

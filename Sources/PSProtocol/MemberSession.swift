@@ -29,6 +29,9 @@ package struct MemberSession: Sendable {
         case order
     }
 
+    /// The last words of a process that a signal asked to stop.
+    package static let leftBySignal = "stopped by a signal"
+
     let incarnation: Incarnation
     private(set) var hello: Hello
     /// The rank that whoever started it gave it.

@@ -341,7 +341,7 @@ package struct ServerState: Sendable {
         // A stop often comes to all processes at once: the coordinator then needs this one's part of the last
         // checkpoint.
         if let stopAsked, now.since(stopAsked) >= timing.stopGrace {
-            return leave("stopped by a signal", code: ExitStatus.preempted)
+            return leave(MemberSession.leftBySignal, code: ExitStatus.preempted)
         }
         let effects = askSources(at: now) + giveUpFollowers(at: now)
         if !session.isJoined { return effects + introduceIfDue(at: now) }

@@ -207,7 +207,7 @@ package struct WorkerState: Sendable {
         case .measured(let measurement): return measured(measurement, at: now)
         case .measureFailed(let attempt, let text, let problem):
             return measureFailed(attempt, text, problem, at: now)
-        case .stopSignal: return leave("stopped by a signal", code: ExitStatus.preempted)
+        case .stopSignal: return leave(MemberSession.leftBySignal, code: ExitStatus.preempted)
         case .parentGone:
             session.timing.orphan = timing.farewell
             return []

@@ -174,6 +174,11 @@ private final class Person {
         try person.run("psctl bench exchange --security", adding: "\(tiny) --rounds 1", says: "the same over all three")
         try person.run("psctl bench recovery", adding: "--kills 1", says: "those of the job without kills, bit for bit")
         try person.run(
+            "psctl bench bits", adding: "--workers 1 --servers 2 --steps 12", says: "2 jobs of 12 steps: one hash")
+        try person.run(
+            "psctl bench storm", adding: "--kills 2 --every 2 --others 1 --workers 3 --svg storm.svg",
+            says: "those of the calm job, bit for bit")
+        try person.run(
             "psctl bench plan --out plan.json", adding: "\(network) --batch 2 --steps 1", says: "plan: measured")
         try person.run("psctl bench errors", adding: "\(network) --batch 2", says: "im2col")
 
@@ -211,6 +216,9 @@ private final class Person {
 
         sleep(1)
         person.plan(steps: 2)
+        try person.run(
+            "psctl train --set server.replicas=1", adding: "--set eval.atEnd=false --run-dir replicas", says: "finished"
+        )
         try person.run(
             "psctl train --set model.name=googlenet", adding: "--set eval.atEnd=false --run-dir googlenet",
             says: "finished: 2 steps")
