@@ -17,8 +17,8 @@ extension CoordinatorState {
         let journaled = (close: openClose, commit: journaledCommit)
         openClose = nil
         journaledCommit = nil
-        // Who has nothing to answer for and has not heard of this generation joins it like a newcomer.
-        participants = Set(memories.filter { $0.value.generation == generation || holders.contains($0.key) }.keys)
+        // Who has nothing to answer for may be of an older generation, or have missed commits: it joins like a newcomer.
+        participants = Set(memories.keys).intersection(holders)
         let held = memories.filter { holders.contains($0.key) }.values
         guard let next, let oldest = held.map(\.memory.version).min(), let newest = held.map(\.memory.version).max()
         else { return rollBack(at: now) }

@@ -71,7 +71,13 @@ extension CoordinatorState {
 
     func replicaStatus(at now: MonotonicTime) -> JobStatus.Replicas? {
         guard settings.hasReplicas else { return nil }
-        let up = inStep.filter { membership.servers[$0]?.state == .up }
+        // While servers load nothing of it is in their memory yet.
+        let isServed =
+            switch phase {
+            case .running, .finalizing: true
+            default: false
+            }
+        let up = inStep.filter { isServed && membership.servers[$0]?.state == .up }
         let held = holders.indices.count { shard in
             keepers(of: shard).contains { $0 != holders[shard] && up.contains($0) }
         }

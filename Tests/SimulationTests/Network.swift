@@ -24,8 +24,8 @@ final class Connection {
     /// Another one whenever the connection is made anew.
     fileprivate(set) var peer: RoutingID
     var isOpen = true
-    /// Nothing gets through before this moment.
-    var cutUntil = 0
+    /// Nothing gets through before these moments.
+    var cutUntil = (toServer: 0, toClient: 0)
     /// The moments of the last arrivals: later messages do not overtake them.
     fileprivate var lastArrival = (atServer: 0, atClient: 0)
 
@@ -43,12 +43,23 @@ final class Network {
     var connections: [Connection] = []
     private var count = 0
     /// Paths that are broken whatever connection is opened over them.
-    var brokenPaths: [(client: ObjectIdentifier, endpoint: String, until: Int)] = []
+    var brokenPaths: [BrokenPath] = []
 
-    private func isBroken(_ connection: Connection) -> Bool {
-        brokenPaths.contains {
+    struct BrokenPath {
+        let client: ObjectIdentifier
+        let endpoint: String
+        let until: Int
+        /// Nil: both ways.
+        let way: Way?
+    }
+
+    enum Way { case toServer, toClient }
+
+    private func isBroken(_ connection: Connection, _ way: Way) -> Bool {
+        if world.now < (way == .toServer ? connection.cutUntil.toServer : connection.cutUntil.toClient) { return true }
+        return brokenPaths.contains {
             $0.client == ObjectIdentifier(connection.client.seat) && $0.endpoint == connection.endpoint
-                && world.now < $0.until
+                && world.now < $0.until && $0.way.map { $0 == way } ?? true
         }
     }
 
@@ -95,7 +106,7 @@ final class Network {
             wrong = Packet(envelope: packet.envelope, values: packet.values)
             wrong!.values![world.chance.integer(0...wrong!.values!.count - 1)] ^= 1
         }
-        transfer(packet, connection, \.lastArrival.atServer) { [self, wrong] in
+        transfer(packet, connection, .toServer, \.lastArrival.atServer) { [self, wrong] in
             guard let listener = listeners[connection.endpoint] else { return }
             listener.act { [world] in
                 listener.receive(packet, on: connection)
@@ -108,19 +119,21 @@ final class Network {
 
     func send(_ packet: Packet, toClientOf connection: Connection) {
         world.see(packet)
-        transfer(packet, connection, \.lastArrival.atClient) {
+        transfer(packet, connection, .toClient, \.lastArrival.atClient) {
             connection.client.act { if connection.isOpen { connection.client.receive(packet, on: connection) } }
         }
     }
 
     private func transfer(
-        _ packet: Packet, _ connection: Connection, _ last: ReferenceWritableKeyPath<Connection, Int>,
+        _ packet: Packet, _ connection: Connection, _ way: Way,
+        _ last: ReferenceWritableKeyPath<Connection, Int>,
         _ arrive: @escaping () -> Void
     ) {
         let isStormy = world.now < world.plan.faultsEnd
-        if world.now < connection.cutUntil || isBroken(connection) { return }
+        if isBroken(connection, way) { return }
         if isStormy, world.chance.happens(world.plan.lossProbability) { return }
-        let arrival = max(connection[keyPath: last], world.now + world.chance.integer(0...4))
+        let delay = isStormy ? world.plan.longestDelay : 4
+        let arrival = max(connection[keyPath: last], world.now + world.chance.integer(0...delay))
         connection[keyPath: last] = arrival
         world.agenda.add(at: arrival) { [world] in
             if let source = packet.source, source.withBytes({ Array($0) }) != packet.values {

@@ -13,6 +13,10 @@ struct Plan {
     var replicas = false
     /// Without so many nothing is granted.
     var fewestWorkers = 1
+    /// When the faults are over, most workers and a server whose part has a replica are gone for good.
+    var leavesCore = false
+    /// Milliseconds that a message takes at most, while there are faults.
+    var longestDelay = 4
     var ticketsPerStep = 3
     var steps = 6
     var stepShape: StepShape { StepShape(ticketsPerStep: ticketsPerStep) }
@@ -82,6 +86,8 @@ struct Plan {
         /// Of who is heard: a rank is taken from who lives; tickets have no deadline; a word of a later term is believed
         /// whoever says it; pushes need no grant; the first hello fixes the kernels.
         case seatStolen, noDeadline, termBelieved, pushBelieved, kernelsOfHello
+        /// A server's thread loses an update, and says that it is done.
+        case updateLost
     }
     var plant: Plant?
     /// Kills at delicate moments.
@@ -128,8 +134,9 @@ struct Plan {
         plan.checkpointEverySteps = chance.integer(0...3)
         if chance.happens(0.3) { plan.poisoned = [Step(UInt64(chance.integer(0...plan.steps - 1)))] }
         plan.faultsEnd = chance.integer(2000...12_000)
-        plan.lossProbability = chance.pick([0, 0, 0.003, 0.03])
-        plan.duplicateProbability = chance.pick([0, 0.01, 0.05])
+        plan.lossProbability = chance.pick([0, 0, 0.003, 0.03, 0.3])
+        plan.duplicateProbability = chance.pick([0, 0.01, 0.05, 0.5])
+        plan.longestDelay = chance.pick([4, 4, 40, 400])
         plan.workerKills = chance.integer(0...3)
         plan.serverKills = chance.integer(0...2)
         plan.coordinatorKills = chance.integer(0...2)
@@ -181,6 +188,12 @@ struct Plan {
         }
         plan.replicas = chance.happens(0.5)
         plan.fewestWorkers = min(plan.workers, chance.pick([1, 1, 1, 2]))
+        plan.leavesCore = chance.happens(0.4)
+        if plan.leavesCore, plan.replicas, plan.servers > 1, chance.happens(0.7) {
+            // Nothing else that needs a server of every rank.
+            (plan.midWriteDeaths, plan.triggers, plan.damages, plan.unreadable) = (0, [], 0, 0)
+            (plan.stop, plan.personStops, plan.movesAway, plan.idler, plan.twins) = (nil, 0, false, false, 0)
+        }
         return plan
     }
 }
@@ -192,6 +205,6 @@ enum Rare: String, CaseIterable {
     case evaluated, partAgain, measuredAgain, endsEarly, lastEvaluationLater, leftOut
     case begunWithWeights, begunAgain
     case ticketCopied, unreachable, reachable, seatKept, foreignPush, foreignWord, foreignNoise, otherKernels, differs
-    case standIn, returned, stateSent, sumSent, memoryGone, bothGone
+    case standIn, returned, coreOnly, stateSent, sumSent, memoryGone, bothGone
     case savedLater, diesWriting, tornTail, slowDisk, moved, movedAway, goesBack, foreignBase, adopted, stopPromised
 }

@@ -33,6 +33,8 @@ class SimulatedProcess {
         files = SimulatedFiles(world.disk, owner: incarnation)
         files.readFault = { [unowned self] in self.world.readFault(self.seat) }
         files.beforeChange = { [unowned self] () throws(StorageError) in
+            self.world.changesToDisk += 1
+            if self.world.changesToDisk == self.world.powerFailsAt { self.world.powerFails() }
             if changesLeft == 0 { self.world.dies(self) }
             changesLeft = changesLeft.map { $0 - 1 }
             // What is dead writes nothing.

@@ -17,6 +17,7 @@ final class SimulatedServer: SimulatedProcess {
     private var writing: SimulatedQueue!
     private let endpoint: String
     private var saves: Set<[UInt64]> = []
+    private var hasLost = false
 
     override init(world: World, seat: Seat) {
         endpoint = world.plan.keepsEndpoints ? "server\(seat.number)" : "server\(seat.number).\(seat.starts)"
@@ -65,6 +66,12 @@ final class SimulatedServer: SimulatedProcess {
                 case .event(.loadFailed(let generation, let text, _)) = event
             {
                 event = .event(.loadFailed(generation: generation, text, isDamage: true))
+            }
+            if world.plan.plant == .updateLost, !hasLost, case .updated(let generation, let slice, let weights) = event
+            {
+                hasLost = true
+                event = .updated(
+                    generation: generation, slice: slice, weights: SharedBuffer(byteCount: weights.bytes.count))
             }
             if case .event(.loadFailed(_, _, isDamage: false)) = event { world.saw(.unavailable) }
             ended(try? performer.take(event, at: world.time))

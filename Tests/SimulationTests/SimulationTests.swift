@@ -25,10 +25,34 @@ import Testing
         #expect(runs[0] == runs[1])
     }
 
+    /// The power fails before each change to the disk that a job makes, one after the other: it ends with the calm bits.
+    @Test(arguments: [false, true])
+    func aPowerCutBetweenAnyTwoWrites(replicas: Bool) {
+        var plan = Plan.calm(workers: 2, servers: 2)
+        plan.replicas = replicas
+        plan.evaluateEverySteps = 3
+        // A person stops it and goes on, so that the end of a job and its resumption are among the changes.
+        plan.stop = (400, 2)
+        func world(failingAt change: Int?) -> World {
+            var plan = plan
+            plan.seed = UInt64(change ?? 0)
+            let world = World(plan)
+            world.powerFailsAt = change
+            world.run()
+            return world
+        }
+        let count = world(failingAt: nil).changesToDisk
+        #expect(count > 100, "\(count)")
+        for change in 1...count where SimulationTests.isLong || change % 3 == 0 {
+            let world = world(failingAt: change)
+            #expect(world.violations == [], "change \(change)")
+        }
+    }
+
     /// `PS_SEED=n` repeats one job and prints what is said.
     @Test(.enabled(if: oneSeed != nil)) func oneStormyJob() {
         let world = World(.stormy(seed: SimulationTests.oneSeed!))
-        world.log = { print($0) }
+        world.log = { print(SimulationTests.readable($0)) }
         world.run()
         #expect(world.violations == [])
     }
@@ -53,6 +77,7 @@ import Testing
             case .termBelieved: plan.foreignWords = 10
             case .pushBelieved: plan.foreignPushes = 40
             case .kernelsOfHello: plan.idler = true
+            case .updateLost: break
             }
             let world = World(plan)
             world.run()
@@ -68,12 +93,69 @@ import Testing
         Issue.record("\(plant) is not found")
     }
 
+    /// One seed after the other, from `PS_SWARM_FIRST`, `PS_SWARM_COUNT` of them: what scripts/swarm runs in parts.
+    @Test(.enabled(if: swarm != nil)) func aPartOfTheSwarm() {
+        guard let (first, count) = SimulationTests.swarm else { return }
+        var seen: [Rare: Int] = [:]
+        for seed in first..<first + count {
+            let world = World(.stormy(seed: seed))
+            world.run()
+            seen.merge(world.seen, uniquingKeysWith: +)
+            if world.violations.isEmpty { continue }
+            print("VIOLATION seed \(seed): \(world.violations[0])")
+            Issue.record("seed \(seed): \(world.violations)")
+            if SimulationTests.endsWithFirst { return }
+        }
+        let never = Rare.allCases.filter { seen[$0, default: 0] == 0 }
+        print("SWARM \(count) seeds from \(first): never seen \(never.map(\.rawValue))")
+    }
+
+    static let swarm: (first: UInt64, count: UInt64)? = {
+        let environment = ProcessInfo.processInfo.environment
+        guard let count = environment["PS_SWARM_COUNT"].flatMap({ UInt64($0) }) else { return nil }
+        return (environment["PS_SWARM_FIRST"].flatMap { UInt64($0) } ?? 0, count)
+    }()
+
+    private static let endsWithFirst = ProcessInfo.processInfo.environment["PS_SWARM_ENDS"] == "1"
+
+    /// A fault that one seed in a hundred has is found by a few hundred seeds.
+    @Test func aRareFaultIsFound() {
+        var found: [UInt64] = []
+        for seed in 0..<UInt64(300) where seed % 10 == 7 {
+            var plan = Plan.stormy(seed: seed)
+            if seed % 100 == 37 { plan.plant = .updateLost }
+            let world = World(plan)
+            world.run()
+            if !world.violations.isEmpty { found.append(seed) }
+        }
+        #expect(found == [37, 137, 237])
+    }
+
+    /// What led to a violation, for people.
+    static func history(of plan: Plan) -> String {
+        let world = World(plan)
+        var lines: [String] = []
+        world.log = { lines.append(readable($0)) }
+        world.run()
+        return lines.suffix(80).joined(separator: "\n")
+    }
+
+    /// A line of the log without the names of modules and the wrapping of values.
+    private static func readable(_ line: String) -> String {
+        var line = line
+        for noise in ["PSMessages.", "PSParameters.", "PSProtocol.", "PSProofs."] {
+            line = line.replacing(noise, with: "")
+        }
+        return line.count > 300 ? line.prefix(300) + "..." : line
+    }
+
     @Test func stormyJobs() {
         var seen: [Rare: Int] = [:]
         for seed in 0..<UInt64(SimulationTests.isLong ? 20_000 : 1500) {
             let world = World(.stormy(seed: seed))
             world.run()
-            #expect(world.violations == [], "seed \(seed)")
+            if !world.violations.isEmpty { print(SimulationTests.history(of: .stormy(seed: seed))) }
+            #expect(world.violations == [], "seed \(seed); PS_SEED=\(seed) repeats it")
             seen.merge(world.seen, uniquingKeysWith: +)
         }
         print("rare transitions:", seen.map { "\($0.key) \($0.value)" }.sorted().joined(separator: ", "))

@@ -28,7 +28,11 @@ extension World {
         }
         several(plan.cuts) { [self] in
             if network.connections.isEmpty { return }
-            chance.pick(network.connections).cutUntil = now + chance.integer(20...2500)
+            let connection = chance.pick(network.connections)
+            let end = now + chance.integer(20...2500)
+            let way: Network.Way? = chance.pick([nil, nil, .toServer, .toClient])
+            if way != .toClient { connection.cutUntil.toServer = end }
+            if way != .toServer { connection.cutUntil.toClient = end }
         }
         several(plan.resets) { [self] in
             let open = network.connections.filter { $0.isOpen && $0.client.isAlive }
@@ -102,6 +106,52 @@ extension World {
             person(.stop(after: version), from: World.whoStops)
         }
         if let stop = plan.stop { agenda.add(at: stop.at) { [self] in askToStop() } }
+        // Not before everything that happened until then is noticed.
+        if plan.leavesCore { agenda.add(at: plan.faultsEnd + 20_000) { [self] in leaveCore() } }
+    }
+
+    /// From here on nothing goes wrong any more with those that are left, a part of all: they must do without the others.
+    private func leaveCore(tries: Int = 30) {
+        guard result == nil, resumes == 0, !isEnding else { return }
+        let able = seats.filter { $0.role == .worker && !$0.isIdler && $0.stuckFrom == Int.max }
+        for seat in seats
+        where seat.role == .worker && able.count > plan.fewestWorkers
+            && able.dropFirst(plan.fewestWorkers).contains(where: { $0 === seat })
+        {
+            goForGood(seat)
+        }
+        // What dies later, and what goes back to a checkpoint for another reason, needs a server of every rank.
+        guard plan.replicas, servers > 1, plan.midWriteDeaths == 0, plan.triggers.isEmpty, plan.damages == 0,
+            plan.unreadable == 0, plan.stop == nil, plan.personStops == 0, !plan.movesAway, !plan.idler, plan.twins == 0
+        else { return }
+        // With more kills than replicas it could not go on.
+        let replicas = coordinator?.state.status(at: time, bytesSent: 0, bytesReceived: 0).replicas
+        let all = seats.filter { $0.role == .server && !$0.isTwin && $0.process != nil }
+        guard let replicas, replicas.inStep == replicas.wanted, replicas.standingIn == 0, all.count == servers else {
+            if tries > 0 { agenda.add(at: now + 1000) { [self] in leaveCore(tries: tries - 1) } }
+            return
+        }
+        goForGood(chance.pick(all))
+        saw(.coreOnly)
+    }
+
+    /// All machines fail at once; what was not synchronized may be lost.
+    func powerFails() {
+        log?("\(now) the power fails before change \(changesToDisk)")
+        let victims = seats.filter { $0.process != nil }
+        for seat in victims {
+            seat.process?.die()
+            seat.process = nil
+        }
+        for incarnation in 1...incarnations { disk.fail(incarnation, &chance) }
+        for seat in victims { start(seat, after: chance.integer(50...400)) }
+    }
+
+    private func goForGood(_ seat: Seat) {
+        log?("\(now) \(describe(seat)) is gone for good")
+        seat.isWanted = false
+        seat.process?.die()
+        seat.process = nil
     }
 
     /// Between one worker and one server, whatever connections they open.
@@ -112,8 +162,13 @@ extension World {
         let endpoints = network.listeners.keys.filter { $0 != "coordinator" }.sorted()
         guard result == nil, !workers.isEmpty, !endpoints.isEmpty else { return }
         let (worker, endpoint) = (chance.pick(workers), chance.pick(endpoints))
-        log?("\(now) no way from \(describe(worker)) to \(endpoint) for \(milliseconds)")
-        network.brokenPaths.append((ObjectIdentifier(worker), endpoint, now + milliseconds))
+        let way: Network.Way? = chance.pick([nil, nil, .toServer, .toClient])
+        log?(
+            "\(now) no way between \(describe(worker)) and \(endpoint) for \(milliseconds), \(way.map { "\($0)" } ?? "both")"
+        )
+        network.brokenPaths.append(
+            Network.BrokenPath(
+                client: ObjectIdentifier(worker), endpoint: endpoint, until: now + milliseconds, way: way))
     }
 
     /// What a stranger makes of what he overheard: the bytes on the wire, decoded as a process decodes them.

@@ -84,6 +84,10 @@ final class World {
     var readsFailUntil = 0
     var isAway = false
 
+    /// Changes to the disk so far, and before which of them all machines lose their power.
+    var changesToDisk = 0
+    var powerFailsAt: Int?
+
     /// The coordinator's exit code.
     var result: ExitStatus?
     var violations: [String] = []
