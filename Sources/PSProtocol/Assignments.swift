@@ -65,6 +65,11 @@ struct Assignments<Attempt: Hashable & Sendable, Outcome: Sendable>: Sendable {
         return !former.isEmpty
     }
 
+    /// It was done before this process began.
+    mutating func restore(_ attempt: Attempt, _ place: Int, _ outcome: Outcome) {
+        if standings.indices.contains(place) { standings[place] = .done(attempt, outcome) }
+    }
+
     mutating func doubt(_ worker: Incarnation) { mark(worker, isDoubted: true) }
 
     mutating func trust(_ worker: Incarnation) { mark(worker, isDoubted: false) }

@@ -172,8 +172,7 @@ extension CoordinatorState {
         switch envelope.message {
         case .heartbeat(let heartbeat):
             membership.takes(heartbeat, of: envelope.source, at: now)
-            if envelope.generation == generation, participants.contains(rank) { behind[rank] = heartbeat.behind }
-            return []
+            return follows(heartbeat.behind, rank: rank, generation: envelope.generation)
         case .leave(let text):
             membership.left(envelope.source)
             return (text.isEmpty ? [] : [.warn("server \(rank) leaves: \(text)")]) + standInForLost(at: now)

@@ -15,8 +15,10 @@ extension CoordinatorState {
         guard isComplete || (settings.hasReplicas && next != nil && !isPatient) else { return [] }
         membership.forgetMemories()
         let journaled = (close: openClose, commit: journaledCommit)
+        let counted = journaledContributions
         openClose = nil
         journaledCommit = nil
+        journaledContributions = []
         // Who has nothing to answer for may be of an older generation, or have missed commits: it joins like a newcomer.
         participants = Set(memories.keys).intersection(holders)
         let held = memories.filter { holders.contains($0.key) }.values
@@ -49,7 +51,10 @@ extension CoordinatorState {
             closing = Closing(contributions: contributions, isDurable: true)
             return run(at: now) + issue(.prepare(contributions.map(\.attempt)), at: now)
         }
-        return run(at: now) + settled(at: now) + assign(at: now)
+        let effects = run(at: now)
+        // Which kernels they are of is known once they are pinned.
+        if kernels != nil, !isUnserved { sequencer.restore(counted) }
+        return effects + settled(at: now) + assign(at: now)
     }
 
     private mutating func run(at now: MonotonicTime) -> [Effect] {

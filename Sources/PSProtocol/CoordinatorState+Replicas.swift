@@ -205,6 +205,24 @@ extension CoordinatorState {
 
     // MARK: Who comes
 
+    /// A server says how many slices of its replicas are behind.
+    mutating func follows(_ count: Int, rank: Int, generation: UInt32) -> [Effect] {
+        guard generation == self.generation, participants.contains(rank) else { return [] }
+        let former = behind.updateValue(count, forKey: rank)
+        let shards = holders.indices.filter { keepers(of: $0).contains(rank) && holders[$0] != rank }
+        let parts = shards.map { "that of server \(holders[$0])" }.joined(separator: " and ")
+        switch (former, count) {
+        case (0, 1...):
+            return [
+                .warn(
+                    "\(membership.servers[rank]!.name) is behind with its replica, \(parts): nobody stands in for it now"
+                )
+            ]
+        case (let former?, 0) where former > 0: return [.tell("server \(rank) has its replicas in step, \(parts)")]
+        default: return []
+        }
+    }
+
     /// Servers that are no participants are told where the others are and what to follow.
     mutating func admitServers(at now: MonotonicTime) -> [Effect] {
         guard settings.hasReplicas, case .running = phase, !awaitsHandover else { return [] }

@@ -121,9 +121,13 @@ extension CoordinatorState {
             tickets.counted += 1
             if isInVain { copies.inVain += 1 }
             if let rank = membership.worker(worker)?.rank { ticketsByRank[rank, default: 0] += 1 }
-        case .known: break
+        case .known: return [.send(envelope(.counted(contribution.attempt), to: worker))] + closeIfComplete(at: now)
         }
-        return [.send(envelope(.counted(contribution.attempt), to: worker))] + closeIfComplete(at: now)
+        // Not synchronized: what gets lost is computed again.
+        return [
+            .journal(.counted(contribution), sync: false),
+            .send(envelope(.counted(contribution.attempt), to: worker)),
+        ] + closeIfComplete(at: now)
     }
 
     /// The step's set of contributions is decided once all are counted and the former commit is applied everywhere.

@@ -140,6 +140,8 @@ package struct CoordinatorState: Sendable {
     /// What the journal tells of the step at hand when this coordinator starts: its close, else the commit before it.
     var openClose: [Contribution]?
     var journaledCommit: Replay.Committed?
+    /// What the former coordinator had counted of the open step: the servers hold it, if they kept their memory.
+    var journaledContributions: [Contribution]
     /// Fixed by the first step that is closed.
     var kernels: Replay.Kernels?
     /// Until then: of whoever was granted first in the open step.
@@ -212,6 +214,7 @@ package struct CoordinatorState: Sendable {
         version = replay.version
         openClose = replay.openClose
         journaledCommit = replay.lastCommitted
+        journaledContributions = replay.openContributions
         self.lastReport = lastReport
         skippedSteps = replay.skippedSteps
         checkpoints = replay.checkpoints

@@ -23,6 +23,8 @@ package enum JournalRecord: Sendable, Hashable, Codable {
     /// Servers go on from memory with this version as this generation, and these answer for the shards, by rank; a step
     /// that was closed after it is void.
     case handover(generation: UInt32, version: Version, holders: [Int])
+    /// A ticket of the open step is counted: servers hold all of it.
+    case counted(Contribution)
     /// The step's contributions, in ticket order, are decided.
     case close(step: Step, contributions: [Contribution])
     /// With the norm of the step's gradient; nil where it is not known.
@@ -79,6 +81,9 @@ package struct Replay: Sendable, Hashable, Codable {
     package var version: Version = 0
     /// The last step that was closed, if it was not committed as far as the journal tells.
     package var openClose: [Contribution]?
+    /// Of the step after `version`, as far as they were counted; nil in what earlier releases wrote.
+    private var countedContributions: [Contribution]?
+    package var openContributions: [Contribution] { countedContributions ?? [] }
     /// The last commits, ascending, as far as the journal has them and their reports may be missing elsewhere.
     package var committed: [Committed] = []
     /// Steps of the live history whose gradient was not finite, ascending.
@@ -141,6 +146,7 @@ package struct Replay: Sendable, Hashable, Codable {
             self.generation = generation
             rootGeneration = generation
             holders = nil
+            countedContributions = nil
             version = base?.version ?? 0
             openClose = nil
             committed.removeAll { $0.commit.step.before >= version }
@@ -153,10 +159,13 @@ package struct Replay: Sendable, Hashable, Codable {
             self.holders = holders
             self.version = version
             openClose = nil
+            countedContributions = nil
+        case .counted(let contribution): countedContributions = openContributions + [contribution]
         case .close(let step, let contributions):
             // A commit record may be missing, since it is not synced; a later close proves the commit.
             version = step.before
             openClose = contributions
+            countedContributions = nil
         case .commit(let commit, let norm):
             // A coordinator that recovers may write a commit again; its contributions are then those of the first time.
             let first = committed.last { $0.commit.step == commit.step }
@@ -165,6 +174,7 @@ package struct Replay: Sendable, Hashable, Codable {
             committed.append(Committed(commit: commit, contributions: contributions, norm: norm ?? first?.norm))
             version = commit.step.after
             openClose = nil
+            countedContributions = nil
             if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
         case .checkpoint(let reference, let kept):
             checkpoints.removeAll { $0.version >= reference.version || kept?.contains($0.version) == false }

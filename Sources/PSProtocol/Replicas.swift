@@ -14,6 +14,8 @@ struct Replicas: Sendable {
         /// By the version that they lead to.
         var sums: [Version: HeldValues] = [:]
         var isUpdating = false
+        /// The version of the state that has come and is being taken over.
+        var filling: Version?
         /// The state that is coming, and how many parts are still to come.
         var incoming: (version: Version, remaining: Int)?
         /// When it was asked for last, or something of it came; nil: it is to be asked for.
@@ -120,10 +122,7 @@ struct Replicas: Sendable {
         guard follows || begins else { return nil }
         replicas[slice]!.asked = now
         replicas[slice]!.incoming = remaining == 0 ? nil : (version, remaining)
-        if remaining == 0 {
-            replicas[slice]!.version = version
-            replicas[slice]!.sums = replica.sums.filter { $0.key > version }
-        }
+        if remaining == 0 { (replicas[slice]!.filling, replicas[slice]!.isUpdating) = (version, true) }
         return (begins, remaining == 0)
     }
 
@@ -148,15 +147,25 @@ struct Replicas: Sendable {
         return Update(slice: slice, commit: commit, values: values)
     }
 
-    /// - Returns: whether it was one that was begun here.
-    mutating func endUpdate(_ slice: Int, to version: Version) -> Bool {
-        guard let replica = replicas[slice], replica.isUpdating, replica.version?.nextStep.after == version else {
-            return false
+    enum Ended: Sendable, Hashable {
+        case updated
+        /// Its state has come: whom that is to be said to.
+        case filled(from: Incarnation)
+    }
+
+    /// The memory holds this version now. - Returns: by what; nil: it is not one that was begun here.
+    mutating func endUpdate(_ slice: Int, to version: Version) -> Ended? {
+        guard let replica = replicas[slice], replica.isUpdating else { return nil }
+        if replica.filling == version {
+            replicas[slice]!.sums = replica.sums.filter { $0.key > version }
+        } else if replica.filling != nil || replica.version?.nextStep.after != version {
+            return nil
         }
         replicas[slice]!.isUpdating = false
+        replicas[slice]!.filling = nil
         replicas[slice]!.version = version
         replicas[slice]!.sums[version] = nil
-        return true
+        return replica.filling == nil ? .updated : .filled(from: replica.source)
     }
 
     /// What is to be said to each source, that it may send what is lacking. - Parameter version: the one that is current.
@@ -235,22 +244,22 @@ struct Followers: Sendable {
         followers = followers.filter { $0.value.incarnation != incarnation }
     }
 
-    /// Gives up those that have not taken a sum for so long. - Returns: how many slices they follow.
-    mutating func giveUp(_ version: Version, after milliseconds: Int, at now: MonotonicTime) -> Int {
+    /// Gives up those that have not taken a sum for so long. - Returns: the slices they follow.
+    mutating func giveUp(_ version: Version, after milliseconds: Int, at now: MonotonicTime) -> [Int] {
         let late = lacking(version)
         guard !late.isEmpty else {
             waiting = nil
-            return 0
+            return []
         }
         guard let since = waiting else {
             waiting = now
-            return 0
+            return []
         }
-        guard now.since(since) >= milliseconds else { return 0 }
+        guard now.since(since) >= milliseconds else { return [] }
         waiting = nil
         for slice in late { followers[slice] = nil }
         expected = []
-        return late.count
+        return late
     }
 
     mutating func waitsNoMore() { waiting = nil }

@@ -32,6 +32,14 @@ struct Sequencer: Sendable {
         formerHolders = [:]
     }
 
+    /// Contributions that a former coordinator counted, of this step.
+    mutating func restore(_ contributions: [Contribution]) {
+        for contribution in contributions where shape.step(of: contribution.attempt.ticket) == step {
+            let place = shape.place(of: contribution.attempt.ticket).number
+            tickets.restore(contribution.attempt, place, contribution)
+        }
+    }
+
     // MARK: Workers
 
     /// A worker has nothing to do.

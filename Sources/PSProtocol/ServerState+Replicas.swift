@@ -44,11 +44,15 @@ extension ServerState {
     /// A replica that does not get on must not hold up the job: it begins anew when it can.
     mutating func giveUpFollowers(at now: MonotonicTime) -> [Effect] {
         guard pendingPrepare != nil, committing == nil, buffer?.isFull ?? false else { return [] }
-        let count = followers.giveUp(version, after: timing.follower, at: now)
-        if count == 0 { return [] }
+        let late = followers.giveUp(version, after: timing.follower, at: now)
+        guard !late.isEmpty, let layout else { return [] }
+        let map = ShardMap(layout: layout, serverCount: shardCount)
+        let ranks = Set(
+            late.map { map.serverOfSlice[$0] }.map { $0 == session.hello.rank ? ($0 + 1) % shardCount : $0 })
+        let names = ranks.sorted().map { "server \($0)" }.joined(separator: ", ")
         let warning =
-            "the server that has replicas of \(count) slices held here has not taken step \(version.nextStep) for "
-            + "\(timing.follower / 1000) s: this one goes on without it"
+            "\(names) has not taken step \(version.nextStep) of \(late.count) slices for \(timing.follower / 1000) s: server "
+            + "\(session.hello.rank ?? 0) goes on without its replica until it is level again"
         return [.warn(warning)] + answerPrepareIfComplete()
     }
 
@@ -82,14 +86,9 @@ extension ServerState {
             envelope.proof.matches(grantKey.peer(from: source, to: incarnation, generation: generation)), let values,
             values.byteCount == layout?.slices[safe: header.index]?.byteCount
         else { return [] }
-        let wasBehind = replicas.behind(version)
-        let effects =
-            content == .sum
+        return content == .sum
             ? takeSum(header, values, from: source, at: now)
             : takePart(header, content, remaining: remaining, from: source, at: now)
-        // The coordinator learns at once that all is here.
-        guard wasBehind > 0, replicas.behind(version) == 0, session.isJoined else { return effects }
-        return effects + beat(at: now)
     }
 
     private mutating func takeSum(
@@ -112,14 +111,9 @@ extension ServerState {
             let (isFirst, isLast) = replicas.takePart(
                 header.index, of: header.version, content, remaining: remaining, from: source, at: now)
         else { return [] }
-        let fill = Effect.fill(slice: header.index, content, isFirst: isFirst, isLast: isLast)
-        guard isLast else { return [fill] }
-        let progress = Progress(slice: header.index, reaches: replicas.reaches(header.index))
         return [
-            fill, .dropValues(keeping: replicas.held + (buffer?.held ?? [])),
-            .sendToSource(source, toSource(source, [progress])),
+            .fill(memory: memoryNumber, slice: header.index, header.version, content, isFirst: isFirst, isLast: isLast)
         ]
-            + advance(header.index) + askSources(at: now)
     }
 
     /// Applies what has come together of a slice.
@@ -130,9 +124,23 @@ extension ServerState {
 
     mutating func advanceReplicas() -> [Effect] { replicas.slices.flatMap { advance($0) } }
 
-    mutating func replicaUpdated(_ slice: Int, to version: Version) -> [Effect] {
-        guard replicas.endUpdate(slice, to: version) else { return [] }
-        return advance(slice) + serve(slice)
+    /// The memory holds another version of a replica: an update was applied, or a state has come.
+    mutating func replicaUpdated(_ slice: Int, to version: Version, at now: MonotonicTime) -> [Effect] {
+        let wasBehind = replicas.behind(self.version)
+        guard let ended = replicas.endUpdate(slice, to: version) else { return [] }
+        var effects: [Effect] = []
+        if case .filled(let source) = ended {
+            let progress = Progress(slice: slice, reaches: replicas.reaches(slice))
+            effects = [
+                .dropValues(keeping: replicas.held + (buffer?.held ?? [])),
+                .sendToSource(source, toSource(source, [progress])),
+            ]
+        }
+        effects += advance(slice) + serve(slice)
+        if case .filled = ended { effects += askSources(at: now) }
+        // The coordinator learns at once that all is here.
+        guard wasBehind > 0, replicas.behind(self.version) == 0, session.isJoined else { return effects }
+        return effects + beat(at: now)
     }
 
     // MARK: A generation from memory

@@ -34,7 +34,7 @@ package struct ServerState: Sendable {
         /// `.fold` is done. The norm is that of the aggregated gradient after the last fold, else 0.
         case folded(generation: UInt32, slice: Int, squaredNorm: Double, isFinite: Bool)
         case updated(generation: UInt32, slice: Int)
-        /// `.updateReplica` is done.
+        /// `.updateReplica`, or the last `.fill` of a state, is done.
         case replicaUpdated(memory: Int, slice: Int, Version)
         /// What `.compare` found, where it is not the same.
         case differs(generation: UInt32, Difference)
@@ -85,7 +85,7 @@ package struct ServerState: Sendable {
         /// Send the state of a slice once all updates before are done: the envelope is that of the first of its parts.
         case sendState(to: Incarnation, Envelope, SliceHeader)
         /// Take a part of a slice's state, the values that came with this event.
-        case fill(slice: Int, ReplicaContent, isFirst: Bool, isLast: Bool)
+        case fill(memory: Int, slice: Int, Version, ReplicaContent, isFirst: Bool, isLast: Bool)
         /// Apply a commit to a replica, and let the values of the sum go. Nil: the commit only advances the version.
         case updateReplica(memory: Int, slice: Int, Commit, HeldValues?)
         /// Public keys of the workers that may reach this server.
@@ -206,7 +206,7 @@ package struct ServerState: Sendable {
         case .peerLost(let peer):
             followers.lose(peer)
             return answerPrepareIfComplete()
-        case .replicaUpdated(memoryNumber, let slice, let version): return replicaUpdated(slice, to: version)
+        case .replicaUpdated(memoryNumber, let slice, let version): return replicaUpdated(slice, to: version, at: now)
         case .replicaUpdated: return []
         case .configured(let layout, let stepShape, let bufferBytes):
             guard case .configuring(let welcome) = phase else { return [] }

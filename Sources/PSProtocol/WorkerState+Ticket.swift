@@ -94,6 +94,8 @@ extension WorkerState {
             return contributeIfHeld(at: now)
         case .resend(let attempt, let slice):
             guard attempt == pushedAttempt, layout?.slices.indices.contains(slice) == true else { return [] }
+            // Of an attempt that is computed a second time the slice may not be final yet.
+            if case .computing = phase, untaken[server]?.contains(slice) != true { return [] }
             return [pushEffect(attempt, slice, server: server)]
         case .refusal(let refusal) where refusal.reason == .malformed || refusal.reason == .job:
             return leave("server \(servers[server].rank) refuses this worker: \(refusal.text)")

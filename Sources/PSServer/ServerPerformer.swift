@@ -46,7 +46,6 @@ package final class ServerPerformer {
         /// The last contribution to a slice is added.
         case summed(generation: UInt32, slice: Int, SharedBuffer, squaredNorm: Double, isFinite: Bool)
         /// A replica's state is here, or it was updated.
-        case filled(memory: Int, slice: Int, weights: SharedBuffer)
         case replicaUpdated(memory: Int, slice: Int, Version, weights: SharedBuffer)
         /// The state of a slice as it was when its turn came, to be sent.
         case copied(to: Incarnation, Envelope, SliceHeader, [SharedBuffer])
@@ -140,9 +139,6 @@ package final class ServerPerformer {
             sums[slice] = sum
             return try handle(
                 .folded(generation: generation, slice: slice, squaredNorm: squaredNorm, isFinite: isFinite), at: now)
-        case .filled(let memory, let slice, let weights):
-            if memory == state.memoryNumber { published[slice] = weights }
-            return nil
         case .replicaUpdated(let memory, let slice, let version, let weights):
             if memory == state.memoryNumber { published[slice] = weights }
             return try handle(.replicaUpdated(memory: memory, slice: slice, version), at: now)
@@ -311,11 +307,13 @@ package final class ServerPerformer {
             case .sendState(let follower, let envelope, let header):
                 guard let store = job?.store else { break }
                 compute.run { [post] in post(.copied(to: follower, envelope, header, store.state(of: header.index))) }
-            case .fill(let slice, let content, let isFirst, let isLast):
+            case .fill(let memory, let slice, let version, let content, let isFirst, let isLast):
                 guard let store = job?.store, let frame = arriving?.frame else { break }
-                compute.run { [post, memory = state.memoryNumber] in
+                compute.run { [post] in
                     let weights = store.fill(slice, content, frame, isFirst: isFirst, isLast: isLast)
-                    if let weights { post(.filled(memory: memory, slice: slice, weights: weights)) }
+                    if let weights {
+                        post(.replicaUpdated(memory: memory, slice: slice, version, weights: weights))
+                    }
                 }
             case .updateReplica(let memory, let slice, let commit, let values):
                 guard let store = job?.store else { break }

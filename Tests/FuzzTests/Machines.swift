@@ -228,6 +228,9 @@ struct Machines {
                 case .sendToWorker(_, let envelope), .publish(_, let envelope, _), .sendToSource(_, let envelope),
                     .sendSum(_, let envelope, _), .sendState(_, let envelope, _):
                     checkItIsReadable(envelope)
+                case .fill(let memory, let slice, let version, _, _, isLast: true):
+                    events.append(.replicaUpdated(memory: memory, slice: slice, version))
+                case .fill: break
                 case .updateReplica(let memory, let slice, let commit, _):
                     replicaUpdates += 1
                     events.append(.replicaUpdated(memory: memory, slice: slice, commit.step.after))
@@ -245,7 +248,7 @@ struct Machines {
                     events.append(.saved(generation: generation, version: version, [file]))
                 case .exit: isOver = true
                 case .prove: events.append(.proofFailed("not now", mayPass: true))
-                case .rejoin, .keep, .dropValues, .allow, .warn, .goOn, .reach, .fill: break
+                case .rejoin, .keep, .dropValues, .allow, .warn, .goOn, .reach: break
                 }
             }
         }

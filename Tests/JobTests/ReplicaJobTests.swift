@@ -229,3 +229,17 @@ struct ReplicaJobTests {
         #expect(empty.errors.contains("expected run:DIRECTORY"), "\(empty.errors)")
     }
 }
+
+/// What scripts/storm shows, in small steps: whatever is killed, every step is committed and no bit is another.
+@Suite(.serialized, .enabled(if: hasTimeForLongTests))
+struct StormTests {
+    @Test(arguments: [["--every", "5.5"], ["--every", "1"], ["--every", "1", "--others", "30"]])
+    func aStormChangesNoBit(options: [String]) throws {
+        let storm = try Running("psctl", ["bench", "storm", "--kills", "200", "--tickets", "16"] + options)
+        let finished = try storm.finish(within: 1500)
+        #expect(finished.code == 0, "\(finished.output)\(finished.errors)")
+        #expect(finished.output.contains("all committed"), "\(finished.output)")
+        #expect(finished.output.contains("bit for bit"), "\(finished.output)")
+        print(finished.output)
+    }
+}

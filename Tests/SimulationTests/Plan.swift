@@ -205,6 +205,6 @@ enum Rare: String, CaseIterable {
     case evaluated, partAgain, measuredAgain, endsEarly, lastEvaluationLater, leftOut
     case begunWithWeights, begunAgain
     case ticketCopied, unreachable, reachable, seatKept, foreignPush, foreignWord, foreignNoise, otherKernels, differs
-    case standIn, returned, coreOnly, stateSent, sumSent, memoryGone, bothGone
+    case standIn, returned, coreOnly, countedBefore, stateSent, sumSent, memoryGone, bothGone
     case savedLater, diesWriting, tornTail, slowDisk, moved, movedAway, goesBack, foreignBase, adopted, stopPromised
 }

@@ -16,7 +16,6 @@ final class SimulatedCoordinator: SimulatedProcess {
     private var journaling: SimulatedQueue!
     private var writing: SimulatedQueue!
     private var run: RunDirectory!
-    private var granted: [Attempt: UInt64] = [:]
     /// The attempt that counted, by ticket, in this generation.
     private var counted: [Ticket: Attempt] = [:]
     private var closed: Set<Step> = []
@@ -60,6 +59,7 @@ final class SimulatedCoordinator: SimulatedProcess {
         var replay = try start.begin(
             journal, run: run, job: world.newJob, endpoint: "coordinator", initial: initial())
         world.opened(replay, run)
+        if !replay.openContributions.isEmpty { world.saw(.countedBefore) }
         replayedEnd = replay.version >= world.lastVersion
         if world.plan.plant == .voidCheckpointLoaded, let newest = try run.checkpoints.list().last,
             newest.step > Int(replay.checkpoints.last?.version.number ?? 0)
@@ -190,7 +190,7 @@ final class SimulatedCoordinator: SimulatedProcess {
         switch record {
         case .close(let step, let contributions):
             if contributions.map(\.attempt.ticket) != Array(world.plan.stepShape.tickets(of: step))
-                || !contributions.allSatisfy({ granted[$0.attempt] != nil })
+                || !contributions.allSatisfy({ world.granted[$0.attempt] != nil })
             {
                 world.violate("step \(step) is closed with \(contributions.map(\.attempt))")
             }
@@ -223,13 +223,13 @@ final class SimulatedCoordinator: SimulatedProcess {
     private func look(at envelope: Envelope) {
         switch envelope.message {
         case .grant(let attempt, _):
-            if granted[attempt] == nil, granted.keys.contains(where: { $0.ticket == attempt.ticket }) {
+            if world.granted[attempt] == nil, world.granted.keys.contains(where: { $0.ticket == attempt.ticket }) {
                 world.saw(.reissue)
             }
-            if let worker = granted[attempt], worker != envelope.destination {
+            if let worker = world.granted[attempt], worker != envelope.destination {
                 world.violate("\(attempt) is granted to two workers")
             }
-            granted[attempt] = envelope.destination
+            world.granted[attempt] = envelope.destination
         case .measure(let attempt):
             let part = [attempt.version.number, UInt64(attempt.part)]
             if let former = parts[part], former != attempt { world.saw(.partAgain) }
@@ -243,8 +243,8 @@ final class SimulatedCoordinator: SimulatedProcess {
             if !closed.contains(step) { world.saw(.prepareAgain) }
         case .counted(let attempt):
             let known = counted[attempt.ticket] ?? attempt
-            if granted[attempt] != envelope.destination || known != attempt {
-                world.violate("\(attempt) is counted, though granted to \(granted[attempt] ?? 0), after \(known)")
+            if world.granted[attempt] != envelope.destination || known != attempt {
+                world.violate("\(attempt) is counted, though granted to \(world.granted[attempt] ?? 0), after \(known)")
             }
             counted[attempt.ticket] = attempt
         case .commit(let commit): world.commitGoesOut(commit.step)

@@ -63,6 +63,8 @@ final class World {
 
     /// The last that was said, by anybody to anybody.
     var overheard: [Envelope] = []
+    /// Whom each attempt was granted to, by any coordinator.
+    var granted: [Attempt: UInt64] = [:]
     /// Pushes that came a second time with other values.
     var wrongPushes = 0
 
@@ -233,6 +235,7 @@ final class World {
                     runPath = "/storage/another"
                     mayBegin = true
                     newJob += 1
+                    granted = [:]
                     live = []
                     saw(.foreignBase)
                 }

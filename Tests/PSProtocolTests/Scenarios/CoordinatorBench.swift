@@ -180,6 +180,9 @@ extension [CoordinatorState.Effect] {
 
     var records: [JournalRecord] { compactMap { if case .journal(let record, _) = $0 { record } else { nil } } }
 
+    /// Records of what is decided; tickets that are counted are none.
+    var decisions: [JournalRecord] { records.filter { if case .counted = $0 { false } else { true } } }
+
     var warnings: [String] { compactMap { if case .warn(let text) = $0 { text } else { nil } } }
 
     var examined: [CheckpointReference] {

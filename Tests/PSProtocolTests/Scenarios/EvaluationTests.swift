@@ -62,7 +62,7 @@ import Testing
         let ticket = try #require(bench.says(.want, from: 11).grants[11])
         let second = { (bench: inout CoordinatorBench) in bench.says(.want, from: 11).parts[11] }
         // The step is complete: its close does not wait, as version 1 is saved.
-        #expect(bench.says(.contribution(contribution(ticket)), from: 11).records.count == 1)
+        #expect(bench.says(.contribution(contribution(ticket)), from: 11).decisions.count == 1)
         _ = bench.durable()
         _ = bench.says(.prepared(Prepared(step: 1, isFinite: true, norms: norms())), from: 1)
         let applied = bench.says(.applied(step: 1), from: 1)

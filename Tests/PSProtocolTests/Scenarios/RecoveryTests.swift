@@ -343,4 +343,33 @@ import Testing
             #expect(try JSONDecoder().decode(JournalRecord.self, from: Data(line.utf8)) == record)
         }
     }
+
+    /// What a former coordinator had counted of the open step is counted: the servers hold it.
+    @Test func countedTicketsAreCountedByTheNextCoordinator() {
+        var first = CoordinatorBench.running(servers: 1, workers: 1)
+        _ = first.commits()
+        guard let attempt = first.says(.want, from: 11).grants[11] else { return }
+        _ = first.says(.contribution(contribution(attempt)), from: 11)
+        #expect(first.journal.last == .counted(contribution(attempt)))
+        var bench = CoordinatorBench(servers: 1, replay: first.replay, incarnation: 1001)
+        _ = bench.serverReturns(1, rank: 0, generation: 1, version: 1)
+        _ = bench.workerStarts(12)
+        let granted = bench.says(.want, from: 12).grants[12]
+        #expect(granted?.ticket == Ticket(attempt.ticket.number + 1), "only what was not counted")
+        guard let granted else { return }
+        let effects = bench.says(.contribution(contribution(granted)), from: 12)
+        #expect(
+            effects.records.last
+                == .close(step: 1, contributions: [contribution(attempt), contribution(granted)]))
+        // Whoever had not heard that it is counted is told.
+        #expect(bench.serverReturns(1, rank: 0, generation: 1, version: 1).records == [])
+
+        // Where the servers have lost their memory it is void.
+        var other = CoordinatorBench(servers: 1, replay: first.replay, incarnation: 1002)
+        _ = other.serverStarts(2, rank: 0)
+        _ = other.durable()
+        _ = other.says(.ready(version: 0), from: 2)
+        _ = other.workerStarts(12)
+        #expect(other.says(.want, from: 12).grants[12]?.ticket == 0)
+    }
 }

@@ -184,7 +184,9 @@ extension [ServerState.Effect] {
         #expect(bench.isSent(.average, version: 3).isEmpty, "of the older one")
         let last = bench.isSent(.average, version: 4)
         #expect(last.fills == [.average])
-        #expect(last.progress.contains(Progress(slice: 1, reaches: 4)))
+        #expect(last.progress.isEmpty, "it is not in the memory yet")
+        let filled = bench.happens(.replicaUpdated(memory: bench.state.memoryNumber, slice: 1, 4))
+        #expect(filled.progress.contains(Progress(slice: 1, reaches: 4)))
     }
 
     /// The values of contributions that wait are kept when a state has come.
@@ -192,7 +194,9 @@ extension [ServerState.Effect] {
         var bench = ServerBench.withReplica()
         _ = bench.pushes(1, 0)
         _ = bench.isSent(.weights, version: 3, remaining: 1)
-        let kept = bench.isSent(.average, version: 3).compactMap { effect -> [HeldValues]? in
+        _ = bench.isSent(.average, version: 3)
+        let filled = bench.happens(.replicaUpdated(memory: bench.state.memoryNumber, slice: 1, 3))
+        let kept = filled.compactMap { effect -> [HeldValues]? in
             if case .dropValues(let kept) = effect { kept } else { nil }
         }
         #expect(kept.first?.map(\.number) == [1])
@@ -276,7 +280,7 @@ extension [ServerState.Effect] {
 
 extension [ServerState.Effect] {
     fileprivate var fills: [ReplicaContent] {
-        compactMap { if case .fill(_, let content, _, _) = $0 { content } else { nil } }
+        compactMap { if case .fill(_, _, _, let content, _, _) = $0 { content } else { nil } }
     }
 }
 

@@ -36,7 +36,7 @@ import Testing
     @Test func commitWaitsForTheDiskAndForEveryServer() {
         var bench = CoordinatorBench.running(servers: 2)
         let effects = bench.contributesAll()
-        #expect(effects.records.count == 2, "the kernels and the close are journaled as prepare goes out")
+        #expect(effects.decisions.count == 2, "the kernels and the close are journaled as prepare goes out")
         #expect(effects.sent.filter { if case .prepare = $0.message { true } else { false } }.map(\.to) == [1, 2])
         let norms = [[Prepared.Norm(slice: 1, squared: 900)], [Prepared.Norm(slice: 0, squared: 1600)]]
         #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms[0])), from: 2).commits.isEmpty)
@@ -70,7 +70,7 @@ import Testing
         // But the step is not closed before they have.
         _ = bench.says(.contribution(contribution(effects.grants[11]!)), from: 11)
         let last = bench.says(.want, from: 11).grants[11]!
-        #expect(bench.says(.contribution(contribution(last)), from: 11).records.isEmpty)
+        #expect(bench.says(.contribution(contribution(last)), from: 11).decisions.isEmpty)
         #expect(!bench.says(.applied(step: 0), from: 1).records.isEmpty)
     }
 

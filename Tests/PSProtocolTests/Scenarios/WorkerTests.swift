@@ -47,6 +47,15 @@ import Testing
         #expect(bench.hearsServer(2, .resend(Attempt(ticket: 0, number: 6), slice: 1)).pushes == [])
     }
 
+    /// A server asks late for a slice of an attempt that is computed a second time: it gets none that is not final.
+    @Test func whatIsStillBeingComputedIsNotPushed() {
+        var bench = WorkerBench.computing(first)
+        #expect(bench.hearsServer(1, .resend(first, slice: 0)).pushes == [])
+        _ = bench.happens(.gradientReady(first, slice: 0))
+        #expect(bench.hearsServer(1, .resend(first, slice: 0)).pushes == [0])
+        #expect(bench.hearsServer(2, .resend(first, slice: 1)).pushes == [])
+    }
+
     @Test func aLaterGrantReplacesAContributionWithoutRoom() {
         var bench = WorkerBench.pushing(Attempt(ticket: 1, number: 7))
         #expect(bench.hears(.grant(Attempt(ticket: 1, number: 7), version: 0)).isEmpty)
