@@ -87,6 +87,8 @@ package struct MemberSession: Sendable {
             let isAnother = envelope.source != coordinator
             (isJoined, job, term, coordinator) = (true, envelope.job, envelope.term, envelope.source)
             hello.rank = welcome.rank
+            // It was for that one place: two that were told so must not displace one another for ever.
+            hello.takesOver = false
             return .joined(welcome, isAnother: isAnother)
         case .refusal(let refusal): return refused(refusal, by: envelope.source)
         case .finish(let code, let text): return .finish(ExitStatus(code: code, text: text))

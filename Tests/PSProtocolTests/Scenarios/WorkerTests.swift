@@ -1,6 +1,7 @@
 // A worker's rules, one at a time.
 
 import PSMessages
+import PSParameters
 import PSProtocol
 import Testing
 
@@ -45,6 +46,26 @@ import Testing
         #expect(bench.passes(5000).pushes == [0, 1])
         #expect(bench.hearsServer(2, .resend(first, slice: 1)).pushes == [1])
         #expect(bench.hearsServer(2, .resend(Attempt(ticket: 0, number: 6), slice: 1)).pushes == [])
+    }
+
+    /// Who was told to take a place over does so once; displaced, it takes another.
+    @Test func aPlaceIsTakenOverOnce() {
+        var hello = Hello(role: .worker, host: "w", pid: 1, rank: 3)
+        hello.takesOver = true
+        var state = WorkerState(hello: hello, incarnation: 11, at: MonotonicTime(milliseconds: 0))
+        func hellos(_ effects: [WorkerState.Effect]) -> [Bool] {
+            effects.toCoordinator.compactMap { if case .hello(let hello) = $0 { hello.takesOver } else { nil } }
+        }
+        let now = MonotonicTime(milliseconds: 0)
+        _ = state.receive(.coordinatorSaid(challenge(7, to: 11)), at: now)
+        let first = state.receive(.proved(runKey, Challenge(number: 7, runDirectory: "/run")), at: now)
+        #expect(hellos(first) == [true])
+        let envelope = { (message: Message) in
+            Envelope(job: jobID, generation: 1, term: 5, source: coordinatorID, destination: 11, message: message)
+        }
+        _ = state.receive(.coordinatorSaid(envelope(welcome())), at: now)
+        _ = state.receive(.coordinatorSaid(envelope(.refusal(Refusal(.session, "say hello")))), at: now)
+        #expect(hellos(state.receive(.tick, at: MonotonicTime(milliseconds: 2000))) == [false])
     }
 
     /// A server asks late for a slice of an attempt that is computed a second time: it gets none that is not final.
