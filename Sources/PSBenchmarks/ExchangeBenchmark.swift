@@ -8,6 +8,8 @@ package struct ExchangeBenchmark: Encodable, Sendable {
     package let over: ExchangeWay
     package let servers: Int
     package let workers: Int
+    /// Of each server's part.
+    package let replicas: Int
     /// Runs of the job, each with processes of its own.
     package let turns: Int
     /// Measured rounds of a turn.
@@ -27,21 +29,25 @@ package struct ExchangeBenchmark: Encodable, Sendable {
     /// Measures one turn.
     /// - Parameter programs: the directory of the daemons' programs.
     package init(
-        _ description: ModelDescription, over way: ExchangeWay, servers: Int, workers: Int, rounds: Int,
-        programs: String, note: @escaping (String) -> Void
+        _ description: ModelDescription, over way: ExchangeWay, servers: Int, workers: Int, replicas: Int,
+        rounds: Int, programs: String, note: @escaping (String) -> Void
     ) throws {
         let job = try ExchangeJob(
-            description, servers: servers, workers: workers, rounds: rounds, programs: programs, note: note)
+            description, servers: servers, workers: workers, replicas: replicas, rounds: rounds, programs: programs,
+            note: note)
         self.init(
-            over: way, servers: servers, workers: workers, bytesPerRound: job.bytesPerRound,
+            over: way, servers: servers, workers: workers, replicas: replicas, bytesPerRound: job.bytesPerRound,
             turns: [try job.measure(over: way)])
     }
 
     /// - Parameter turns: at least one, of as many rounds each.
-    package init(over way: ExchangeWay, servers: Int, workers: Int, bytesPerRound: Int, turns: [ExchangeTurn]) {
+    package init(
+        over way: ExchangeWay, servers: Int, workers: Int, replicas: Int = 0, bytesPerRound: Int, turns: [ExchangeTurn]
+    ) {
         over = way
         self.servers = servers
         self.workers = workers
+        self.replicas = replicas
         self.turns = turns.count
         rounds = turns[0].roundSeconds.count
         roundSecondsAll = turns.flatMap(\.roundSeconds)
@@ -57,7 +63,7 @@ package struct ExchangeBenchmark: Encodable, Sendable {
     package var text: String {
         "\(Report.decimal(1000 * roundSeconds, places: 1)) ms a round (median of \(rounds)), "
             + "\(Report.decimal(Double(bytesPerRound) / 1e6, places: 1)) MB, "
-            + "\(Report.decimal(gigabytesPerSecond, places: 2)) GB/s; \(Report.count(workers, "worker")), \(Report.count(servers, "server")); "
+            + "\(Report.decimal(gigabytesPerSecond, places: 2)) GB/s; \(Report.count(workers, "worker")), \(Report.count(servers, "server"))\(replicas > 0 ? " with replicas" : ""); "
             + (verified ? "weights verified bit for bit\n" : "WRONG WEIGHTS\n")
     }
 }

@@ -76,7 +76,7 @@ struct ExchangeJob {
     ///   - rounds: those that are measured.
     ///   - programs: the directory of the daemons' programs.
     init(
-        _ description: ModelDescription, servers: Int, workers: Int, rounds: Int, programs: String,
+        _ description: ModelDescription, servers: Int, workers: Int, replicas: Int = 0, rounds: Int, programs: String,
         note: @escaping (String) -> Void
     ) throws {
         var job = JobConfiguration()
@@ -88,6 +88,7 @@ struct ExchangeJob {
         job.train.steps = steps
         job.cluster.servers = servers
         job.cluster.workers = workers
+        job.server.replicas = replicas
         job.checkpoint.everySeconds = 0
         job.eval.atEnd = false
         try LocalLimits.check(job)

@@ -109,6 +109,8 @@ struct BenchCommand: ParsableCommand {
         var over: ExchangeWay?
         @Option(help: "Server processes.")
         var servers = 1
+        @Option(help: "Replicas of each server's part: 0 or 1.")
+        var replicas = 0
         @Option(help: "Worker processes; each pushes a whole gradient every round.")
         var workers = 1
         @Option(help: "Measured rounds; with --security, of each turn.")
@@ -118,6 +120,11 @@ struct BenchCommand: ParsableCommand {
 
         func validate() throws {
             if security, over != nil { throw ValidationError("--security and --over exclude each other") }
+            if security, replicas != 0 { throw ValidationError("--security is measured without --replicas") }
+            guard (0...1).contains(replicas) else {
+                throw ValidationError("--replicas is \(replicas), allowed is 0 or 1")
+            }
+            if replicas > 0, servers < 2 { throw ValidationError("--replicas 1 needs --servers 2 or more") }
             for (name, value, limit) in [
                 ("--servers", servers, 64), ("--workers", workers, 64), ("--rounds", rounds, 10_000),
             ]
@@ -138,7 +145,8 @@ struct BenchCommand: ParsableCommand {
                 isVerified = comparison.verified
             } else {
                 let benchmark = try ExchangeBenchmark(
-                    description, over: over ?? .ipc, servers: servers, workers: workers, rounds: rounds,
+                    description, over: over ?? .ipc, servers: servers, workers: workers, replicas: replicas,
+                    rounds: rounds,
                     programs: Programs.directory, note: { progress.say($0) })
                 write(json.isOn ? Report.json(benchmark) : benchmark.text)
                 isVerified = benchmark.verified
