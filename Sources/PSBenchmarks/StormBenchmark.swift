@@ -276,7 +276,13 @@ private final class Storm {
         }
         guard let next = others.first, progress >= next.at else { return }
         // More kills than replicas are another story: the next one waits until there is a replica again.
-        if next.role == .server, let replicas = status.replicas, replicas.inStep < replicas.wanted { return }
+        if next.role == .server, let replicas = status.replicas {
+            // Nor is one killed while the coordinator has not noticed the last one.
+            let isUnnoticed = status.processes.contains {
+                $0.role == Role.server.name && $0.state == .up && killed.contains($0.pid)
+            }
+            if isUnnoticed || replicas.inStep < replicas.wanted { return }
+        }
         others.removeFirst()
         kill(next.role, running, at: time)
     }

@@ -177,9 +177,15 @@ private final class Person {
         try person.run("psctl bench exchange --security", adding: "\(tiny) --rounds 1", says: "the same over all three")
         try person.run("psctl bench recovery", adding: "--kills 1", says: "those of the job without kills, bit for bit")
         try person.run(
+            "psctl bench recovery --servers 3 --replicas 1", adding: "--kills 1", says: "3 servers, replicas")
+        try person.run(
             "psctl bench bits", adding: "--workers 1 --servers 2 --steps 12", says: "2 jobs of 12 steps: one hash")
         try person.run(
-            "psctl bench storm", adding: "--kills 2 --every 2 --others 1 --workers 3 --svg storm.svg",
+            "psctl bench storm", adding: "--kills 1 --every 2 --workers 2 --tickets 4 --svg storm.svg",
+            says: "those of the calm job, bit for bit")
+        try person.run(
+            "psctl bench storm --every 1 --others 30 --tickets 64",
+            adding: "--kills 2 --others 1 --workers 3 --tickets 8",
             says: "those of the calm job, bit for bit")
         try person.run(
             "psctl bench plan --out plan.json", adding: "\(network) --batch 2 --steps 1", says: "plan: measured")
