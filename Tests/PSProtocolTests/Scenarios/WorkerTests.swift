@@ -75,6 +75,8 @@ import Testing
         _ = bench.happens(.gradientReady(first, slice: 0))
         #expect(bench.hearsServer(1, .resend(first, slice: 0)).pushes == [0])
         #expect(bench.hearsServer(2, .resend(first, slice: 1)).pushes == [])
+        _ = bench.hearsServer(1, .took(first, slice: 0))
+        #expect(bench.hearsServer(1, .resend(first, slice: 0)).pushes == [], "it has been taken")
     }
 
     @Test func aLaterGrantReplacesAContributionWithoutRoom() {
