@@ -159,7 +159,7 @@ package enum Paths {
 
     /// Whether a text is the name of an entry in a directory, and not a way out of it.
     package static func isPlainName(_ name: String) -> Bool {
-        !name.isEmpty && !name.hasPrefix(".") && !name.contains("/") && !name.utf8.contains(0)
+        !name.isEmpty && !name.hasPrefix(".") && !name.utf8.contains { $0 == UInt8(ascii: "/") || $0 == 0 }
     }
 
     private static var workingDirectory: String {

@@ -93,7 +93,7 @@ package final class ServerNode: DaemonNode {
 
     package let tickMilliseconds = 100
     package var links: [Link] { [control, bulk] + sources }
-    private var sources: [Link] { performer.sources.compactMap { $0.wire as? Link } }
+    private var sources: [Link] { performer.sources.wires.compactMap { $0 as? Link } }
 
     package func take(_ event: ServerPerformer.Internal) throws -> ExitStatus? {
         try performer.take(event, at: input.now)

@@ -59,7 +59,6 @@ package final class ServerPerformer {
     /// Reads the run's key where a challenge says that it is; called on the disk's thread.
     private let readKey: @Sendable (Challenge) throws -> RunKey
     private let join: @Sendable (Welcome) throws -> ServedJob
-    private let connect: (ServerAddress) throws(TransportError) -> any Wire
     private let post: @Sendable (Internal) -> Void
     private let logger: Logger
 
@@ -70,8 +69,7 @@ package final class ServerPerformer {
     /// Finished sums of the step at hand, while somebody may want them.
     private var sums: [Int: SharedBuffer] = [:]
     /// Servers whose slices are followed here.
-    package private(set) var sources: [(address: ServerAddress, wire: any Wire)] = []
-    private var closedBytes = (sent: UInt64(0), received: UInt64(0))
+    package private(set) var sources: ServerConnections
     /// Values that wait for their turn, by number.
     private var held: [UInt64: Frame] = [:]
     /// Those that came with the message at hand.
@@ -94,7 +92,7 @@ package final class ServerPerformer {
         _ state: ServerState, control: any Wire, bulk: any Wire, compute: any WorkQueue, disk: any WorkQueue,
         logger: Logger, readKey: @escaping @Sendable (Challenge) throws -> RunKey,
         join: @escaping @Sendable (Welcome) throws -> ServedJob,
-        connect: @escaping (ServerAddress) throws(TransportError) -> any Wire,
+        connect: @escaping ServerConnections.Connect,
         post: @escaping @Sendable (Internal) -> Void
     ) {
         self.state = state
@@ -104,7 +102,7 @@ package final class ServerPerformer {
         self.disk = disk
         self.readKey = readKey
         self.join = join
-        self.connect = connect
+        sources = ServerConnections(connect: connect)
         self.post = post
         self.logger = logger
     }
@@ -201,35 +199,12 @@ package final class ServerPerformer {
 
     /// The connection to a server that is followed was closed.
     package func lost(_ wire: any Wire, at now: MonotonicTime) throws(TransportError) -> ExitStatus? {
-        guard let source = sources.first(where: { $0.wire === wire }) else { return nil }
-        return try handle(.sourceLost(source.address.incarnation), at: now)
+        guard let source = sources.address(of: wire) else { return nil }
+        return try handle(.sourceLost(source.incarnation), at: now)
     }
 
     /// A connection that a server refused is not tried again by itself: it may know this process's key by now.
-    package func renew(_ wire: any Wire) throws(TransportError) {
-        guard let place = sources.firstIndex(where: { $0.wire === wire }) else { return }
-        close(wire)
-        sources[place].wire = try connect(sources[place].address)
-    }
-
-    private func reach(_ addresses: [ServerAddress]) throws(TransportError) {
-        for source in sources where !addresses.contains(source.address) { close(source.wire) }
-        let former = sources
-        sources = []
-        for address in addresses {
-            if let known = former.first(where: { $0.address == address }) {
-                sources.append(known)
-            } else {
-                sources.append((address, try connect(address)))
-            }
-        }
-    }
-
-    private func close(_ wire: any Wire) {
-        closedBytes.sent += wire.bytesSent
-        closedBytes.received += wire.bytesReceived
-        wire.close(lingerMilliseconds: 0)
-    }
+    package func renew(_ wire: any Wire) throws(TransportError) { try sources.renew(wire) }
 
     private func turnAway(_ text: String, _ peer: RoutingID, weight: Int = Strike.word) {
         bulk.strike(peer, weight: weight)
@@ -254,12 +229,8 @@ package final class ServerPerformer {
                 if let route = routes[worker], try !bulk.send(envelope, to: route) { routes[worker] = nil }
             case .heartbeat(var envelope):
                 if case .heartbeat(var heartbeat) = envelope.message {
-                    heartbeat.bytesSent = sources.reduce(control.bytesSent + bulk.bytesSent + closedBytes.sent) {
-                        $0 + $1.wire.bytesSent
-                    }
-                    heartbeat.bytesReceived = sources.reduce(
-                        control.bytesReceived + bulk.bytesReceived + closedBytes.received
-                    ) { $0 + $1.wire.bytesReceived }
+                    heartbeat.bytesSent = control.bytesSent + bulk.bytesSent + sources.bytesSent
+                    heartbeat.bytesReceived = control.bytesReceived + bulk.bytesReceived + sources.bytesReceived
                     envelope.message = .heartbeat(heartbeat)
                 }
                 try control.send(envelope)
@@ -299,9 +270,9 @@ package final class ServerPerformer {
                 let numbers = Set(kept.map(\.number))
                 held = held.filter { numbers.contains($0.key) }
             case .goOn(let reset, let slices): goOn(reset, Set(slices))
-            case .reach(let addresses): try reach(addresses)
+            case .reach(let addresses): try sources.reach(addresses)
             case .sendToSource(let source, let envelope):
-                try sources.first { $0.address.incarnation == source }?.wire.send(envelope)
+                try sources[source]?.send(envelope)
             case .sendSum(let follower, let envelope, let slice):
                 if let sum = sums[slice] { try send(envelope, to: follower, sum) }
             case .sendState(let follower, let envelope, let header):

@@ -92,7 +92,7 @@ package final class WorkerNode: DaemonNode {
     package func run() throws -> ExitStatus { leave(try runLoop()) }
 
     package let tickMilliseconds = 100
-    package var links: [Link] { [control] + performer.servers.compactMap { $0 as? Link } }
+    package var links: [Link] { [control] + performer.servers.wires.compactMap { $0 as? Link } }
 
     package func take(_ event: WorkerPerformer.Internal) throws -> ExitStatus? {
         try performer.take(event, at: input.now)
@@ -118,12 +118,11 @@ package final class WorkerNode: DaemonNode {
         if let text = admission.refusal(of: control, hasJoined: performer.state.job != 0) {
             return ExitStatus(code: ExitStatus.refused, text: text)
         }
-        for (rank, wire) in performer.servers.enumerated() {
-            guard let link = wire as? Link else { continue }
+        for link in performer.servers.wires.compactMap({ $0 as? Link }) {
             _ = try link.sweep()
             if link.isRefused || link.hasFailed, input.now >= nextRenewal {
                 nextRenewal = input.now.later(1000)
-                try performer.renew(rank)
+                try performer.renew(link)
             }
         }
         return try performer.handle(.tick, at: input.now)
@@ -156,7 +155,7 @@ package final class WorkerNode: DaemonNode {
         let hint = joining.hint(of: control)
         if status.code != 0, !status.text.hasSuffix(hint) { status.text += hint }
         control.close(lingerMilliseconds: 500)
-        for wire in performer.servers { wire.close(lingerMilliseconds: 0) }
+        for wire in performer.servers.wires { wire.close(lingerMilliseconds: 0) }
         return status
     }
 }

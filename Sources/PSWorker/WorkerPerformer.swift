@@ -25,7 +25,6 @@ package final class WorkerPerformer {
     private let control: any Wire
     private let compute: any WorkQueue
     private let disk: any WorkQueue
-    private let connect: (ServerAddress) throws(TransportError) -> any Wire
     /// Reads the run's key where a challenge says that it is; called on the disk's thread.
     private let readKey: @Sendable (Challenge) throws -> RunKey
     private let build: @Sendable (Welcome) throws -> any TicketWork
@@ -33,10 +32,8 @@ package final class WorkerPerformer {
     private let logger: Logger
 
     private var work: (any TicketWork)?
-    /// In rank order.
-    package private(set) var servers: [any Wire] = []
-    /// Counters of wires that are closed.
-    private var closedBytes: (sent: UInt64, received: UInt64) = (0, 0)
+    /// In the order of the holders that the coordinator named.
+    package private(set) var servers: ServerConnections
     private var arriving: Frame?
     /// The contribution being computed or sent.
     private var gradients = SharedBuffer(byteCount: 0)
@@ -47,7 +44,7 @@ package final class WorkerPerformer {
     ///   - post: hands an event from any thread to the one that calls `take`.
     package init(
         _ state: WorkerState, control: any Wire, compute: any WorkQueue, disk: any WorkQueue, logger: Logger,
-        connect: @escaping (ServerAddress) throws(TransportError) -> any Wire,
+        connect: @escaping ServerConnections.Connect,
         readKey: @escaping @Sendable (Challenge) throws -> RunKey,
         build: @escaping @Sendable (Welcome) throws -> any TicketWork, post: @escaping @Sendable (Internal) -> Void
     ) {
@@ -55,7 +52,7 @@ package final class WorkerPerformer {
         self.control = control
         self.compute = compute
         self.disk = disk
-        self.connect = connect
+        servers = ServerConnections(connect: connect)
         self.readKey = readKey
         self.build = build
         self.post = post
@@ -101,12 +98,11 @@ package final class WorkerPerformer {
         for effect in effects {
             switch effect {
             case .sendToCoordinator(let envelope): try control.send(envelope)
-            case .sendToServer(let rank, let envelope): try servers[rank].send(envelope)
+            case .sendToServer(let rank, let envelope): try servers.wires[rank].send(envelope)
             case .heartbeat(var envelope):
                 if case .heartbeat(var heartbeat) = envelope.message {
-                    heartbeat.bytesSent = servers.reduce(control.bytesSent + closedBytes.sent) { $0 + $1.bytesSent }
-                    heartbeat.bytesReceived =
-                        servers.reduce(control.bytesReceived + closedBytes.received) { $0 + $1.bytesReceived }
+                    heartbeat.bytesSent = control.bytesSent + servers.bytesSent
+                    heartbeat.bytesReceived = control.bytesReceived + servers.bytesReceived
                     envelope.message = .heartbeat(heartbeat)
                 }
                 try control.send(envelope)
@@ -121,7 +117,7 @@ package final class WorkerPerformer {
             case .warn(let text): logger.warning("\(text)")
             case .configure(let welcome): configure(welcome)
             case .prepare(let attempt): work?.prepare(attempt)
-            case .connect(let addresses): try connect(addresses)
+            case .connect(let addresses): try servers.reach(addresses)
             case .load(let slice):
                 guard let work, let arriving else { break }
                 compute.run { work.load(slice: slice, values: arriving) }
@@ -130,7 +126,7 @@ package final class WorkerPerformer {
             case .push(let server, let envelope, let slice):
                 guard let range = state.layout?.slices[slice].range else { break }
                 let bytes = range.lowerBound * 4..<range.upperBound * 4
-                try servers[server].send(envelope, to: nil, values: Payload(buffer: gradients, range: bytes))
+                try servers.wires[server].send(envelope, to: nil, values: Payload(buffer: gradients, range: bytes))
             case .exit(let status): return status
             }
         }
@@ -159,25 +155,8 @@ package final class WorkerPerformer {
         }
     }
 
-    /// A connection to a server that is not a member any more is closed: nothing that was queued for it arrives late.
-    private func connect(_ addresses: [ServerAddress]) throws(TransportError) {
-        for wire in servers {
-            closedBytes.sent += wire.bytesSent
-            closedBytes.received += wire.bytesReceived
-            wire.close(lingerMilliseconds: 0)
-        }
-        servers = []
-        for address in addresses { servers.append(try connect(address)) }
-    }
-
     /// A connection that a server refused is not tried again by itself: the server may know this process's key by now.
-    package func renew(_ rank: Int) throws(TransportError) {
-        guard servers.indices.contains(rank), state.servers.indices.contains(rank) else { return }
-        closedBytes.sent += servers[rank].bytesSent
-        closedBytes.received += servers[rank].bytesReceived
-        servers[rank].close(lingerMilliseconds: 0)
-        servers[rank] = try connect(state.servers[rank])
-    }
+    package func renew(_ wire: any Wire) throws(TransportError) { try servers.renew(wire) }
 
     private func compute(_ attempt: Attempt) {
         guard let work else { return }

@@ -26,13 +26,23 @@ final class Connection {
     var isOpen = true
     /// Nothing gets through before these moments.
     var cutUntil = (toServer: 0, toClient: 0)
-    /// The moments of the last arrivals: later messages do not overtake them.
-    fileprivate var lastArrival = (atServer: 0, atClient: 0)
+    /// The moments of the last arrivals by the way they went: later messages do not overtake them.
+    private var lastArrivals = (toServer: 0, toClient: 0)
 
     init(client: SimulatedProcess, endpoint: String, peer: RoutingID) {
         self.client = client
         self.endpoint = endpoint
         self.peer = peer
+    }
+
+    /// When what is ready to arrive does: not before what was sent earlier.
+    fileprivate func arrival(_ way: Network.Way, at time: Int) -> Int {
+        if way == .toServer {
+            lastArrivals.toServer = max(lastArrivals.toServer, time)
+            return lastArrivals.toServer
+        }
+        lastArrivals.toClient = max(lastArrivals.toClient, time)
+        return lastArrivals.toClient
     }
 }
 
@@ -106,7 +116,7 @@ final class Network {
             wrong = Packet(envelope: packet.envelope, values: packet.values)
             wrong!.values![world.chance.integer(0...wrong!.values!.count - 1)] ^= 1
         }
-        transfer(packet, connection, .toServer, \.lastArrival.atServer) { [self, wrong] in
+        transfer(packet, connection, .toServer) { [self, wrong] in
             guard let listener = listeners[connection.endpoint] else { return }
             listener.act { [world] in
                 listener.receive(packet, on: connection)
@@ -119,22 +129,19 @@ final class Network {
 
     func send(_ packet: Packet, toClientOf connection: Connection) {
         world.see(packet)
-        transfer(packet, connection, .toClient, \.lastArrival.atClient) {
+        transfer(packet, connection, .toClient) {
             connection.client.act { if connection.isOpen { connection.client.receive(packet, on: connection) } }
         }
     }
 
     private func transfer(
-        _ packet: Packet, _ connection: Connection, _ way: Way,
-        _ last: ReferenceWritableKeyPath<Connection, Int>,
-        _ arrive: @escaping () -> Void
+        _ packet: Packet, _ connection: Connection, _ way: Way, _ arrive: @escaping () -> Void
     ) {
         let isStormy = world.now < world.plan.faultsEnd
         if isBroken(connection, way) { return }
         if isStormy, world.chance.happens(world.plan.lossProbability) { return }
         let delay = isStormy ? world.plan.longestDelay : 4
-        let arrival = max(connection[keyPath: last], world.now + world.chance.integer(0...delay))
-        connection[keyPath: last] = arrival
+        let arrival = connection.arrival(way, at: world.now + world.chance.integer(0...delay))
         world.agenda.add(at: arrival) { [world] in
             if let source = packet.source, source.withBytes({ Array($0) }) != packet.values {
                 world.violate("values were written while they were on their way: \(packet.envelope.message)")

@@ -26,7 +26,7 @@ final class SimulatedCoordinator: SimulatedProcess {
     /// Whether an earlier coordinator saw the last commit.
     private var replayedEnd = false
 
-    var state: CoordinatorState { performer.state }
+    var state: CoordinatorState { _read { yield performer.state } }
 
     override func start() {
         journaling = SimulatedQueue(self) { [unowned self] in world.diskTime(world.chance.integer(0...10)) }

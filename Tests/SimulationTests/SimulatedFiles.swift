@@ -34,8 +34,10 @@ final class SimulatedDisk: @unchecked Sendable {
 
     func names(in directory: String) -> [String] {
         let prefix = directory == "/" ? "/" : directory + "/"
-        return nodes.keys.filter { $0.hasPrefix(prefix) && $0 != "/" && !$0.dropFirst(prefix.count).contains("/") }
-            .map { String($0.dropFirst(prefix.count)) }.sorted()
+        return nodes.keys.filter {
+            $0.hasPrefix(prefix) && $0 != "/" && !$0.utf8.dropFirst(prefix.utf8.count).contains(UInt8(ascii: "/"))
+        }
+        .map { String($0.utf8.dropFirst(prefix.utf8.count))! }.sorted()
     }
 
     func set(_ path: String, _ node: Node?) {

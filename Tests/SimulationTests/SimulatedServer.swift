@@ -24,7 +24,7 @@ final class SimulatedServer: SimulatedProcess {
         super.init(world: world, seat: seat)
     }
 
-    var state: ServerState { performer.state }
+    var state: ServerState { _read { yield performer.state } }
     var isServing: Bool { performer.state.isServing }
 
     override func start() {
@@ -89,7 +89,7 @@ final class SimulatedServer: SimulatedProcess {
             ended(try? performer.handle(.coordinatorSaid(packet.envelope), at: world.time))
             return check()
         }
-        if performer.sources.contains(where: { ($0.wire as? SimulatedWire)?.connection === connection }) {
+        if performer.sources.wires.contains(where: { ($0 as? SimulatedWire)?.connection === connection }) {
             ended(try? performer.takeFromSource(packet.received(from: nil), at: world.time))
             return check()
         }
@@ -133,8 +133,8 @@ final class SimulatedServer: SimulatedProcess {
 
     override func lost(_ connection: Connection) {
         guard connection === control else {
-            let source = performer.sources.first { ($0.wire as? SimulatedWire)?.connection === connection }
-            if let source { ended(try? performer.lost(source.wire, at: world.time)) }
+            let source = performer.sources.wires.first { ($0 as? SimulatedWire)?.connection === connection }
+            if let source { ended(try? performer.lost(source, at: world.time)) }
             return
         }
         ended(try? performer.handle(.coordinatorLost, at: world.time))

@@ -11,13 +11,12 @@ import PSRun
 extension World {
     /// Servers of one generation are at most one commit apart.
     func check(_ server: SimulatedServer) {
-        let state = server.state
-        guard server.isServing, !state.serves.isEmpty else { return }
+        guard server.isServing, !server.state.serves.isEmpty else { return }
         for seat in seats where seat.role == .server {
             guard let other = seat.process as? SimulatedServer, other.isServing,
-                other.state.generation == state.generation, !other.state.serves.isEmpty
+                other.state.generation == server.state.generation, !other.state.serves.isEmpty
             else { continue }
-            let versions = (state.version, other.state.version)
+            let versions = (server.state.version, other.state.version)
             if max(versions.0, versions.1) > min(versions.0, versions.1).nextStep.after {
                 violate("servers of one generation have versions \(versions)")
             }

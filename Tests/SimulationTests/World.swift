@@ -61,7 +61,7 @@ final class World {
     /// Whether a coordinator has told anybody that the job is over.
     var isEnding = false
 
-    /// The last that was said, by anybody to anybody.
+    /// The last that was said, by anybody to anybody, in no order.
     var overheard: [Envelope] = []
     /// Whom each attempt was granted to, by any coordinator.
     var granted: [Attempt: UInt64] = [:]
@@ -338,8 +338,7 @@ final class World {
     func see(_ packet: Packet) {
         messages += 1
         let envelope = packet.envelope
-        if overheard.count == 64 { overheard.removeFirst() }
-        overheard.append(envelope)
+        if overheard.count < 64 { overheard.append(envelope) } else { overheard[messages % 64] = envelope }
         log?("\(now) \(envelope.source)->\(envelope.destination) g\(envelope.generation) \(envelope.message)")
         trace = mixed(trace, UInt64(now), envelope.source, envelope.destination, UInt64(envelope.generation))
         switch envelope.message {
