@@ -8,60 +8,6 @@ import PSProtocol
 import PSRun
 import Testing
 
-/// Daemons started by hand, on TCP.
-private final class Daemons {
-    let jobs: SmallJobs
-    let run: String
-    private(set) var coordinator: Running
-    private(set) var servers: [Running] = []
-    private(set) var workers: [Running] = []
-    private let config: String
-    /// What servers and workers said.
-    private(set) var words = ""
-
-    init(_ jobs: SmallJobs, _ run: String, steps: Int, set: [String]) throws {
-        self.jobs = jobs
-        self.run = run
-        config = jobs.path("\(run).yaml")
-        let all = SmallJobs.settings + ["train.steps=\(steps)"] + set
-        let printed = try jobs.psctl(arguments: ["train", "--print-config"] + all.flatMap { ["--set", $0] })
-        try printed.output.write(toFile: config, atomically: true, encoding: .utf8)
-        coordinator = try Daemons.start(config, jobs, run)
-    }
-
-    private static func start(
-        _ config: String, _ jobs: SmallJobs, _ run: String, at host: String = "127.0.0.1"
-    ) throws -> Running {
-        try Running(
-            "ps-coordinator", ["--config", config, "--run-dir", run, "--bind", "tcp://\(host):*"],
-            in: jobs.scratch.path)
-    }
-
-    /// Another start of the coordinator, where the first one was not.
-    func moveCoordinator() throws { coordinator = try Daemons.start(config, jobs, run, at: "127.0.0.2") }
-
-    var place: String { "run:\(jobs.path(run))" }
-
-    func addServer(rank: Int? = nil) throws {
-        servers.append(
-            try Running("ps-server", ["--coordinator", place] + (rank.map { ["--rank", "\($0)"] } ?? [])))
-    }
-
-    func addWorker() throws { workers.append(try Running("ps-worker", ["--coordinator", place])) }
-
-    /// Waits for the coordinator's end, and that of all who live.
-    func finish(dead: Set<Int> = []) throws -> RunSummary {
-        let ended = try coordinator.finish(within: 60)
-        #expect(ended.code == 0, "\(ended.errors)")
-        for process in servers + workers where !dead.contains(process.pid) {
-            let end = try process.finish(within: 10)
-            #expect(end.code == 0, "\(end.errors)")
-            words += end.errors
-        }
-        return try RunSummary.read(from: RunDirectory(jobs.path(run)))
-    }
-}
-
 @Suite(.serialized)
 struct ReplicaJobTests {
     private static let jobs = SmallJobs()
@@ -185,7 +131,7 @@ struct ReplicaJobTests {
         jobs.waitForStep(3, of: "moved")
         kill(pid_t(daemons.coordinator.pid), SIGKILL)
         _ = try daemons.coordinator.finish()
-        try daemons.moveCoordinator()
+        try daemons.startCoordinator(at: "tcp://127.0.0.2:*")
         try expectCalm(daemons.finish())
         #expect(daemons.words.contains("is at tcp://127.0.0.2:"), "\(daemons.words)")
     }

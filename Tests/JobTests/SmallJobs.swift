@@ -120,14 +120,15 @@ final class SmallJobs: Sendable {
     }
 
     /// A library that takes the place of some of the system's calls; nil where there is no C compiler.
-    func library(_ code: String) throws -> String? {
+    func library(_ code: String, named name: String = "calls") throws -> String? {
         let head = ["<dlfcn.h>", "<errno.h>", "<sys/stat.h>", "<unistd.h>"].map { "#include \($0)\n" }.joined()
         try ("#define _GNU_SOURCE\n" + head + code + "\n")
-            .write(toFile: path("calls.c"), atomically: true, encoding: .utf8)
+            .write(toFile: path("\(name).c"), atomically: true, encoding: .utf8)
         let compiler = "$(command -v gcc || command -v clang || echo false)"
-        let made = try Running(shell: "\(compiler) -shared -fPIC -o '\(path("calls.so"))' '\(path("calls.c"))' -ldl")
-            .finish()
-        return made.code == 0 ? path("calls.so") : nil
+        let made = try Running(
+            shell: "\(compiler) -shared -fPIC -o '\(path("\(name).so"))' '\(path("\(name).c"))' -ldl"
+        ).finish()
+        return made.code == 0 ? path("\(name).so") : nil
     }
 
     /// Waits until a step is committed.
