@@ -122,7 +122,7 @@ package struct StormBenchmark: Encodable, Sendable {
 
     package var text: String {
         func percent(_ share: Double) -> String { Report.decimal(100 * share, places: 1) + "%" }
-        let victims = kills.sorted { $0.key > $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
+        let victims = kills.sorted { $0.key > $1.key }.map { Report.count($0.value, $0.key) }.joined(separator: ", ")
         return """
             \(Report.count(workers, "worker")), \(Report.count(servers, "server")), \
             \(replicas == 0 ? "no replicas" : "replicas"), \(ticketsPerStep) tickets a step
@@ -131,7 +131,8 @@ package struct StormBenchmark: Encodable, Sendable {
             \(Report.count(rollbacks, "rollback"))
             tickets: \(usefulTickets) useful of \(grantedTickets) granted, \(percent(ticketEfficiency))
             time: \(Report.decimal(seconds, places: 1)) s with \(Report.decimal(meanWorkers, places: 2)) workers alive on \
-            average, calm with \(calmWorkers) \(Report.decimal(calmSeconds, places: 1)) s, \(percent(timeEfficiency))
+            average; the calm job with \(calmWorkers): \(Report.decimal(calmSeconds, places: 1)) s; \
+            \(percent(timeEfficiency))
             weights: \(verified ? "those of the calm job, bit for bit" : "WRONG") (sha256 \(weights ?? "none"))
 
             """

@@ -34,6 +34,7 @@ extension CoordinatorState {
     /// In the phase `finalizing`: the next thing to do for the end. Called when something it waits for has come.
     mutating func finishIfSaved(at now: MonotonicTime) -> [Effect] {
         guard case .finalizing(let status) = phase, order == nil, closing == nil, saving == nil else { return [] }
+        reconsiderReturn()
         if awaitsHandover { return standIn(at: now) }
         if lastCheckpoint != version { return canTrySaving(at: now) ? snapshot(at: now) : [] }
         if status.code == 0, isEvaluationPending { return evaluateNext(at: now) }

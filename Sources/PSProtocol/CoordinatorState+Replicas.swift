@@ -141,8 +141,7 @@ extension CoordinatorState {
             done = order.kind
             self.order = nil
         }
-        if isUnserved { isReturning = false }
-        if isReturning, home == holders { isReturning = false }
+        reconsiderReturn()
         guard awaitsHandover else {
             switch done {
             case .reset?: return allReady(at: now)
@@ -250,6 +249,9 @@ extension CoordinatorState {
         behind[rank] = .max
         return [.tell("server \(rank) follows the others from step \(version) on")]
     }
+
+    /// Who was to answer for its own part again may have fallen behind since.
+    mutating func reconsiderReturn() { isReturning = isReturning && canReturn }
 
     /// Where no step is under way, nothing is lost by giving shards back at once.
     mutating func returnIfIdle(at now: MonotonicTime) -> [Effect] {

@@ -249,6 +249,7 @@ extension CoordinatorState {
 
     /// Every server stands at `version` and no order is out.
     mutating func settled(at now: MonotonicTime) -> [Effect] {
+        reconsiderReturn()
         if awaitsHandover { return standIn(at: now) }
         if case .running = phase {
             if version >= settings.lastVersion { return finalize(ExitStatus(code: 0, text: ""), at: now) }

@@ -182,6 +182,8 @@ package struct CoordinatorState: Sendable {
 
     // For people.
     var notices: [JobStatus.Notice] = []
+    /// That the one before this is gone, as long as nobody was told.
+    private var newsOfTheOneBefore: String?
     var noticeCount = 0
     var hasRun = false
     var lastReport: StepReport?
@@ -221,6 +223,11 @@ package struct CoordinatorState: Sendable {
         evaluations = replay.evaluations
         kernels = replay.kernels
         stopAfter = replay.stopAfter
+        newsOfTheOneBefore = replay.goneEndpoint.map { gone in
+            let counted = replay.openContributions.count
+            return "the coordinator before this one, at \(gone), is gone: this one goes on from step \(replay.version)"
+                + (counted == 0 ? "" : ", with \(counted) of the next step's tickets counted")
+        }
         membership = Membership(serverCount: settings.shardMap.serverCount)
         sequencer = Sequencer(replay.version.nextStep, shape: settings.stepShape, timing: settings.timing)
         checkpointTime = now
@@ -311,7 +318,8 @@ package struct CoordinatorState: Sendable {
     // MARK: Time
 
     private mutating func tick(at now: MonotonicTime) -> [Effect] {
-        var effects: [Effect] = []
+        var effects = newsOfTheOneBefore.map { [Effect.warn($0)] } ?? []
+        newsOfTheOneBefore = nil
         if case .farewell(let status, let since) = phase {
             let haveLeft = !membership.all.isEmpty && membership.all.allSatisfy { $0.state != .up }
             return haveLeft || now.since(since) >= timing.farewell ? leave(status) : []

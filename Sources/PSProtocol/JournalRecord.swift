@@ -97,6 +97,10 @@ package struct Replay: Sendable, Hashable, Codable {
     package var stopAfter: Version?
     /// The exit code of an end that is decided, until its coordinator has left or the job goes on.
     package var finished: Int?
+    /// Whether the last coordinator has left in order; nil in what earlier releases wrote.
+    private var hasLeft: Bool?
+    /// Where the coordinator before the last one listened, if it did not leave in order.
+    package private(set) var goneEndpoint: String?
 
     package struct Kernels: Sendable, Hashable, Codable {
         package var core: String
@@ -139,6 +143,8 @@ package struct Replay: Sendable, Hashable, Codable {
         case .data(let digest): dataDigest = digest
         case .testData(let digest): testDigest = digest
         case .term(let term, let endpoint):
+            goneEndpoint = hasLeft == false ? self.endpoint : nil
+            hasLeft = false
             self.term = term
             self.endpoint = endpoint
         case .kernels(let core, let hash): kernels = Kernels(core: core, hash: hash)
@@ -188,7 +194,9 @@ package struct Replay: Sendable, Hashable, Codable {
         case .resumed:
             stopAfter = nil
             finished = nil
-        case .ended: finished = nil
+        case .ended:
+            finished = nil
+            hasLeft = true
         case .state(let replay): self = replay
         }
     }

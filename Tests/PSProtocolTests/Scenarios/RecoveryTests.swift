@@ -344,6 +344,30 @@ import Testing
         }
     }
 
+    /// One that did not leave in order is named, once, with what is kept of its work.
+    @Test func aCoordinatorThatFollowsOneThatIsGoneSaysSo() {
+        var replay = Replay()
+        replay.apply(.header(job: jobID, seed: 1, layoutDigest: Layouts.few.digest, recipe: [:]))
+        replay.apply(.term(1, endpoint: "tcp://a:1"))
+        replay.apply(.rollback(generation: 1, base: nil))
+        replay.apply(.counted(contribution(Attempt(ticket: 0, number: 1))))
+        var left = replay
+        left.apply(.ended)
+
+        var bench = CoordinatorBench(replay: replay)
+        #expect(
+            bench.passes(100).warnings == [
+                "the coordinator before this one, at tcp://a:1, is gone: this one goes on from step 0, with 1 of the next "
+                    + "step's tickets counted"
+            ])
+        #expect(bench.passes(100).warnings == [])
+        var other = CoordinatorBench(replay: left)
+        #expect(other.passes(100).warnings == [])
+        // What an earlier release wrote does not tell.
+        var older = CoordinatorBench(replay: Replay())
+        #expect(older.passes(100).warnings == [])
+    }
+
     /// What a former coordinator had counted of the open step is counted: the servers hold it.
     @Test func countedTicketsAreCountedByTheNextCoordinator() {
         var first = CoordinatorBench.running(servers: 1, workers: 1)

@@ -164,6 +164,30 @@ extension [CoordinatorState.Effect] {
         #expect(bench.state.status(at: bench.now, bytesSent: 0, bytesReceived: 0).replicas?.standingIn == 0)
     }
 
+    /// Between the decision and its commit: then it gets nothing, and the job goes on, here to its end.
+    @Test func whoFallsBehindAgainIsNotWaitedFor() {
+        var bench = CoordinatorBench.running(servers: 3, steps: 1, replicas: true)
+        _ = bench.beats([1, 2, 3])
+        _ = bench.disappears(2)
+        _ = bench.durable()
+        for server in [1, 3] { _ = bench.says(.ready(version: 0), from: Incarnation(server)) }
+        _ = bench.serverStarts(22, rank: 1)
+        _ = bench.says(.ready(version: 0), from: 22)
+        _ = bench.beats([22], behind: 2)
+        _ = bench.contributesAll()
+        _ = bench.durable()
+        _ = bench.beats([22])
+        let map = ShardMap(layout: Layouts.few, serverCount: 3)
+        let both = (map.slices(of: 1) + map.slices(of: 2)).sorted().map { Prepared.Norm(slice: $0, squared: 0) }
+        _ = bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: norms(of: 0, servers: 3))), from: 1)
+        #expect(bench.says(.prepared(Prepared(step: 0, isFinite: true, norms: both)), from: 3).commits.count == 3)
+        _ = bench.beats([22], behind: 1)
+        for server in [1, 3] { _ = bench.says(.applied(step: 0), from: Incarnation(server)) }
+        let end = bench.says(.applied(step: 0), from: 22)
+        #expect(end.records == [])
+        #expect(end.sent.contains { $0.message == .snapshot(version: 1) }, "the last step is saved")
+    }
+
     /// Also where no step is under way.
     @Test func whoIsBehindDoesNotGetItsPart() {
         var bench = running()
