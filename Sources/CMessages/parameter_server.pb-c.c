@@ -3178,7 +3178,7 @@ const ProtobufCMessageDescriptor ps__refusal__descriptor =
   (ProtobufCMessageInit) ps__refusal__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor ps__heartbeat__field_descriptors[6] =
+static const ProtobufCFieldDescriptor ps__heartbeat__field_descriptors[7] =
 {
   {
     "bytes_sent",
@@ -3252,19 +3252,32 @@ static const ProtobufCFieldDescriptor ps__heartbeat__field_descriptors[6] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "is_deaf",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Ps__Heartbeat, is_deaf),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned ps__heartbeat__field_indices_by_name[] = {
   2,   /* field[2] = activity */
   5,   /* field[5] = behind */
   1,   /* field[1] = bytes_received */
   0,   /* field[0] = bytes_sent */
+  6,   /* field[6] = is_deaf */
   3,   /* field[3] = progress */
   4,   /* field[4] = unreachable_rank_plus_one */
 };
 static const ProtobufCIntRange ps__heartbeat__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor ps__heartbeat__descriptor =
 {
@@ -3274,7 +3287,7 @@ const ProtobufCMessageDescriptor ps__heartbeat__descriptor =
   "Ps__Heartbeat",
   "ps",
   sizeof(Ps__Heartbeat),
-  6,
+  7,
   ps__heartbeat__field_descriptors,
   ps__heartbeat__field_indices_by_name,
   1,  ps__heartbeat__number_ranges,

@@ -143,6 +143,7 @@ extension Message {
                 m.unreachable_rank_plus_one, atMost: MessageLimits.processes, "Heartbeat.unreachable_rank_plus_one")
             heartbeat.unreachable = unreachable == 0 ? nil : unreachable - 1
             heartbeat.behind = try count(m.behind, atMost: MessageLimits.slices, "Heartbeat.behind")
+            heartbeat.isDeaf = m.is_deaf != 0
             self = .heartbeat(heartbeat)
         case PS__ENVELOPE__BODY_MEMBERS:
             let m = try member(e.members)

@@ -140,6 +140,7 @@ extension Message {
             m.pointee.progress = heartbeat.progress
             m.pointee.unreachable_rank_plus_one = UInt32(heartbeat.unreachable.map { $0 + 1 } ?? 0)
             m.pointee.behind = UInt32(heartbeat.behind)
+            m.pointee.is_deaf = heartbeat.isDeaf ? 1 : 0
             e.pointee.heartbeat = m
         case .members(let holders):
             e.pointee.body_case = PS__ENVELOPE__BODY_MEMBERS

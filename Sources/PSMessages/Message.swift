@@ -116,6 +116,8 @@ package struct Heartbeat: Sendable, Hashable {
     package var unreachable: Int?
     /// A server: how many slices of its replicas are behind.
     package var behind = 0
+    /// It hears nothing from the coordinator: no sign that it can be counted on, but a question whether it is heard.
+    package var isDeaf = false
     package init() {}
 }
 

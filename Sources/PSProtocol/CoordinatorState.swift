@@ -304,6 +304,9 @@ package struct CoordinatorState: Sendable {
         guard envelope.destination == incarnation else {
             return refuse(source, .incarnation, "this coordinator was started anew; say hello")
         }
+        if case .heartbeat(let heartbeat) = envelope.message {
+            if let deaf = membership.takes(isDeaf: heartbeat.isDeaf, of: source) { return answers(source, deaf) }
+        }
         switch membership.heard(source, at: now) {
         case .worker?: return workerSaid(envelope, at: now)
         case .server(let rank, let isBack)?:
@@ -313,6 +316,16 @@ package struct CoordinatorState: Sendable {
         }
         if case .leave = envelope.message { return [] }
         return refuse(source, .session, "this coordinator does not count the process among its members; say hello")
+    }
+
+    /// A member does not hear what it is told: that it speaks is no sign that it can be counted on.
+    private func answers(_ member: Incarnation, _ deaf: Membership.Deaf) -> [Effect] {
+        let answer = Effect.send(envelope(.heartbeat(Heartbeat()), to: member))
+        guard deaf.isNews else { return [answer] }
+        return [
+            .warn("\(deaf.name) says that it hears nothing from here: look at the network between the two hosts"),
+            answer,
+        ]
     }
 
     // MARK: Time

@@ -52,6 +52,11 @@ package struct MemberSession: Sendable {
     /// What this process shows; nil: the one that speaks by this connection has shown nothing yet.
     private var proof: Proof?
     private var isToldToWait = false
+    /// Heartbeats since the coordinator was heard.
+    private var unheard = 0
+    /// It says what it has to say, and hears nothing.
+    var isDeaf: Bool { unheard > timing.unheard }
+    private var hearsAgain = false
 
     init(hello: Hello, incarnation: Incarnation, timing: Timing, at now: MonotonicTime) {
         self.hello = hello
@@ -81,7 +86,7 @@ package struct MemberSession: Sendable {
         guard envelope.term >= term else {
             return .answer(self.envelope(.refusal(Refusal(.term, "this \(hello.role.name) obeys term \(term)"))))
         }
-        heard = now
+        hears(at: now)
         switch envelope.message {
         case .welcome(let welcome):
             let isAnother = envelope.source != coordinator
@@ -116,6 +121,7 @@ package struct MemberSession: Sendable {
 
     private mutating func loseSight() -> Outcome {
         isJoined = false
+        unheard = 0
         lastHello = nil
         return .lost
     }
@@ -129,6 +135,7 @@ package struct MemberSession: Sendable {
         defer { isJoined = false }
         (proof, asked, lastHello) = (nil, nil, nil)
         hello.challenge = 0
+        unheard = 0
         return isJoined
     }
 
@@ -161,6 +168,25 @@ package struct MemberSession: Sendable {
     }
 
     // MARK: What is due
+
+    /// A heartbeat is due. A path may be broken one way: who does not hear the coordinator cannot do what it orders, so it
+    /// must not be counted on. Its heartbeats say so, and others take its place as if it were silent.
+    ///
+    /// - Returns: news for people.
+    mutating func beats() -> String? {
+        defer { hearsAgain = false }
+        unheard += 1
+        if hearsAgain { return "the coordinator is heard again" }
+        guard unheard == timing.unheard + 1 else { return nil }
+        let name = "this \(hello.role.name)" + (hello.rank.map { ", \($0)," } ?? "")
+        return "\(name) hears nothing from the coordinator any more: until it does, others take its place"
+    }
+
+    private mutating func hears(at now: MonotonicTime) {
+        heard = now
+        hearsAgain = hearsAgain || isDeaf
+        unheard = 0
+    }
 
     /// Nothing was heard for so long that the job must be thought lost.
     func orphaned(at now: MonotonicTime) -> ExitStatus? {

@@ -183,6 +183,27 @@ struct Membership: Sendable {
         }
     }
 
+    /// A member that hears nothing from the coordinator.
+    struct Deaf: Sendable, Hashable {
+        let name: String
+        let isNews: Bool
+    }
+
+    /// A member says whether it hears the coordinator. Nil: it does, or is no member.
+    mutating func takes(isDeaf: Bool, of source: Incarnation) -> Deaf? {
+        var deaf: Deaf?
+        func take(_ member: inout Member) {
+            if isDeaf { deaf = Deaf(name: member.name, isNews: !member.heartbeat.isDeaf) }
+            member.heartbeat.isDeaf = isDeaf
+        }
+        if workers[source] != nil {
+            take(&workers[source]!)
+        } else if let rank = rank(ofServer: source) {
+            take(&servers[rank]!)
+        }
+        return deaf
+    }
+
     /// It goes of its own will.
     mutating func left(_ source: Incarnation) {
         workers[source]?.state = .down

@@ -351,11 +351,13 @@ package struct ServerState: Sendable {
 
     mutating func beat(at now: MonotonicTime) -> [Effect] {
         lastHeartbeat = now
+        let news = session.beats().map { [Effect.warn($0)] } ?? []
         var heartbeat = Heartbeat()
+        heartbeat.isDeaf = session.isDeaf
         heartbeat.activity = activity
         heartbeat.progress = version.number
         heartbeat.behind = replicas.behind(version)
-        return [.heartbeat(envelope(.heartbeat(heartbeat)))]
+        return news + [.heartbeat(envelope(.heartbeat(heartbeat)))]
     }
 
     func leave(_ text: String, code: Int = ExitStatus.failed) -> [Effect] {

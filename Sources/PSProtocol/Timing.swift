@@ -24,6 +24,8 @@ package struct Timing: Sendable, Hashable {
     package var unanswered = 5
     /// A worker is out of reach of a server that others reach: after so long its tickets go to them.
     package var cutOff = 2000
+    /// A member whose last so many heartbeats were followed by no word of the coordinator's says that it hears nothing.
+    package var unheard = 4
     /// Without any sign of life from the coordinator a process gives up, resumable. A path that is broken for a minute is
     /// no reason to.
     package var orphan = 120_000

@@ -357,7 +357,7 @@ package struct WorkerState: Sendable {
         if !session.isJoined { return introduceIfDue(at: now) }
         effects += askServers(at: now)
         switch phase {
-        case .idle where ask && lostServer == nil:
+        case .idle where ask && lostServer == nil && !session.isDeaf:
             lastAsked = now
             effects.append(.sendToCoordinator(envelope(.want)))
         case .contributing(let contribution) where ask:
@@ -374,7 +374,7 @@ package struct WorkerState: Sendable {
         case .pushing(let contribution):
             // Perhaps they have no room for it before another ticket, which its worker has left: who wants may be given
             // it.
-            if lastAsked.map({ now.since($0) >= timing.bulkRetry }) ?? true {
+            if lastAsked.map({ now.since($0) >= timing.bulkRetry }) ?? true, !session.isDeaf {
                 lastAsked = now
                 effects.append(.sendToCoordinator(envelope(.want)))
             }
@@ -390,7 +390,9 @@ package struct WorkerState: Sendable {
         }
         if lastHeartbeat.map({ now.since($0) >= timing.heartbeat }) ?? true {
             lastHeartbeat = now
+            if let news = session.beats() { effects.append(.warn(news)) }
             var heartbeat = Heartbeat()
+            heartbeat.isDeaf = session.isDeaf
             heartbeat.activity = activity
             heartbeat.progress = ticketsDone
             heartbeat.unreachable = lostServer.map { servers[$0].rank }

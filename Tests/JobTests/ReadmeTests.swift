@@ -184,7 +184,7 @@ private final class Person {
             "psctl bench storm", adding: "--kills 1 --every 2 --workers 2 --tickets 4 --svg storm.svg",
             says: "those of the calm job, bit for bit")
         try person.run(
-            "psctl bench storm --every 1 --others 30 --tickets 64",
+            "psctl bench storm --every 1 --others 30 --tickets 96",
             adding: "--kills 2 --others 1 --workers 3 --tickets 8",
             says: "those of the calm job, bit for bit")
         try person.run(

@@ -440,10 +440,14 @@ struct  Ps__Heartbeat
    * A server: how many slices of its replicas are behind.
    */
   uint32_t behind;
+  /*
+   * It hears nothing from the coordinator: this is no sign that it can be counted on, and asks for an answer.
+   */
+  protobuf_c_boolean is_deaf;
 };
 #define PS__HEARTBEAT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&ps__heartbeat__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0 }
+    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
 
 
 struct  Ps__Members__Server

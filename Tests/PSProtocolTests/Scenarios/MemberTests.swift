@@ -228,4 +228,64 @@ import Testing
         }
         #expect(holders.servers.map(\.incarnation) == [3])
     }
+
+    /// The path to it is broken one way: what it says still arrives, what it is told does not.
+    @Test func aServerThatHearsNothingSaysSo() {
+        var bench = ServerBench.ready()
+        func isDeaf(_ effects: [ServerState.Effect]) -> Bool? {
+            effects.lazy.compactMap {
+                if case .heartbeat(let envelope) = $0, case .heartbeat(let heartbeat) = envelope.message {
+                    heartbeat.isDeaf
+                } else {
+                    nil
+                }
+            }.first
+        }
+        func warnings(_ effects: [ServerState.Effect]) -> [String] {
+            effects.compactMap { if case .warn(let text) = $0 { text } else { nil } }
+        }
+        for _ in 0..<4 { #expect(isDeaf(bench.passes(500)) == false) }
+        let deaf = bench.passes(500)
+        #expect(isDeaf(deaf) == true)
+        #expect(warnings(deaf).first?.hasPrefix("this server, 0, hears nothing from the coordinator any more") == true)
+        #expect(warnings(bench.passes(500)).isEmpty)
+        _ = bench.orders(.heartbeat(Heartbeat()))
+        let back = bench.passes(500)
+        #expect(isDeaf(back) == false && warnings(back) == ["the coordinator is heard again"])
+        // A process that stood still has not asked.
+        #expect(isDeaf(bench.passes(20_000)) == false)
+    }
+
+    @Test func aWorkerThatHearsNothingWantsNothing() {
+        var bench = WorkerBench.idle()
+        for _ in 0..<4 { #expect(bench.passes(500).heartbeat?.isDeaf == false) }
+        let deaf = bench.passes(500)
+        #expect(deaf.heartbeat?.isDeaf == true && deaf.warnings.count == 1)
+        #expect(bench.passes(1000).toCoordinator == [])
+        _ = bench.hears(.heartbeat(Heartbeat()))
+        #expect(bench.passes(500).toCoordinator == [.want])
+    }
+
+    /// It is answered, said once, and counts as silent.
+    @Test func whoHearsNothingIsNotCountedOn() {
+        var bench = CoordinatorBench.running(servers: 3, workers: 1, replicas: true)
+        _ = bench.beats([1, 2, 3])
+        var heartbeat = Heartbeat()
+        heartbeat.isDeaf = true
+        func says() -> [CoordinatorState.Effect] { bench.says(.heartbeat(heartbeat), from: 2) }
+        let first = says()
+        #expect(
+            first.warnings == [
+                "server 1 (pid 3 on s) says that it hears nothing from here: look at the network between the two hosts"
+            ])
+        #expect(first.said(to: 2) == [.heartbeat(Heartbeat())])
+        for _ in 0..<7 {
+            _ = bench.passes(500)
+            _ = bench.beats([1, 3])
+            #expect(says().warnings == [])
+        }
+        #expect(bench.passes(500).records == [.handover(generation: 2, version: 0, holders: [0, 2, 2])])
+        #expect(says().said(to: 2) == [.heartbeat(Heartbeat())], "also when it is given up")
+        #expect(bench.beats([2]).warnings.contains("server 1 is heard again"))
+    }
 }

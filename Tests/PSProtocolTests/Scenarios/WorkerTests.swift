@@ -161,6 +161,7 @@ import Testing
         var warnings: [String] = []
         var asked: [Int: Int] = [:]
         for _ in 0..<60 {
+            _ = bench.hears(.heartbeat(Heartbeat()))
             let effects = bench.passes(100)
             warnings += effects.warnings
             for server in effects.asksWhetherThere {
