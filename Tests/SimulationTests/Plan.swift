@@ -39,7 +39,8 @@ struct Plan {
     var resets = 0
     /// Chance that a process takes its machine with it, so that nobody is told of its end.
     var silentDeaths = 0.0
-    /// Paths between one worker and one server that are broken for so long, in milliseconds, while everybody else sees both.
+    /// Paths between two processes that are broken for so long, in milliseconds, perhaps one way, while everybody else sees
+    /// both.
     var pathCuts: [Int] = []
     /// Whether the compute thread of one worker is never done from some moment on, while its heartbeats go on.
     var stuckCompute = false
@@ -204,7 +205,8 @@ enum Rare: String, CaseIterable {
     case olderCheckpoint, rot, unavailable, skip, workerLost, serverWakes, resumed, finishAgain, noSliceServer
     case evaluated, partAgain, measuredAgain, endsEarly, lastEvaluationLater, leftOut
     case begunWithWeights, begunAgain
-    case ticketCopied, unreachable, reachable, seatKept, foreignPush, foreignWord, foreignNoise, otherKernels, differs
+    case ticketCopied, unreachable, reachable, deaf, seatKept, foreignPush, foreignWord, foreignNoise, otherKernels,
+        differs
     case standIn, returned, coreOnly, countedBefore, stateSent, sumSent, memoryGone, bothGone
     case savedLater, diesWriting, tornTail, slowDisk, moved, movedAway, goesBack, foreignBase, adopted, stopPromised
 }

@@ -180,6 +180,7 @@ final class SimulatedCoordinator: SimulatedProcess {
                 if world.wrongPushes == 0 { world.violate("a false alarm: \(text)") }
             }
             if text.contains("cannot reach server") { world.saw(.unreachable) }
+            if text.contains("hears nothing from here") { world.saw(.deaf) }
             if text.contains("reaches all servers again") { world.saw(.reachable) }
         case .tell(let text): if text.contains("answers for its own part again") { world.saw(.returned) }
         default: break

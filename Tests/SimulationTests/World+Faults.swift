@@ -156,19 +156,26 @@ extension World {
 
     /// Between one worker and one server, whatever connections they open.
     private func cutPath(for milliseconds: Int) {
-        let workers = seats.filter {
-            $0.process != nil && ($0.role == .worker && !$0.isIdler || $0.role == .server && plan.replicas)
+        let endpoints = network.listeners.keys.sorted()
+        guard result == nil, !endpoints.isEmpty else { return }
+        let endpoint = chance.pick(endpoints)
+        let members = seats.filter {
+            guard $0.process != nil else { return false }
+            return switch $0.role {
+            case .coordinator: false
+            case .server: plan.replicas || endpoint == "coordinator"
+            case .worker: !$0.isIdler
+            }
         }
-        let endpoints = network.listeners.keys.filter { $0 != "coordinator" }.sorted()
-        guard result == nil, !workers.isEmpty, !endpoints.isEmpty else { return }
-        let (worker, endpoint) = (chance.pick(workers), chance.pick(endpoints))
+        guard !members.isEmpty else { return }
+        let member = chance.pick(members)
         let way: Network.Way? = chance.pick([nil, nil, .toServer, .toClient])
         log?(
-            "\(now) no way between \(describe(worker)) and \(endpoint) for \(milliseconds), \(way.map { "\($0)" } ?? "both")"
+            "\(now) no way between \(describe(member)) and \(endpoint) for \(milliseconds), \(way.map { "\($0)" } ?? "both")"
         )
         network.brokenPaths.append(
             Network.BrokenPath(
-                client: ObjectIdentifier(worker), endpoint: endpoint, until: now + milliseconds, way: way))
+                client: ObjectIdentifier(member), endpoint: endpoint, until: now + milliseconds, way: way))
     }
 
     /// What a stranger makes of what he overheard: the bytes on the wire, decoded as a process decodes them.

@@ -227,7 +227,8 @@ extension World {
         guard seat.isTwin, let former = holders[rank], former != incarnation,
             let holder = seats.first(where: { $0.process?.incarnation == former })?.process, holder.isAlive,
             // What may hide a process that lives.
-            plan.pauses == 0, plan.cuts == 0, plan.resets == 0, plan.lossProbability == 0, plan.coordinatorKills == 0,
+            plan.pauses == 0, plan.cuts == 0, plan.pathCuts.isEmpty, plan.resets == 0, plan.lossProbability == 0,
+            plan.coordinatorKills == 0,
             plan.triggers.isEmpty, plan.midWriteDeaths == 0
         else { return }
         violate("server \(incarnation) is given rank \(rank), though \(former) lives")
