@@ -25,13 +25,14 @@ enum BenchmarkRun {
         defer { try? FileManager.default.removeItem(atPath: run.path) }
         let supervisor = Supervisor(run: run, configuration: configuration, programs: programs, note: { _ in })
         var asked: Version?
-        let code = try supervisor.supervise { status in
+        let summary = try supervisor.supervise { status in
             let version = stop(run, status)
             guard asked == nil, let version else { return }
             if (try? RunningJob(run: run).request(.stop(after: version))) != nil { asked = version }
         }
-        guard code == ExitStatus.preempted, asked != nil else { throw JobError.jobFailed("stopped by a signal") }
-        let summary = try RunSummary.read(from: run)
+        guard summary.exitCode == ExitStatus.preempted, asked != nil else {
+            throw JobError.jobFailed("stopped by a signal")
+        }
         let replay = try Journal.read(run)
         let generations = Int(replay.generation)
         let log = (try? String(contentsOfFile: "\(run.logs)/coordinator-0.log", encoding: .utf8)) ?? ""

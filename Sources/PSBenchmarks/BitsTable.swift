@@ -69,7 +69,7 @@ package struct BitsTable: Encodable, Sendable {
                 note: { _ in })
             var isAsked = part == 1
             var next = Version(part == 0 ? 10 : middle.number + 10)
-            let code = try supervisor.supervise { status in
+            let summary = try supervisor.supervise { status in
                 if !isAsked, (try? RunningJob(run: run).request(.stop(after: middle))) != nil { isAsked = true }
                 guard status.version >= next else { return }
                 next = Version(next.number + 10)
@@ -77,7 +77,7 @@ package struct BitsTable: Encodable, Sendable {
                 guard let leaver = workers.randomElement(), kill(pid_t(leaver.pid), SIGTERM) == 0 else { return }
                 leaves += 1
             }
-            guard code == (part == 0 ? ExitStatus.preempted : 0) else {
+            guard summary.exitCode == (part == 0 ? ExitStatus.preempted : 0) else {
                 throw JobError.jobFailed("stopped by a signal")
             }
         }

@@ -113,10 +113,10 @@ struct ExchangeJob {
             run: run, configuration: job, programs: programs, workerArguments: ["--exchange-benchmark"], note: note)
         let measured = UInt64(ExchangeJob.warmup)..<UInt64(ExchangeJob.warmup + rounds)
         var use = ProcessorUse()
-        let code = try supervisor.supervise { status in
+        let summary = try supervisor.supervise { status in
             if measured.contains(status.version.number) { use.look(at: status.processes) }
         }
-        guard code == 0 else { throw JobError.jobFailed("stopped by a signal") }
+        guard summary.exitCode == 0 else { throw JobError.jobFailed("stopped by a signal") }
         guard supervisor.restarts == 0 else {
             throw JobError.jobFailed("a process ended during the measurement; measure again")
         }

@@ -29,20 +29,29 @@ package struct RunAvailability {
     package func wait() throws {
         let deadline = MonotonicTime.now.later(Int(patience * 1000))
         var isSaid = false
-        while true {
-            do throws(StorageError) {
-                return try RunLock.check(run)
-            } catch .inUse(let path, let process) {
-                guard isOnItsWayOut, MonotonicTime.now < deadline else {
-                    throw StorageError.inUse(path: path, process: process)
-                }
-                if !isSaid {
-                    say("\(path) is still held by \(process), which saves its last step: waiting for it to end")
-                }
+        var looksInVain = 0
+        while let holder = try holder() {
+            // The moment between its last word and its end looks like neither.
+            looksInVain = isOnItsWayOut ? 0 : looksInVain + 1
+            guard looksInVain < 5, MonotonicTime.now < deadline else {
+                throw StorageError.inUse(path: run.path, process: holder)
+            }
+            if looksInVain == 0, !isSaid {
+                say("\(run.path) is still held by \(holder), which saves its last step: waiting for it to end")
                 isSaid = true
             }
             usleep(100_000)
         }
+    }
+
+    /// Who holds the directory; nil: nobody.
+    private func holder() throws -> String? {
+        do throws(StorageError) {
+            try RunLock.check(run)
+        } catch .inUse(_, let process) {
+            return process
+        }
+        return nil
     }
 
     private var isOnItsWayOut: Bool {
@@ -52,7 +61,10 @@ package struct RunAvailability {
         {
             return true
         }
-        if let status = try? CoordinatorClient.find(run)?.status(milliseconds: 500) { return status.ending != nil }
+        if let status = try? CoordinatorClient.find(run)?.status(milliseconds: 500) {
+            let stopsNow = status.stopAfter.map { status.version.nextStep.after >= $0 } ?? false
+            return status.ending != nil || stopsNow
+        }
         // It has told everybody and answers no more. The words of a former coordinator say nothing of who is there now.
         guard let status = try? JobStatus.read(from: run), status.ending != nil else { return false }
         return status.processes.first { $0.role == Role.coordinator.name }.map { coordinator in

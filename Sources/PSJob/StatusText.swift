@@ -34,6 +34,9 @@ package enum StatusText {
                 "WRONG: \(Report.count(count, "ticket")) came twice with other values; the coordinator's log names the workers"
             )
         }
+        if let stop = status.stopAfter, status.ending == nil, status.version < stop {
+            lines.append("stops after step \(stop), as was asked")
+        }
         if let copies = status.copies, copies.granted > 0 {
             lines.append(
                 "computed twice: \(Report.count(copies.granted, "ticket")) of workers that were gone or late, "

@@ -66,9 +66,9 @@ package final class Supervisor {
 
     /// Runs the job to its end.
     /// - Parameter watch: called about four times a second with the job's status, when there is one.
-    /// - Returns: the coordinator's exit code: 0, or 75 or 130 when the job was stopped and can be resumed.
+    /// - Returns: the summary, which is also in the run directory.
     /// - Throws: `JobError.jobFailed` with the reason.
-    package func supervise(watch: (JobStatus) -> Void) throws -> Int {
+    package func supervise(watch: (JobStatus) -> Void) throws -> RunSummary {
         Signals.install()
         // Whoever started this process may have them ignored; then the kernel would not tell how a child ended.
         signal(SIGCHLD, SIG_DFL)
@@ -87,7 +87,7 @@ package final class Supervisor {
         while true {
             if let end = coordinator.reap() {
                 if let status = try? JobStatus.read(from: run), status.ending != nil { sayNotices(of: status) }
-                if let code = try outcome(end) { return code }
+                if try outcome(end) != nil { return try takeSummary() }
                 noticesSaid = 0
                 try restart(coordinator, after: end)
                 client = nil
@@ -123,6 +123,14 @@ package final class Supervisor {
             }
             usleep(endpoints == nil ? 10_000 : 100_000)
         }
+    }
+
+    /// At once: who resumes the job at this moment writes another one.
+    private func takeSummary() throws -> RunSummary {
+        var summary = try RunSummary.read(from: run)
+        summary.restarts = restarts
+        try summary.write(to: run)
+        return summary
     }
 
     /// Of a job that is to show keys though all of it is on this machine; made where there are none yet.
@@ -227,10 +235,17 @@ package final class Supervisor {
             }
         }
         guard !process.isRunning, MonotonicTime.now >= process.notBefore else { return }
+        // A spare that came first would take a place from the server that is started for it.
+        if process.role == .server, process.rank >= configuration.cluster.servers, !hasAllServers { return }
         try process.start(
             ["--coordinator", endpoint] + place(of: process)
                 + (keys.map { ["--join", $0.joinFile(of: process.role.name)] } ?? [])
                 + (process.role == .worker ? workerArguments : []))
+    }
+
+    private var hasAllServers: Bool {
+        let up = lastStatus?.processes.count { $0.role == Role.server.name && $0.state == .up }
+        return up == configuration.cluster.servers
     }
 
     /// Where there are spares, one of them has the place of a server that is started anew: that is the next spare.

@@ -83,10 +83,11 @@ package struct TrainJob {
         supervisor.whenUp = {
             if let remark = LastRun.become(run) { progress.say(remark) }
         }
+        let summary: RunSummary
         do {
             defer { progress.finish() }
             var isPlanSaid = false
-            _ = try supervisor.supervise { status in
+            summary = try supervisor.supervise { status in
                 if !isPlanSaid, let plan = status.plan {
                     progress.say("plan: \(plan)")
                     isPlanSaid = true
@@ -96,9 +97,6 @@ package struct TrainJob {
         }
         // The job is saved and its processes are gone: nothing is left that a signal would have to wait for.
         Signals.uninstall()
-        var summary = try RunSummary.read(from: run)
-        summary.restarts = supervisor.restarts
-        try summary.write(to: run)
         for line in Shortcomings.takeNew() { progress.say(line) }
         return summary
     }
@@ -111,9 +109,8 @@ extension RunSummary {
         let end = exitCode == 0 ? "finished" : "stopped, can be resumed"
         lines.append(
             "\(end): \(Report.count(Int(clamping: steps), "step")), \(Report.count(Int(clamping: samples), "image")); "
-                + (imagesPerSecond > 0
-                    ? "the last start took \(Progress.duration(seconds)) (\(Report.decimal(imagesPerSecond, places: 1)) images/s)"
-                    : "no start computed any")
+                + (seconds > 0 ? "the last start took \(Progress.duration(seconds))" : "no start computed any")
+                + (imagesPerSecond > 0 ? " (\(Report.decimal(imagesPerSecond, places: 1)) images/s)" : "")
                 + (finalLoss.map { ", loss \(Report.decimal($0, places: 3))" } ?? ""))
         if let eval {
             lines.append(

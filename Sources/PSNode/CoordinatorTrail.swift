@@ -1,5 +1,5 @@
-// Where a coordinator listens that may be started again elsewhere: its run's files say it, and are read again while there
-// is no connection.
+// Where a coordinator listens that may be started again elsewhere: its run's files say it, and are read again while this
+// process is not known to it.
 
 import Foundation
 import Logging
@@ -48,6 +48,8 @@ package final class CoordinatorTrail {
     private let found = Mailbox<String?>()
     private var isLooking = false
     private var nextLook = MonotonicTime(milliseconds: 0)
+    /// Since when the coordinator does not know this process: another may answer where it was.
+    private var unknownSince: MonotonicTime?
 
     package init(_ whereabouts: Whereabouts?, endpoint: String, logger: Logger) {
         self.whereabouts = whereabouts
@@ -55,12 +57,14 @@ package final class CoordinatorTrail {
         self.logger = logger
     }
 
-    /// Without a connection the files are read twice a second.
-    package func follow(_ link: Link, at now: MonotonicTime) throws(TransportError) {
+    /// Without a connection, or a coordinator that knows this process, the files are read twice a second.
+    package func follow(_ link: Link, hasJoined: Bool, at now: MonotonicTime) throws(TransportError) {
         guard let whereabouts else { return }
+        unknownSince = hasJoined ? nil : unknownSince ?? now
+        let isLost = link.millisecondsDown >= 300 || unknownSince.map { now.since($0) >= 1000 } ?? false
         for answer in found.takeAll() {
             isLooking = false
-            guard let place = answer, place != endpoint, link.downSince != nil, Addresses.mistake(in: place) == nil
+            guard let place = answer, place != endpoint, isLost, Addresses.mistake(in: place) == nil
             else {
                 continue
             }
@@ -69,7 +73,7 @@ package final class CoordinatorTrail {
             link.leave()
             try Addresses.connect(link.socket, to: place)
         }
-        guard link.downSince != nil, link.millisecondsDown >= 300, !isLooking, now >= nextLook else { return }
+        guard isLost, !isLooking, now >= nextLook else { return }
         isLooking = true
         nextLook = now.later(500)
         Thread { [found] in found.post(whereabouts.read()) }.start()

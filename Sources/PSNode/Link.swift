@@ -50,6 +50,8 @@ package final class Link: Wire {
     private var failures = 0
     /// There was a connection since the last try.
     private var hasMetSomebody = false
+    /// When the connection that stands was made.
+    private var opened = MonotonicTime.now
 
     /// - Parameters:
     ///   - limits: of a link that listens.
@@ -122,7 +124,7 @@ package final class Link: Wire {
         guard socket.kind == .dealer else { return connections.take(events, at: MonotonicTime.now.milliseconds) }
         for event in events {
             switch event {
-            case .opened: hasMetSomebody = true
+            case .opened: (hasMetSomebody, opened) = (true, .now)
             case .retried:
                 // Nobody listens there now, whoever did before.
                 if !hasMetSomebody { (isRefused, hasFailed) = (false, false) }
@@ -132,7 +134,8 @@ package final class Link: Wire {
                 waiting.append(.connected)
             case .refused, .failed, .closed:
                 if case .refused = event { isRefused = true }
-                if case .failed = event { hasFailed = true }
+                // One that nobody answers ends by its deadline: the peer's process stands still.
+                if case .failed = event { hasFailed = MonotonicTime.now.since(opened) < Socket.handshakeDeadline - 500 }
                 if downSince == nil {
                     waiting.append(.closed(nil))
                     downSince = .now

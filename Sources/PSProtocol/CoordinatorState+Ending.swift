@@ -50,7 +50,8 @@ extension CoordinatorState {
         order = nil
         closing = nil
         saving = nil
-        return membership.all.filter { $0.state == .up }.map { finish(status, to: $0.incarnation) }
+        let members = membership.all.filter { $0.state == .up }.map(\.incarnation)
+        return (members + membership.waitingServers(at: now)).map { finish(status, to: $0) }
     }
 
     private func finish(_ status: ExitStatus, to destination: Incarnation) -> Effect {
@@ -126,6 +127,7 @@ extension CoordinatorState {
             imagesPerStep: settings.stepShape.ticketsPerStep * settings.samplesPerTicket, text: ending?.text ?? "",
             checkpoint: checkpoints.last?.version, nonFiniteSteps: nonFiniteSteps,
             generation: generation, plan: settings.planSummary, notices: notices, ending: ending?.code,
+            stopAfter: stopAfter,
             evaluation: evaluationStatus, differingTickets: differingCount, copies: copies,
             tickets: tickets, replicas: replicaStatus(at: now), processes: processes)
     }

@@ -133,9 +133,13 @@ extension CoordinatorState {
         // word of it got lost.
         let pass = heartbeat.unreachable == nil ? [] : [Effect.send(members(to: worker))]
         if former == heartbeat.unreachable { return pass }
-        guard let rank = heartbeat.unreachable else { return [.warn("\(member.name) reaches all servers again")] }
+        let isTold = membership.mayTell(of: worker, at: now)
+        guard let rank = heartbeat.unreachable else {
+            return isTold ? [.warn("\(member.name) reaches all servers again")] : []
+        }
         guard membership.servers.indices.contains(rank), let server = membership.servers[rank] else { return [] }
         sequencer.noLongerWants(worker)
+        guard isTold else { return pass }
         return pass + [
             .warn(
                 "\(member.name) cannot reach \(server.name) at \(server.hello.endpoint): its tickets go to others until it "

@@ -157,7 +157,14 @@ extension CoordinatorState {
     /// The generation after this one goes on from memory, with other servers answering for some shards.
     mutating func handOver(to next: [Int], at now: MonotonicTime) -> [Effect] {
         let moved = next.indices.filter { next[$0] != holders[$0] }
-        let parts = moved.map { "server \(next[$0]) answers for the part of server \($0)" }
+        let away = Set(
+            membership.unreachableServers(gone: timing.serverGone, silent: timing.serverSilent, at: now))
+        let parts = moved.map { shard in
+            away.contains(next[shard])
+                ? "only server \(next[shard]), which is gone as well, has the part of server \(shard): it is waited for until "
+                    + "another one takes its place"
+                : "server \(next[shard]) answers for the part of server \(shard)"
+        }
         let news =
             isReturning
             ? Effect.tell(
@@ -209,7 +216,7 @@ extension CoordinatorState {
         guard generation == self.generation, participants.contains(rank) else { return [] }
         let former = behind.updateValue(count, forKey: rank)
         let shards = holders.indices.filter { keepers(of: $0).contains(rank) && holders[$0] != rank }
-        let parts = shards.map { "that of server \(holders[$0])" }.joined(separator: " and ")
+        let parts = Set(shards.map { holders[$0] }).sorted().map { "that of server \($0)" }.joined(separator: " and ")
         switch (former, count) {
         case (0, 1...):
             return [

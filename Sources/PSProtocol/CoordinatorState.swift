@@ -305,7 +305,9 @@ package struct CoordinatorState: Sendable {
             return refuse(source, .incarnation, "this coordinator was started anew; say hello")
         }
         if case .heartbeat(let heartbeat) = envelope.message {
-            if let deaf = membership.takes(isDeaf: heartbeat.isDeaf, of: source) { return answers(source, deaf) }
+            if let deaf = membership.takes(isDeaf: heartbeat.isDeaf, of: source, at: now) {
+                return answers(source, deaf)
+            }
         }
         switch membership.heard(source, at: now) {
         case .worker?: return workerSaid(envelope, at: now)

@@ -156,6 +156,8 @@ package struct JobStatus: Sendable, Hashable, Codable {
     package var notices: [Notice]?
     /// The exit code of an end that is under way.
     package var ending: Int?
+    /// The version after which the job stops, as a person asked; nil also in what earlier releases wrote.
+    package var stopAfter: Version?
     /// Nil while nothing was measured on the test images.
     package var evaluation: Evaluation?
     /// Tickets that came to a server twice with other values, since the coordinator started: a worker computes wrongly. Nil
@@ -178,6 +180,7 @@ package struct JobStatus: Sendable, Hashable, Codable {
             copies, tickets, replicas
         case differingTickets = "differing_tickets"
         case turnedAway = "turned_away"
+        case stopAfter = "stop_after"
         case version = "step"
         case lastVersion = "steps"
         case learningRate = "learning_rate"

@@ -17,6 +17,8 @@ struct Membership: Sendable {
         var state = JobStatus.ProcessState.up
         /// Since when its connection is closed.
         var closed: MonotonicTime?
+        /// When people were last told what it says of its paths.
+        var told: MonotonicTime?
 
         /// "worker 2 (pid 71 on node-4)".
         var name: String { "\(role.name) \(rank) (pid \(hello.pid) on \(hello.host))" }
@@ -110,7 +112,8 @@ struct Membership: Sendable {
         }
         let known = rank(ofServer: envelope.source)
         guard let rank = known ?? seat(for: hello) else {
-            waiting = waiting.filter { now.since($0.value) < 10_000 }
+            let others = Set(waitingServers(at: now))
+            waiting = waiting.filter { others.contains($0.key) }
             if waiting.count < Membership.mostWorkers { waiting[envelope.source] = now }
             return .refused(noSeat(for: hello, lost: lost))
         }
@@ -120,6 +123,11 @@ struct Membership: Sendable {
             role: .server, rank: rank, incarnation: envelope.source, hello: hello,
             helloGeneration: envelope.generation, heard: now)
         return .admitted(rank: rank, isNew: known == nil)
+    }
+
+    /// Servers that wait for a place, by their last word.
+    func waitingServers(at now: MonotonicTime) -> [Incarnation] {
+        waiting.filter { now.since($0.value) < 10_000 }.keys.sorted()
     }
 
     private func seat(for hello: Hello) -> Int? {
@@ -183,6 +191,18 @@ struct Membership: Sendable {
         }
     }
 
+    private func member(_ source: Incarnation) -> Member? {
+        workers[source] ?? rank(ofServer: source).flatMap { servers[$0] }
+    }
+
+    /// What a member says of its paths is news once a second: whoever holds a key must not fill the log.
+    mutating func mayTell(of source: Incarnation, at now: MonotonicTime) -> Bool {
+        guard member(source)?.told.map({ now.since($0) >= 1000 }) ?? true else { return false }
+        workers[source]?.told = now
+        if let rank = rank(ofServer: source) { servers[rank]!.told = now }
+        return true
+    }
+
     /// A member that hears nothing from the coordinator.
     struct Deaf: Sendable, Hashable {
         let name: String
@@ -190,10 +210,11 @@ struct Membership: Sendable {
     }
 
     /// A member says whether it hears the coordinator. Nil: it does, or is no member.
-    mutating func takes(isDeaf: Bool, of source: Incarnation) -> Deaf? {
+    mutating func takes(isDeaf: Bool, of source: Incarnation, at now: MonotonicTime) -> Deaf? {
         var deaf: Deaf?
+        let isNews = isDeaf && !(member(source)?.heartbeat.isDeaf ?? true) && mayTell(of: source, at: now)
         func take(_ member: inout Member) {
-            if isDeaf { deaf = Deaf(name: member.name, isNews: !member.heartbeat.isDeaf) }
+            if isDeaf { deaf = Deaf(name: member.name, isNews: isNews) }
             member.heartbeat.isDeaf = isDeaf
         }
         if workers[source] != nil {

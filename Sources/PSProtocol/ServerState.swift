@@ -184,6 +184,9 @@ package struct ServerState: Sendable {
         return others.isEmpty ? "serving" : "serving, also for server \(others.joined(separator: ", "))"
     }
 
+    /// Whether the coordinator that runs now knows this process.
+    package var isJoined: Bool { session.isJoined }
+
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)

@@ -162,6 +162,9 @@ package struct WorkerState: Sendable {
         }
     }
 
+    /// Whether the coordinator that runs now knows this process.
+    package var isJoined: Bool { session.isJoined }
+
     package mutating func receive(_ event: Event, at now: MonotonicTime) -> [Effect] {
         switch event {
         case .coordinatorSaid(let envelope): return coordinatorSaid(envelope, at: now)

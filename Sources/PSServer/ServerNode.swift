@@ -118,7 +118,7 @@ package final class ServerNode: DaemonNode {
 
     package func tick() throws -> ExitStatus? {
         _ = try control.sweep()
-        try trail.follow(control, at: input.now)
+        try trail.follow(control, hasJoined: performer.state.isJoined, at: input.now)
         if let text = admission.refusal(of: control, hasJoined: performer.state.job != 0) {
             return ExitStatus(code: ExitStatus.refused, text: text)
         }

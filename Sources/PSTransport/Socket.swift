@@ -65,7 +65,7 @@ package final class Socket {
         set(ZMQ_RECONNECT_IVL_MAX, 200)
         // An attempt that meets a broken path is given up soon: the next one finds it mended.
         set(ZMQ_CONNECT_TIMEOUT, 3000)
-        set(ZMQ_HANDSHAKE_IVL, 5000)
+        set(ZMQ_HANDSHAKE_IVL, Int32(Socket.handshakeDeadline))
         // A peer that takes nothing for this long is cut, so that it does not pin buffers for ever.
         set(ZMQ_TCP_MAXRT, 30_000)
         var limit = Int64(largestMessage)
@@ -73,6 +73,8 @@ package final class Socket {
         if kind == .router { set(ZMQ_ROUTER_MANDATORY, 1) }
     }
 
+    /// In milliseconds.
+    package static let handshakeDeadline = 5000
     /// Messages that may wait for one peer of a router; who takes none of them for so long is cut.
     private static let mostUnread: Int32 = 20_000
     /// Messages of one peer that may wait for this process; the others wait with the peer.

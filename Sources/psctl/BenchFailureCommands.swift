@@ -79,6 +79,8 @@ extension Role: ExpressibleByArgument {
         guard let role = Role.allCases.first(where: { $0.name == argument }) else { return nil }
         self = role
     }
+
+    public static var allValueStrings: [String] { allCases.map(\.name) }
 }
 
 extension BenchCommand {

@@ -288,4 +288,18 @@ import Testing
         #expect(says().said(to: 2) == [.heartbeat(Heartbeat())], "also when it is given up")
         #expect(bench.beats([2]).warnings.contains("server 1 is heard again"))
     }
+
+    /// Whoever holds a worker's key must not fill the log.
+    @Test func whatAMemberSaysOfItsPathsIsToldOnceASecond() {
+        var bench = CoordinatorBench.running(servers: 1, workers: 1)
+        var told = 0
+        for turn in 0..<1000 {
+            var heartbeat = Heartbeat()
+            heartbeat.isDeaf = turn.isMultiple(of: 2)
+            heartbeat.unreachable = turn.isMultiple(of: 4) ? 0 : nil
+            told += bench.says(.heartbeat(heartbeat), from: 11).warnings.count
+            if turn.isMultiple(of: 10) { _ = bench.passes(100) }
+        }
+        #expect((5...11).contains(told), "\(told) lines in ten seconds")
+    }
 }
