@@ -29,7 +29,7 @@ final class Daemons {
     /// - Parameter environment: the coordinator's.
     init(
         _ jobs: SmallJobs, _ run: String, steps: Int, set: [String], over network: FaultyNetwork? = nil,
-        environment: [String: String] = [:]
+        at endpoint: String = "tcp://127.0.0.1:*", environment: [String: String] = [:]
     ) throws {
         self.jobs = jobs
         self.run = run
@@ -38,7 +38,7 @@ final class Daemons {
         let all = SmallJobs.settings + ["train.steps=\(steps)"] + set
         let printed = try jobs.psctl(arguments: ["train", "--print-config"] + all.flatMap { ["--set", $0] })
         try printed.output.write(toFile: config, atomically: true, encoding: .utf8)
-        try startCoordinator(environment: environment)
+        try startCoordinator(at: endpoint, environment: environment)
     }
 
     func startCoordinator(at endpoint: String = "tcp://127.0.0.1:*", environment: [String: String] = [:]) throws {

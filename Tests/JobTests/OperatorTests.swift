@@ -118,6 +118,40 @@ struct StopTests {
         _ = try? job.finish()
     }
 
+    /// "stop && train --resume": the former one may still save its last step, or be between its last word and its end.
+    @Test func stoppedAndResumedAtOnce() throws {
+        var job = try running()
+        for _ in 0..<4 {
+            let step = try #require(jobs.steps("run").last)
+            #expect(try jobs.psctl("stop", "--run-dir", "run").code == 0)
+            let next = try jobs.resume("run", steps: SmallJobs.endless)
+            let stopped = try job.summary(code: 75)
+            #expect(stopped.steps >= step && stopped.exitCode == 75)
+            try next.waitForWords("training")
+            jobs.waitForStep(stopped.steps + 2, of: "run")
+            job = next
+        }
+        job.send(SIGTERM)
+        try goesOn(after: job.summary(code: 75))
+    }
+
+    /// A process that is started anew while the coordinator stands still finds a peer that says nothing, not one that
+    /// wants keys.
+    @Test(.enabled(if: hasTimeForLongTests)) func whoComesWhileTheCoordinatorStandsStillWaits() throws {
+        let job = try running()
+        let coordinator = try job.pid(of: "coordinator")
+        kill(coordinator, SIGSTOP)
+        kill(try job.pid(of: "worker"), SIGKILL)
+        usleep(20_000_000)
+        kill(coordinator, SIGCONT)
+        let last = try #require(jobs.steps("run").last)
+        jobs.waitForStep(last + 5, of: "run")
+        job.send(SIGTERM)
+        let stopped = try job.finish()
+        #expect(stopped.code == 75)
+        #expect(!stopped.errors.contains("keys"), "\(stopped.errors)")
+    }
+
     @Test func ofTwoAtOnceOneIsRefused() throws {
         let job = try running()
         let second = try jobs.resume("run").finish(within: 10)

@@ -5,6 +5,7 @@ import Foundation
 import PSJob
 import PSParameters
 import PSProtocol
+import PSNode
 import PSRun
 import Testing
 
@@ -131,6 +132,25 @@ struct ReplicaJobTests {
         jobs.waitForStep(3, of: "moved")
         kill(pid_t(daemons.coordinator.pid), SIGKILL)
         _ = try daemons.coordinator.finish()
+        try daemons.startCoordinator(at: "tcp://127.0.0.2:*")
+        try expectCalm(daemons.finish())
+        #expect(daemons.words.contains("is at tcp://127.0.0.2:"), "\(daemons.words)")
+    }
+
+    /// Another job's coordinator listens where it was before it is started again.
+    @Test func aCoordinatorWhosePortAnotherJobHasIsFollowed() throws {
+        let daemons = try Daemons(jobs, "displaced", steps: Self.steps, set: Self.settings())
+        for _ in 0..<3 { try daemons.addServer() }
+        try daemons.addWorker()
+        jobs.waitForStep(3, of: "displaced")
+        let former = try JSONDecoder().decode(
+            Endpoints.self, from: Data(contentsOf: URL(filePath: jobs.path("displaced/endpoints.json"))))
+        kill(pid_t(daemons.coordinator.pid), SIGKILL)
+        _ = try daemons.coordinator.finish()
+        let other = try Daemons(jobs, "displacing", steps: 1, set: Self.settings(), at: former.coordinator)
+        defer { kill(pid_t(other.coordinator.pid), SIGKILL) }
+        try other.coordinator.waitForWords("coordinator is up")
+        usleep(1_000_000)
         try daemons.startCoordinator(at: "tcp://127.0.0.2:*")
         try expectCalm(daemons.finish())
         #expect(daemons.words.contains("is at tcp://127.0.0.2:"), "\(daemons.words)")
