@@ -36,6 +36,8 @@ final class LocalProcess {
     var restarts = 0
     /// Not to be started before this time.
     var notBefore = MonotonicTime(milliseconds: 0)
+    /// How it ended, and when, until that is looked at.
+    var ended: (ProcessEnd, MonotonicTime)?
     /// Where the log stood at the last start.
     private var logStart = 0
     /// The process stops when this closes: by us or by our death.

@@ -220,7 +220,11 @@ package final class Supervisor {
     }
 
     private func look(after process: LocalProcess, endpoint: String) throws {
-        if let end = process.reap() {
+        if let end = process.reap() { process.ended = (end, .now) }
+        if let (end, since) = process.ended {
+            // A coordinator that fails has told the others first: then its words are the reason, not theirs.
+            if case .exited(ExitStatus.failed) = end, MonotonicTime.now.since(since) < 500 { return }
+            process.ended = nil
             switch end {
             // Somebody told this one process to leave: another comes, unless the signal was for all of them.
             case .exited(75) where process.lastWords.hasSuffix(MemberSession.leftBySignal):

@@ -17,6 +17,9 @@ struct Membership: Sendable {
         var state = JobStatus.ProcessState.up
         /// Since when its connection is closed.
         var closed: MonotonicTime?
+        /// Since when it says that it hears nothing from the coordinator, and whether people were told.
+        var deafSince: MonotonicTime?
+        var isDeafTold = false
         /// When people were last told what it says of its paths.
         var told: MonotonicTime?
 
@@ -195,9 +198,9 @@ struct Membership: Sendable {
         workers[source] ?? rank(ofServer: source).flatMap { servers[$0] }
     }
 
-    /// What a member says of its paths is news once a second: whoever holds a key must not fill the log.
+    /// Whether people are told now what it says of its paths.
     mutating func mayTell(of source: Incarnation, at now: MonotonicTime) -> Bool {
-        guard member(source)?.told.map({ now.since($0) >= 1000 }) ?? true else { return false }
+        guard member(source)?.told.map({ now.since($0) >= Membership.newsPace }) ?? true else { return false }
         workers[source]?.told = now
         if let rank = rank(ofServer: source) { servers[rank]!.told = now }
         return true
@@ -211,19 +214,27 @@ struct Membership: Sendable {
 
     /// A member says whether it hears the coordinator. Nil: it does, or is no member.
     mutating func takes(isDeaf: Bool, of source: Incarnation, at now: MonotonicTime) -> Deaf? {
-        var deaf: Deaf?
-        let isNews = isDeaf && !(member(source)?.heartbeat.isDeaf ?? true) && mayTell(of: source, at: now)
-        func take(_ member: inout Member) {
-            if isDeaf { deaf = Deaf(name: member.name, isNews: isNews) }
-            member.heartbeat.isDeaf = isDeaf
+        guard var member = member(source) else { return nil }
+        defer {
+            if workers[source] != nil { workers[source] = member } else { servers[member.rank] = member }
         }
-        if workers[source] != nil {
-            take(&workers[source]!)
-        } else if let rank = rank(ofServer: source) {
-            take(&servers[rank]!)
+        guard isDeaf else {
+            (member.deafSince, member.isDeafTold) = (nil, false)
+            return nil
         }
-        return deaf
+        // What a coordinator that stood still finds in its queue is no news: the next word is that it is heard again.
+        let since = member.deafSince ?? now
+        member.deafSince = since
+        let mayTell = member.told.map { now.since($0) >= Membership.newsPace } ?? true
+        let isNews = !member.isDeafTold && now.since(since) >= Membership.deafForSure && mayTell
+        if isNews { (member.isDeafTold, member.told) = (true, now) }
+        return Deaf(name: member.name, isNews: isNews)
     }
+
+    /// In milliseconds: less than a heartbeat, so that the second that says so counts.
+    private static let deafForSure = 400
+    /// What a member says of its paths is news once a second: whoever holds a key must not fill the log.
+    private static let newsPace = 1000
 
     /// It goes of its own will.
     mutating func left(_ source: Incarnation) {

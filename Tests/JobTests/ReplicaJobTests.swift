@@ -5,7 +5,6 @@ import Foundation
 import PSJob
 import PSParameters
 import PSProtocol
-import PSNode
 import PSRun
 import Testing
 
