@@ -299,7 +299,7 @@ import Testing
         for turn in 0..<1000 {
             var heartbeat = Heartbeat()
             heartbeat.isDeaf = turn.isMultiple(of: 2)
-            heartbeat.unreachable = turn.isMultiple(of: 4) ? 0 : nil
+            heartbeat.unreachable = (turn / 2).isMultiple(of: 2) ? 0 : nil
             told += bench.says(.heartbeat(heartbeat), from: 11).warnings.count
             if turn.isMultiple(of: 10) { _ = bench.passes(100) }
         }
