@@ -37,6 +37,18 @@ extension [CoordinatorState.Effect] {
         .running(servers: servers, workers: workers, replicas: true)
     }
 
+    /// Server 2 is gone, 3 answers for its part, and 22 follows in its place.
+    private func replaced(steps: Version = 10) -> CoordinatorBench {
+        var bench = CoordinatorBench.running(servers: 3, steps: steps, replicas: true)
+        _ = bench.beats([1, 2, 3])
+        _ = bench.disappears(2)
+        _ = bench.durable()
+        for server in [1, 3] { _ = bench.says(.ready(version: 0), from: Incarnation(server)) }
+        _ = bench.serverStarts(22, rank: 1)
+        _ = bench.says(.ready(version: 0), from: 22)
+        return bench
+    }
+
     @Test func aLoadIsOfReplicasAsWell() {
         var bench = CoordinatorBench(servers: 3, replicas: true)
         for server in 1...3 { _ = bench.serverStarts(Incarnation(server), rank: server - 1) }
@@ -166,13 +178,7 @@ extension [CoordinatorState.Effect] {
 
     /// Between the decision and its commit: then it gets nothing, and the job goes on, here to its end.
     @Test func whoFallsBehindAgainIsNotWaitedFor() {
-        var bench = CoordinatorBench.running(servers: 3, steps: 1, replicas: true)
-        _ = bench.beats([1, 2, 3])
-        _ = bench.disappears(2)
-        _ = bench.durable()
-        for server in [1, 3] { _ = bench.says(.ready(version: 0), from: Incarnation(server)) }
-        _ = bench.serverStarts(22, rank: 1)
-        _ = bench.says(.ready(version: 0), from: 22)
+        var bench = replaced(steps: 1)
         _ = bench.beats([22], behind: 2)
         _ = bench.contributesAll()
         _ = bench.durable()
@@ -190,13 +196,7 @@ extension [CoordinatorState.Effect] {
 
     /// Also where no step is under way.
     @Test func whoIsBehindDoesNotGetItsPart() {
-        var bench = running()
-        _ = bench.beats([1, 2, 3])
-        _ = bench.disappears(2)
-        _ = bench.durable()
-        for server in [1, 3] { _ = bench.says(.ready(version: 0), from: Incarnation(server)) }
-        _ = bench.serverStarts(22, rank: 1)
-        _ = bench.says(.ready(version: 0), from: 22)
+        var bench = replaced()
         #expect(bench.passes(500).records == [], "nothing is known of it yet")
         _ = bench.beats([22], behind: 2)
         #expect(bench.passes(500).records == [])
