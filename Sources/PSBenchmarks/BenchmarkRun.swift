@@ -21,6 +21,9 @@ enum BenchmarkRun {
         _ configuration: JobConfiguration, programs: String, stop: (RunDirectory, JobStatus) -> Version?
     ) throws -> End {
         let run = RunDirectory(NSTemporaryDirectory() + "/psctl-bench-\(UUID().uuidString)")
+        // Processes that are killed on purpose, one after the other, are no sign that none of them can work.
+        var configuration = configuration
+        configuration.cluster.maxRestarts = 1_000_000
         try run.create()
         defer { try? FileManager.default.removeItem(atPath: run.path) }
         let supervisor = Supervisor(run: run, configuration: configuration, programs: programs, note: { _ in })

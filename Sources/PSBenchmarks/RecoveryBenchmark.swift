@@ -111,6 +111,8 @@ private final class KillWatch {
     private static let times = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
     private var calmSince: Version?
     private var kill: Kill?
+    /// The version at the last kill.
+    private var reached: Version = 0
     private var turn = 0
 
     /// - Parameter processes: how many the job has.
@@ -142,12 +144,14 @@ private final class KillWatch {
             calmSince = status.version
             return
         }
-        guard let role = left.first, status.version.number >= since.number + 3 else { return }
+        // Past where it was before the last kill: a job that never gets on is started again ever more slowly.
+        guard let role = left.first, status.version.number >= since.number + 3, status.version > reached else { return }
         let candidates = status.processes.filter { $0.role == role.name }
         turn += 1
         let victim = candidates[turn % candidates.count]
         left.removeFirst()
         if left.count % 25 == 0 { note("\(Report.count(left.count, "kill")) to go, step \(status.version)") }
+        reached = status.version
         kill = Kill(role: role, pid: victim.pid, at: Date())
         Glibc.kill(pid_t(victim.pid), SIGKILL)
     }
