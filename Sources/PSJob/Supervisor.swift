@@ -240,11 +240,17 @@ package final class Supervisor {
         }
         guard !process.isRunning, MonotonicTime.now >= process.notBefore else { return }
         // A spare that came first would take a place from the server that is started for it.
-        if process.role == .server, process.rank >= configuration.cluster.servers, !hasAllServers { return }
+        if isSpare(process), !process.wasStarted, !hasAllServers { return }
         try process.start(
             ["--coordinator", endpoint] + place(of: process)
                 + (keys.map { ["--join", $0.joinFile(of: process.role.name)] } ?? [])
                 + (process.role == .worker ? workerArguments : []))
+    }
+
+    /// Where there are spares, one of them has the place of a server that is started anew: that is the next spare.
+    private func isSpare(_ process: LocalProcess) -> Bool {
+        process.role == .server && configuration.cluster.spares > 0
+            && (process.wasStarted || process.rank >= configuration.cluster.servers)
     }
 
     private var hasAllServers: Bool {
@@ -252,12 +258,8 @@ package final class Supervisor {
         return up == configuration.cluster.servers
     }
 
-    /// Where there are spares, one of them has the place of a server that is started anew: that is the next spare.
     private func place(of process: LocalProcess) -> [String] {
-        let isSpare =
-            process.role == .server && configuration.cluster.spares > 0
-            && (process.wasStarted || process.rank >= configuration.cluster.servers)
-        if isSpare { return [] }
+        if isSpare(process) { return [] }
         return ["--rank", "\(process.rank)"] + (process.wasStarted ? ["--take-over"] : [])
     }
 

@@ -25,6 +25,9 @@ struct Membership: Sendable {
 
         /// "worker 2 (pid 71 on node-4)".
         var name: String { "\(role.name) \(rank) (pid \(hello.pid) on \(hello.host))" }
+
+        /// What a member says of its paths is news once a second: whoever holds a key must not fill the log.
+        func mayBeNews(at now: MonotonicTime) -> Bool { told.map { now.since($0) >= 1000 } ?? true }
     }
 
     /// By rank; nil: nobody has come for it yet.
@@ -200,7 +203,7 @@ struct Membership: Sendable {
 
     /// Whether people are told now what it says of its paths.
     mutating func mayTell(of source: Incarnation, at now: MonotonicTime) -> Bool {
-        guard member(source)?.told.map({ now.since($0) >= Membership.newsPace }) ?? true else { return false }
+        guard member(source)?.mayBeNews(at: now) ?? true else { return false }
         workers[source]?.told = now
         if let rank = rank(ofServer: source) { servers[rank]!.told = now }
         return true
@@ -225,16 +228,14 @@ struct Membership: Sendable {
         // What a coordinator that stood still finds in its queue is no news: the next word is that it is heard again.
         let since = member.deafSince ?? now
         member.deafSince = since
-        let mayTell = member.told.map { now.since($0) >= Membership.newsPace } ?? true
-        let isNews = !member.isDeafTold && now.since(since) >= Membership.deafForSure && mayTell
+        let isNews =
+            !member.isDeafTold && now.since(since) >= Membership.deafForSure && member.mayBeNews(at: now)
         if isNews { (member.isDeafTold, member.told) = (true, now) }
         return Deaf(name: member.name, isNews: isNews)
     }
 
     /// In milliseconds: less than a heartbeat, so that the second that says so counts.
     private static let deafForSure = 400
-    /// What a member says of its paths is news once a second: whoever holds a key must not fill the log.
-    private static let newsPace = 1000
 
     /// It goes of its own will.
     mutating func left(_ source: Incarnation) {

@@ -110,6 +110,20 @@ struct ReplicaJobTests {
         #expect(summary.stateSHA256 == calm.stateSHA256)
     }
 
+    /// Each server that is started for a rank has it, also on resume: the spare comes after them.
+    @Test func aSpareDoesNotComeFirst() throws {
+        let set = Self.settings(["cluster.spares=1"])
+        _ = try jobs.begin("spare", steps: 4, set: set).summary()
+        for end in [8, 12, 16] {
+            let resumed = try jobs.resume("spare", steps: end).finish()
+            #expect(resumed.code == 0, "\(resumed.errors)")
+            for rank in 0..<3 {
+                let log = try String(contentsOfFile: jobs.path("spare/logs/server-\(rank).log"), encoding: .utf8)
+                #expect(!log.contains("this one waits"), "\(log)")
+            }
+        }
+    }
+
     /// Both servers that have a part are gone: the job goes back to its checkpoint, says so, and comes to the same weights.
     @Test func withoutAnyHolderTheJobGoesBack() throws {
         let job = try jobs.begin(

@@ -263,4 +263,12 @@ import Testing
         _ = full.says(.control(.checkpoint), from: 99)
         #expect(full.says(.failed(version: 3, text: "full", what: .saveFailed), from: 1).said(to: 11).count == 1)
     }
+
+    /// A server that waits for a place is no member, and hears of the end all the same.
+    @Test func whoWaitsIsToldOfTheEnd() {
+        var bench = CoordinatorBench.running(steps: 1)
+        _ = bench.serverStarts(99, rank: 0, takesOver: false)
+        let told = bench.happens(.journalFailed("the disk is gone"))
+        #expect(told.said(to: 99).contains { if case .finish = $0 { true } else { false } }, "\(told)")
+    }
 }
