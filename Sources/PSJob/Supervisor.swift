@@ -12,6 +12,7 @@ import PSNode
 import PSParameters
 import PSProofs
 import PSProtocol
+import PSReport
 import PSRun
 
 /// Runs one coordinator and the configured numbers of servers and workers on this machine until the job ends.
@@ -77,9 +78,19 @@ package final class Supervisor {
         defer {
             unlink(settingsFile)
             endAll()
-            // Where it was ended before it could do that.
+            // Where the coordinator was ended before it could do that.
             if let endpoints { SocketDirectory.remove(of: endpoints.coordinator) }
         }
+        do {
+            return try attend(watch)
+        } catch {
+            leaveWord(of: error)
+            throw error
+        }
+    }
+
+    /// Starts and watches the processes until the coordinator has ended for good.
+    private func attend(_ watch: (JobStatus) -> Void) throws -> RunSummary {
         try startCoordinator()
         var client: CoordinatorClient?
         var stopSeen = false
@@ -131,6 +142,20 @@ package final class Supervisor {
         summary.restarts = restarts
         try summary.write(to: run)
         return summary
+    }
+
+    /// A job that this process gives up is ended by a signal: why it was sent only this process knows.
+    private func leaveWord(of error: any Error) {
+        guard hasBeenUp, coordinator.isRunning else { return }
+        endAll()
+        guard var status = try? JobStatus.read(from: run), status.ending != nil else { return }
+        status.text = "\(error)"
+        do {
+            try status.write(to: run)
+            _ = try takeSummary()
+        } catch {
+            note("psctl status will say that a signal stopped the job: \(error)")
+        }
     }
 
     /// Of a job that is to show keys though all of it is on this machine; made where there are none yet.
@@ -275,7 +300,7 @@ package final class Supervisor {
             }
         guard process.restarts < configuration.cluster.maxRestarts else {
             throw JobError.jobFailed(
-                "\(process.name) \(reason). It was started again \(process.restarts) times without progress; see \(run.logs)"
+                "\(process.name) \(reason). It was started again \(Report.count(process.restarts, "time")) without progress; see \(run.logs)"
             )
         }
         process.restarts += 1

@@ -37,6 +37,9 @@ package struct MemberArguments: ParsableArguments {
         if takeOver, rank == nil { return "--take-over needs --rank, which says whose place is taken" }
         let endpoint = runDirectory == nil ? coordinator : nil
         if runDirectory == "" { return "--coordinator run: expected run:DIRECTORY, the directory of a run" }
+        if let endpoint, !endpoint.contains("://") {
+            return "--coordinator \(endpoint): expected tcp://HOST:PORT, ipc:///PATH, or run:DIRECTORY"
+        }
         return DaemonArguments.mistake(coordinator: endpoint, bind: bind, rank: rank)
     }
 

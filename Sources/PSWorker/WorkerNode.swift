@@ -52,7 +52,12 @@ package final class WorkerNode: DaemonNode {
             readKey: { [hasKeys = joining.file != nil] (challenge) in
                 try RunDirectory(challenge.runDirectory).readKey(isNamedByStranger: !hasKeys)
             },
-            build: { try WorkerNode.build($0, isExchangeBenchmark: isExchangeBenchmark, logger: logger) },
+            build: { [wanted = options.rank] welcome in
+                if let wanted, wanted != welcome.rank {
+                    logger.warning("rank \(wanted) is that of another worker: this is worker \(welcome.rank)")
+                }
+                return try WorkerNode.build(welcome, isExchangeBenchmark: isExchangeBenchmark, logger: logger)
+            },
             post: { [mailbox = input.mailbox] in mailbox.post($0) })
         logger.info(
             "worker is up", metadata: ["coordinator": "\(joining.coordinator)", "core": "\(hello.kernelCore)"])

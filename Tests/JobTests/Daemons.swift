@@ -56,13 +56,14 @@ final class Daemons {
         servers.append(try server(rank, environment))
     }
 
-    func addWorker(environment: [String: String] = [:]) throws {
-        workers.append(try worker(workers.count, environment))
+    /// - Parameter rank: what it asks for.
+    func addWorker(rank: Int? = nil, environment: [String: String] = [:]) throws {
+        workers.append(try worker(workers.count, rank, environment))
     }
 
     /// Starts the next process in the place of one that has ended.
     func restartServer(_ rank: Int) throws { servers[rank] = try server(rank, [:]) }
-    func restartWorker(_ rank: Int) throws { workers[rank] = try worker(rank, [:]) }
+    func restartWorker(_ rank: Int) throws { workers[rank] = try worker(rank, nil, [:]) }
 
     /// All of them, once all have ended.
     func restartAll() throws {
@@ -91,9 +92,11 @@ final class Daemons {
             environment: network.environment(Daemons.side(ofServer: rank)).merging(environment) { $1 })
     }
 
-    private func worker(_ number: Int, _ environment: [String: String]) throws -> Running {
+    private func worker(_ number: Int, _ rank: Int?, _ environment: [String: String]) throws -> Running {
         let own = network?.environment(Daemons.side(ofWorker: number)) ?? [:]
-        return try Running("ps-worker", ["--coordinator", place], environment: own.merging(environment) { $1 })
+        return try Running(
+            "ps-worker", ["--coordinator", place] + (rank.map { ["--rank", "\($0)"] } ?? []),
+            environment: own.merging(environment) { $1 })
     }
 
     func process(_ role: Role, _ number: Int) -> Running {

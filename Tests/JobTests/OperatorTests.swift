@@ -247,6 +247,11 @@ struct TroubleTests {
         #expect(
             error.contains("signal 9") && error.contains("memory") && error.contains("train.batch"),
             "\(finished.errors)")
+        // The same words afterwards, not those of the signal that ended the coordinator.
+        let run = RunDirectory(jobs.path("run"))
+        let status = try #require(try JobStatus.read(from: run))
+        #expect(status.text.contains("It was started again 1 time without progress"), "\(status.text)")
+        #expect(try RunSummary.read(from: run).restarts == 1)
     }
 
     @Test(.enabled(if: hasTimeForLongTests)) func whoStandsStillIsNamed() throws {

@@ -65,6 +65,8 @@ final class Running {
         try process.run()
     }
 
+    deinit { for file in [outputFile, errorFile] { try? FileManager.default.removeItem(at: file) } }
+
     var pid: Int { Int(process.processIdentifier) }
 
     /// Whether it has not ended. Asked of the kernel: Foundation learns of an end by a socket that another test's
@@ -95,7 +97,6 @@ final class Running {
             Issue.record("\(process.arguments ?? []) was not done after \(seconds) s: \(try text(errorFile))")
         }
         let code = try #require(endedWith)
-        defer { for file in [outputFile, errorFile] { try? FileManager.default.removeItem(at: file) } }
         return Finished(code: code, output: try text(outputFile), errors: try text(errorFile))
     }
 

@@ -181,8 +181,9 @@ struct ReplicaJobTests {
         try daemons.addWorker()
         eventually("one is there") { activity() == "waiting for workers: 1 of 2 are up" }
         #expect(jobs.steps("few").isEmpty)
-        try daemons.addWorker()
+        try daemons.addWorker(rank: 0)
         try expectCalm(daemons.finish())
+        #expect(daemons.words.contains("rank 0 is that of another worker: this is worker 1"), "\(daemons.words)")
     }
 
     @Test(arguments: [
@@ -203,9 +204,11 @@ struct ReplicaJobTests {
         try eventually("it says so") { try server.errorsSoFar().contains("waiting for a coordinator of the run") }
         kill(pid_t(server.pid), SIGTERM)
         #expect(try server.finish(within: 10).code == 75)
-        let empty = try Running("ps-server", ["--coordinator", "run:"]).finish()
-        #expect(empty.code == 64)
-        #expect(empty.errors.contains("expected run:DIRECTORY"), "\(empty.errors)")
+        for place in ["run:", "runs/last"] {
+            let wrong = try Running("ps-server", ["--coordinator", place]).finish()
+            #expect(wrong.code == 64)
+            #expect(wrong.errors.contains("run:DIRECTORY"), "\(wrong.errors)")
+        }
     }
 }
 
