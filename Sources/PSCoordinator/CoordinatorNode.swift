@@ -17,6 +17,7 @@ import PSProofs
 import PSProtocol
 import PSRun
 import PSTransport
+import Synchronization
 
 package final class CoordinatorNode: DaemonNode {
     private let logger: Logger
@@ -38,6 +39,9 @@ package final class CoordinatorNode: DaemonNode {
     private let allowed = AllowedKeys()
     private var nextKeys = MonotonicTime(milliseconds: 0)
     private var nextStatus = MonotonicTime(milliseconds: 0)
+    private var nextLook = MonotonicTime(milliseconds: 0)
+    /// Whether the last status could not be written.
+    private let hasTrouble = Flag()
     /// Where workers and servers reach this process.
     package let endpoint: String
 
@@ -71,7 +75,11 @@ package final class CoordinatorNode: DaemonNode {
             context.gatekeeper?.look(in: ListOnDisk(keys: keys))
         }
         link = Link(try context.listener(largestMessage: largestControlMessage, secretKey: ownKeys?.secretKey))
-        endpoint = try CoordinatorNode.bind(link.socket, options.bind, former: opening.replay.endpoint)
+        let place = try CoordinatorNode.bind(link.socket, options.bind, former: opening.replay.endpoint)
+        endpoint = place
+        // A start that fails leaves no sockets behind, but those that others may have beside a former coordinator's.
+        var isUp = false
+        defer { if !isUp, place != opening.replay.endpoint { SocketDirectory.remove(of: place) } }
 
         try lock.sign()
         try run.create()
@@ -141,6 +149,7 @@ package final class CoordinatorNode: DaemonNode {
                 "the keys in \(run.keys) are not asked for: on this machine's own address they are with --keys \(run.keys)"
             )
         }
+        isUp = true
         logger.info(
             "coordinator is up",
             metadata: [
@@ -297,9 +306,12 @@ package final class CoordinatorNode: DaemonNode {
         }
     }
 
+    /// In other words than those of a member that a signal stopped, as the members repeat them.
+    private static let stoppedBySignal = "a signal stopped the job"
+
     package func takeStop(_ signal: Int32) throws -> ExitStatus? {
         let code = signal == SIGINT ? ExitStatus.interrupted : ExitStatus.preempted
-        return try performer.handle(.stop(exitCode: code, text: "stopped by a signal"), at: input.now)
+        return try performer.handle(.stop(exitCode: code, text: CoordinatorNode.stoppedBySignal), at: input.now)
     }
 
     package func takeParentGone() throws -> ExitStatus? {
@@ -316,6 +328,7 @@ package final class CoordinatorNode: DaemonNode {
         complaints.warn(cuts, at: input.now)
         try readKeysIfDue()
         if let status = try performer.handle(.tick, at: input.now) { return status }
+        try restoreListenerIfDue()
         writeStatusIfDue()
         return nil
     }
@@ -328,12 +341,21 @@ package final class CoordinatorNode: DaemonNode {
         write(performer.status(at: input.now))
     }
 
+    private func restoreListenerIfDue() throws {
+        guard input.now >= nextLook else { return }
+        nextLook = input.now.later(1000)
+        guard try link.restoreListener(at: endpoint) else { return }
+        input.mailbox.post(.trouble("somebody removed the socket \(endpoint): it is made again"))
+    }
+
     private func write(_ status: JobStatus) {
-        disk.run { [logger, run = options.runDirectory] in
+        disk.run { [logger, hasTrouble, mailbox = input.mailbox, run = options.runDirectory] in
             do throws(StorageError) {
                 try status.write(to: run)
+                if hasTrouble.set(false) { logger.info("the run directory can be written again") }
             } catch {
-                logger.warning("\(error)")
+                if hasTrouble.set(true) { return }
+                mailbox.post(.trouble("the run directory cannot be written: \(error)"))
             }
         }
     }
@@ -397,6 +419,19 @@ package final class CoordinatorNode: DaemonNode {
         }
         if state.lastCommit == nil, let former = try? RunSummary.read(from: run) { summary.takeWork(of: former) }
         try summary.write(to: run)
+    }
+}
+
+/// What was so last.
+private final class Flag: Sendable {
+    private let isSet = Mutex(false)
+
+    /// - Returns: what it was before.
+    func set(_ now: Bool) -> Bool {
+        isSet.withLock { former in
+            defer { former = now }
+            return former
+        }
     }
 }
 

@@ -26,6 +26,7 @@ enum ProcessEnd: Sendable, Hashable {
 final class LocalProcess {
     let role: Role
     let rank: Int
+    private let isNamedByLog: Bool
     private let program: String
     private let log: String
     private(set) var pid: pid_t = 0
@@ -43,14 +44,19 @@ final class LocalProcess {
     /// The process stops when this closes: by us or by our death.
     private var lifeline: Int32 = -1
 
-    init(role: Role, rank: Int, directory: String, run: RunDirectory) {
+    /// - Parameter isNamedByLog: its rank may come to be another's, as that of servers where there are spares.
+    init(role: Role, rank: Int, isNamedByLog: Bool, directory: String, run: RunDirectory) {
         self.role = role
+        self.isNamedByLog = isNamedByLog
         self.rank = rank
         program = "\(directory)/ps-\(role.name)"
         log = "\(run.logs)/\(role.name)-\(rank).log"
     }
 
-    var name: String { role == .coordinator ? "the coordinator" : "\(role.name) \(rank)" }
+    var name: String {
+        if role == .coordinator { return "the coordinator" }
+        return isNamedByLog ? "the \(role.name) of logs/\(Paths.name(of: log))" : "\(role.name) \(rank)"
+    }
 
     /// Starts the program with its output appended to its log, in a process group of its own: a terminal's Ctrl-C is
     /// for the supervisor, which ends the job in order.

@@ -37,7 +37,7 @@ package struct RunAvailability {
                 throw StorageError.inUse(path: run.path, process: holder)
             }
             if looksInVain == 0, !isSaid {
-                say("\(run.path) is still held by \(holder), which saves its last step: waiting for it to end")
+                say("\(run.path) is still held by \(holder), which is ending: waiting for it")
                 isSaid = true
             }
             usleep(100_000)

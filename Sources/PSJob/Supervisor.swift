@@ -41,6 +41,7 @@ package final class Supervisor {
     private var noticesSaid = 0
     private var answered = MonotonicTime.now
     private var isSilenceSaid = false
+    private var hintedRoles: Set<Role> = []
     /// Starts in place of a process that ended, over the whole run.
     package private(set) var restarts = 0
 
@@ -57,7 +58,9 @@ package final class Supervisor {
         self.workerArguments = workerArguments
         self.note = note
         func process(_ role: Role, _ rank: Int) -> LocalProcess {
-            LocalProcess(role: role, rank: rank, directory: programs, run: run)
+            LocalProcess(
+                role: role, rank: rank, isNamedByLog: role == .server && configuration.cluster.spares > 0,
+                directory: programs, run: run)
         }
         coordinator = process(.coordinator, 0)
         others =
@@ -78,8 +81,10 @@ package final class Supervisor {
         defer {
             unlink(settingsFile)
             endAll()
-            // Where the coordinator was ended before it could do that.
-            if let endpoints { SocketDirectory.remove(of: endpoints.coordinator) }
+            // Where the coordinator was ended before it could do that. One that took the job over may listen there.
+            if let endpoints, !SocketDirectory.isServed(endpoints.coordinator) {
+                SocketDirectory.remove(of: endpoints.coordinator)
+            }
         }
         do {
             return try attend(watch)
@@ -144,17 +149,23 @@ package final class Supervisor {
         return summary
     }
 
-    /// A job that this process gives up is ended by a signal: why it was sent only this process knows.
+    /// A job that this process gives up is ended by a signal, or its coordinator is gone: why only this process knows.
     private func leaveWord(of error: any Error) {
-        guard hasBeenUp, coordinator.isRunning else { return }
+        let wasRunning = coordinator.isRunning
         endAll()
-        guard var status = try? JobStatus.read(from: run), status.ending != nil else { return }
-        status.text = "\(error)"
+        guard hasBeenUp, Endpoints.read(from: run)?.pid == Int(coordinator.pid),
+            var status = try? JobStatus.read(from: run),
+            wasRunning || status.ending == nil
+        else { return }
+        (status.state, status.text, status.ending) = (.failed, "\(error)", Int(CommandExit.failed.rawValue))
+        for index in status.processes.indices { status.processes[index].state = .down }
         do {
             try status.write(to: run)
-            _ = try takeSummary()
+            guard wasRunning, var summary = try? RunSummary.read(from: run) else { return }
+            (summary.exitCode, summary.restarts) = (Int(CommandExit.failed.rawValue), restarts)
+            try summary.write(to: run)
         } catch {
-            note("psctl status will say that a signal stopped the job: \(error)")
+            note("psctl status will not say why the job ended: \(error)")
         }
     }
 
@@ -204,7 +215,8 @@ package final class Supervisor {
         (endpoints, place) = (found, found.coordinator)
         if let former, former != found.coordinator {
             note(
-                "the coordinator listens at \(found.coordinator) now, \(former) was taken: the others are started anew")
+                "the coordinator listens at \(found.coordinator) now, \(former) cannot be used any more: the others are "
+                    + "started anew")
             for process in others { process.end() }
         }
         do {
@@ -296,12 +308,14 @@ package final class Supervisor {
             switch end {
             case .exited: "\(end.text): \(words)"
             case .killed(let signal):
-                end.text + (signal == SIGKILL && process.role != .coordinator ? Supervisor.memoryHint : "")
+                end.text + (signal == SIGKILL ? memoryHint(of: process.role) : "")
             }
         guard process.restarts < configuration.cluster.maxRestarts else {
-            throw JobError.jobFailed(
-                "\(process.name) \(reason). It was started again \(Report.count(process.restarts, "time")) without progress; see \(run.logs)"
-            )
+            let limit = configuration.cluster.maxRestarts
+            let tries =
+                limit == 0
+                ? "cluster.maxRestarts is 0" : "It was started again \(Report.count(limit, "time")) without progress"
+            throw JobError.jobFailed("\(process.name) \(reason). \(tries); see \(run.logs)")
         }
         process.restarts += 1
         restarts += 1
@@ -316,18 +330,31 @@ package final class Supervisor {
         }
     }
 
-    /// SIGKILL that nobody here sent.
-    private static let memoryHint =
-        ", which as a rule is the kernel, short of memory: lower cluster.workers, or train.batch in a new run "
-        + "(psctl doctor says what the job needs)"
+    /// Of SIGKILL that nobody here sent; said once of each role.
+    private func memoryHint(of role: Role) -> String {
+        guard role != .coordinator, hintedRoles.insert(role).inserted else { return "" }
+        let advice =
+            role == .worker
+            ? "lower cluster.workers, or train.batch in a new run (psctl doctor says what the job needs)"
+            : "psctl doctor says what the job needs"
+        return ", which as a rule is the kernel, short of memory: \(advice)"
+    }
 
     /// Gives everybody a moment to leave, then ends who is left.
     private func endAll() {
         let all = others + [coordinator]
         coordinator.send(SIGTERM)
         let deadline = MonotonicTime.now.later(6000)
+        var alone: MonotonicTime?
+        var areTold = false
         while all.contains(where: { $0.isRunning }), MonotonicTime.now < deadline {
             for process in all { _ = process.reap() }
+            // Whoever the coordinator did not tell of the end before it went would look for another.
+            if !coordinator.isRunning, alone == nil { alone = .now }
+            if let alone, !areTold, MonotonicTime.now.since(alone) > 500 {
+                areTold = true
+                for process in others { process.send(SIGTERM) }
+            }
             usleep(20_000)
         }
         for process in all where process.isRunning {

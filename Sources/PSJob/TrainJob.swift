@@ -7,6 +7,7 @@ import PSFiles
 import PSModel
 import PSNetwork
 import PSNode
+import PSParameters
 import PSProtocol
 import PSReport
 import PSRun
@@ -47,8 +48,10 @@ package struct TrainJob {
         try RunAvailability(run, say: { progress.say($0) }).wait()
         let opening = try JobOpening(configuration: configuration, run: run, resume: self.resume)
         if opening.hasNothingLeft {
-            let end = "step \(opening.stepCount) (train.steps, train.epochs)"
-            progress.say("the run has reached \(end) already: raise it to train on")
+            let reached = max(opening.replay.version, Version(UInt64(opening.stepCount)))
+            progress.say(
+                "the run has reached step \(reached) already, of \(opening.stepCount) by train.steps or train.epochs: raise "
+                    + "them to train on")
         }
         for remark in opening.data.remarks { progress.say(remark) }
         if let initial = opening.initial { progress.say(initial.remark) }

@@ -76,12 +76,38 @@ private func statedProtocol(_ head: UnsafeRawBufferPointer) throws(MessageError)
     return 0
 }
 
-private func commitValue(_ m: Ps__Commit) throws(MessageError) -> Commit {
+func commitValue(_ m: Ps__Commit) throws(MessageError) -> Commit {
     Commit(
         step: try step(m.step, "Commit.step"),
         scale: try factor(m.scale, atMost: .greatestFiniteMagnitude, "Commit.scale"),
         learningRate: try factor(m.learning_rate, atMost: .greatestFiniteMagnitude, "Commit.learning_rate"),
         averageDecay: try factor(m.average_decay, atMost: 1, "Commit.average_decay"), skip: m.skip != 0)
+}
+
+func contributionValue(_ m: Ps__Contribution) throws(MessageError) -> Contribution {
+    let samples = try count(m.samples, atMost: MessageLimits.samples, "Contribution.samples")
+    var contribution = Contribution(
+        attempt: try attempt(m.ticket, m.attempt, "Contribution"), loss: m.loss,
+        correct: try count(m.correct, atMost: m.samples, "Contribution.correct"),
+        samples: samples, norm: try norm(m.norm, "Contribution.norm"))
+    contribution.seconds = try seconds(m.seconds, "Contribution.seconds")
+    contribution.dataSeconds = try seconds(m.data_seconds, "Contribution.data_seconds")
+    if m.n_replaced > 0 {
+        guard m.n_replaced <= samples * MessageLimits.replacementsOfASample else {
+            throw .malformed("Contribution.replaced has \(m.n_replaced) elements for \(samples) samples")
+        }
+        let replaced = list(m.replaced, m.n_replaced)
+        for sample in replaced { try check(sample, atMost: MessageLimits.version, "Contribution.replaced") }
+        contribution.replaced = replaced
+    }
+    return contribution
+}
+
+func prepareValue(_ m: Ps__Prepare) throws(MessageError) -> (step: Step, attempts: [Attempt]) {
+    (
+        try step(m.step, "Prepare.step"),
+        try attempts(list(m.tickets, m.n_tickets), list(m.attempts, m.n_attempts))
+    )
 }
 
 extension Message {
@@ -170,23 +196,7 @@ extension Message {
             self = .grant(
                 try attempt(m.ticket, m.attempt, "Grant"), version: try version(m.version, "Grant.version"))
         case PS__ENVELOPE__BODY_CONTRIBUTION:
-            let m = try member(e.contribution)
-            let samples = try count(m.samples, atMost: MessageLimits.samples, "Contribution.samples")
-            var contribution = Contribution(
-                attempt: try attempt(m.ticket, m.attempt, "Contribution"), loss: m.loss,
-                correct: try count(m.correct, atMost: m.samples, "Contribution.correct"),
-                samples: samples, norm: try norm(m.norm, "Contribution.norm"))
-            contribution.seconds = try seconds(m.seconds, "Contribution.seconds")
-            contribution.dataSeconds = try seconds(m.data_seconds, "Contribution.data_seconds")
-            if m.n_replaced > 0 {
-                guard m.n_replaced <= samples * MessageLimits.replacementsOfASample else {
-                    throw .malformed("Contribution.replaced has \(m.n_replaced) elements for \(samples) samples")
-                }
-                let replaced = list(m.replaced, m.n_replaced)
-                for sample in replaced { try check(sample, atMost: MessageLimits.version, "Contribution.replaced") }
-                contribution.replaced = replaced
-            }
-            self = .contribution(contribution)
+            self = .contribution(try contributionValue(try member(e.contribution)))
         case PS__ENVELOPE__BODY_COUNTED:
             let m = try member(e.counted)
             self = .counted(try attempt(m.ticket, m.attempt, "Counted"))
@@ -269,10 +279,8 @@ extension Message {
             self = .reset(reset)
         case PS__ENVELOPE__BODY_READY: self = .ready(version: try version(try member(e.ready).version, "Ready.version"))
         case PS__ENVELOPE__BODY_PREPARE:
-            let m = try member(e.prepare)
-            self = .prepare(
-                step: try step(m.step, "Prepare.step"),
-                attempts: try attempts(list(m.tickets, m.n_tickets), list(m.attempts, m.n_attempts)))
+            let (step, attempts) = try prepareValue(try member(e.prepare))
+            self = .prepare(step: step, attempts: attempts)
         case PS__ENVELOPE__BODY_PREPARED:
             let m = try member(e.prepared)
             guard m.n_slices == m.n_squared_norms else {

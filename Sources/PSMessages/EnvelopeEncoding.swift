@@ -2,48 +2,6 @@
 
 import CMessages
 
-/// Memory for one message's C structures, freed together by `free`, after their last use.
-private struct Arena: ~Copyable {
-    private var blocks: [UnsafeMutableRawPointer] = []
-
-    mutating func new<T>(_ initialize: (UnsafeMutablePointer<T>) -> Void) -> UnsafeMutablePointer<T> {
-        let pointer = allocate(T.self, 1)
-        initialize(pointer)
-        return pointer
-    }
-
-    mutating func allocate<T>(_: T.Type, _ count: Int) -> UnsafeMutablePointer<T> {
-        let raw = UnsafeMutableRawPointer.allocate(
-            byteCount: max(1, count * MemoryLayout<T>.stride), alignment: MemoryLayout<T>.alignment)
-        blocks.append(raw)
-        return raw.bindMemory(to: T.self, capacity: count)
-    }
-
-    /// - Parameter field: message and name. A text for people is cut to what the field holds, so that it arrives; any
-    ///   other would mean something else, and is left for the receiver to refuse.
-    mutating func string(_ text: String, _ field: String) -> UnsafeMutablePointer<CChar> {
-        guard let limit = MessageLimits.texts[field] else { preconditionFailure("no limit for \(field)") }
-        let text = limit.isForPeople ? text.cut(toBytes: limit.bytes) : text
-        let bytes = Array(text.utf8).filter { $0 != 0 }
-        let pointer = allocate(CChar.self, bytes.count + 1)
-        for (index, byte) in bytes.enumerated() { pointer[index] = CChar(bitPattern: byte) }
-        pointer[bytes.count] = 0
-        return pointer
-    }
-
-    mutating func array<S: Sequence, T>(_ values: S) -> (Int, UnsafeMutablePointer<T>) where S.Element == T {
-        let values = Array(values)
-        let pointer = allocate(T.self, values.count)
-        pointer.initialize(from: values, count: values.count)
-        return (values.count, pointer)
-    }
-
-    mutating func free() {
-        for block in blocks { block.deallocate() }
-        blocks = []
-    }
-}
-
 extension Envelope {
     /// The serialized message. For a message that carries values, the bytes up to and including the length of
     /// `Slice.values`; followed by `values` they are the whole serialization.
@@ -62,26 +20,7 @@ extension Envelope {
         envelope.pointee.proof_low = proof.low
         message.fill(envelope, &arena, values)
 
-        let size = withBase(envelope) { protobuf_c_message_get_packed_size($0) } - values.count
-        return [UInt8](unsafeUninitializedCapacity: size) { bytes, count in
-            var buffer = PsHeadBuffer()
-            ps_head_buffer_init(
-                &buffer, bytes.baseAddress, size,
-                values.isEmpty ? nil : values.baseAddress?.assumingMemoryBound(to: UInt8.self))
-            _ = withUnsafeMutablePointer(to: &buffer) { pointer in
-                pointer.withMemoryRebound(to: ProtobufCBuffer.self, capacity: 1) { base in
-                    withBase(envelope) { protobuf_c_message_pack_to_buffer($0, base) }
-                }
-            }
-            precondition(buffer.count == size, "protobuf-c packed \(buffer.count) bytes, not \(size)")
-            count = size
-        }
-    }
-
-    private func withBase<R>(
-        _ envelope: UnsafeMutablePointer<Ps__Envelope>, _ body: (UnsafePointer<ProtobufCMessage>) -> R
-    ) -> R {
-        envelope.withMemoryRebound(to: ProtobufCMessage.self, capacity: 1) { body($0) }
+        return packed(envelope, less: values)
     }
 }
 
@@ -174,17 +113,7 @@ extension Message {
             e.pointee.grant = m
         case .contribution(let contribution):
             e.pointee.body_case = PS__ENVELOPE__BODY_CONTRIBUTION
-            let m: UnsafeMutablePointer<Ps__Contribution> = arena.new(ps__contribution__init)
-            m.pointee.ticket = contribution.attempt.ticket.number
-            m.pointee.attempt = contribution.attempt.number
-            m.pointee.loss = contribution.loss
-            m.pointee.correct = UInt32(contribution.correct)
-            m.pointee.samples = UInt32(contribution.samples)
-            m.pointee.norm = contribution.norm
-            m.pointee.seconds = contribution.seconds
-            m.pointee.data_seconds = contribution.dataSeconds
-            (m.pointee.n_replaced, m.pointee.replaced) = arena.array(contribution.replaced ?? [])
-            e.pointee.contribution = m
+            e.pointee.contribution = arena.contribution(contribution)
         case .counted(let attempt):
             e.pointee.body_case = PS__ENVELOPE__BODY_COUNTED
             let m: UnsafeMutablePointer<Ps__Counted> = arena.new(ps__counted__init)
@@ -298,11 +227,7 @@ extension Message {
             e.pointee.ready = m
         case .prepare(let step, let attempts):
             e.pointee.body_case = PS__ENVELOPE__BODY_PREPARE
-            let m: UnsafeMutablePointer<Ps__Prepare> = arena.new(ps__prepare__init)
-            m.pointee.step = step.number
-            (m.pointee.n_tickets, m.pointee.tickets) = arena.array(attempts.map(\.ticket.number))
-            (m.pointee.n_attempts, m.pointee.attempts) = arena.array(attempts.map(\.number))
-            e.pointee.prepare = m
+            e.pointee.prepare = arena.prepare(step, attempts)
         case .prepared(let prepared):
             e.pointee.body_case = PS__ENVELOPE__BODY_PREPARED
             let m: UnsafeMutablePointer<Ps__Prepared> = arena.new(ps__prepared__init)
@@ -407,41 +332,5 @@ extension Message {
             m.pointee.slice = arena.slice(slice, values)
             e.pointee.replica = m
         }
-    }
-}
-
-extension Arena {
-    fileprivate mutating func commit(_ commit: Commit) -> UnsafeMutablePointer<Ps__Commit> {
-        let m: UnsafeMutablePointer<Ps__Commit> = new(ps__commit__init)
-        m.pointee.step = commit.step.number
-        m.pointee.scale = commit.scale.bitPattern
-        m.pointee.learning_rate = commit.learningRate.bitPattern
-        m.pointee.average_decay = commit.averageDecay.bitPattern
-        m.pointee.skip = commit.skip ? 1 : 0
-        return m
-    }
-
-    fileprivate mutating func server(_ server: ServerAddress) -> UnsafeMutablePointer<Ps__Members__Server> {
-        let m: UnsafeMutablePointer<Ps__Members__Server> = new(ps__members__server__init)
-        m.pointee.endpoint = string(server.endpoint, "Members.Server.endpoint")
-        m.pointee.incarnation = server.incarnation
-        m.pointee.public_key = string(server.publicKey, "Members.Server.public_key")
-        m.pointee.rank = UInt32(server.rank)
-        return m
-    }
-
-    fileprivate mutating func slice(
-        _ header: SliceHeader, _ values: UnsafeRawBufferPointer
-    ) -> UnsafeMutablePointer<Ps__Slice> {
-        let m: UnsafeMutablePointer<Ps__Slice> = new(ps__slice__init)
-        m.pointee.index = UInt32(header.index)
-        m.pointee.version = header.version.number
-        if !values.isEmpty {
-            m.pointee.values.len = values.count
-            // protobuf-c only reads it: the address tells the head buffer which bytes to leave out.
-            m.pointee.values.data = UnsafeMutablePointer(
-                mutating: values.baseAddress!.assumingMemoryBound(to: UInt8.self))
-        }
-        return m
     }
 }

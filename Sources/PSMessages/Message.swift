@@ -162,7 +162,7 @@ package struct Contribution: Sendable, Hashable, Codable {
     package var correct: Int
     package var samples: Int
     package var norm: Double
-    /// The time that computing took, and the part of it that the images were waited for. Not journaled.
+    /// The time that computing took, and the part of it that the images were waited for; 0 where it is not known.
     package var seconds = 0.0
     package var dataSeconds = 0.0
     /// Samples that could not be read, in whose place others were taken; nil: none.

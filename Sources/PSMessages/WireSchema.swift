@@ -1,4 +1,4 @@
-// What the wire may hold: protobuf-c's descriptors and `MessageLimits`, and the walk that holds a message to them.
+// What the wire and a journal's records may hold: protobuf-c's descriptors and `MessageLimits`, and the walk that holds a message to them.
 //
 // protobuf-c takes any field it does not know, any number of times, and spends an allocation on each. So the bytes are
 // walked once before it sees them: a message that passes has known fields, each once, of the right kind and no longer
@@ -60,6 +60,7 @@ struct WireSchema: Sendable {
     private var messages: [Message] = []
 
     static let envelope = WireSchema(ps__envelope__descriptor)
+    static let stepRecord = WireSchema(ps__step_record__descriptor)
 
     private init(_ root: ProtobufCMessageDescriptor) { _ = add(root) }
 

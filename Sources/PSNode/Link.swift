@@ -44,6 +44,8 @@ package final class Link: Wire {
     package private(set) var hasFailed = false
     private var waiting: [Event] = []
     private let forgets: Bool
+    /// Its file was removed, and it is to listen anew.
+    private var isUnbound = false
     /// Of a link that connects, whose handshake failed: when the next is tried. ZeroMQ would knock many times a second.
     private var nextTry: MonotonicTime?
     /// Handshakes that failed in a row.
@@ -74,6 +76,25 @@ package final class Link: Wire {
     }
 
     package var isClosed: Bool { socket.isClosed }
+
+    /// Of a link that listens at a socket file of this machine, which whoever cleans a temporary directory may remove: makes
+    /// it again. Who is connected stays connected. To be called now and then: between two steps of it ZeroMQ takes its time.
+    ///
+    /// - Returns: whether there was one to make, for people.
+    package func restoreListener(at endpoint: String) throws(TransportError) -> Bool {
+        guard SocketDirectory.isEndpoint(endpoint) else { return false }
+        if isUnbound {
+            try SocketDirectory.makeAgain(for: endpoint)
+            _ = try socket.bind(endpoint)
+            isUnbound = false
+            return true
+        }
+        guard SocketDirectory.isGone(endpoint) else { return false }
+        // ZeroMQ removes the file itself when it stops listening: a new one must not be there yet.
+        socket.unbind(endpoint)
+        isUnbound = true
+        return false
+    }
 
     package func close(lingerMilliseconds: Int) { socket.close(lingerMilliseconds: lingerMilliseconds) }
 

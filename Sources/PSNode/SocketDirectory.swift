@@ -39,6 +39,37 @@ package enum SocketDirectory {
             && status.st_mode & 0o077 == 0
     }
 
+    /// Whether the socket's file was removed.
+    package static func isGone(_ endpoint: String) -> Bool {
+        access(String(endpoint.dropFirst(scheme.count)), F_OK) != 0 && errno == ENOENT
+    }
+
+    /// Makes the directory of a socket that was there, unless it is.
+    package static func makeAgain(for endpoint: String) throws(TransportError) {
+        let path = directory(of: endpoint)
+        if mkdir(path, 0o700) == 0 || errno == EEXIST && isPrivate(path) { return }
+        throw TransportError("make the directory \(path) for sockets", code: errno)
+    }
+
+    /// Whether somebody listens there.
+    package static func isServed(_ endpoint: String) -> Bool {
+        let path = Array(String(endpoint.dropFirst(scheme.count)).utf8CString)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        guard path.count <= MemoryLayout.size(ofValue: address.sun_path) else { return false }
+        withUnsafeMutableBytes(of: &address.sun_path) { place in
+            path.withUnsafeBytes { place.copyMemory(from: $0) }
+        }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        defer { Glibc.close(descriptor) }
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
+            }
+        }
+    }
+
     package static func directory(of endpoint: String) -> String {
         let path = endpoint.dropFirst(scheme.count)
         return String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])

@@ -18,7 +18,11 @@ extension CoordinatorState {
             return []
         case .gathering, .turning, .loading:
             // Servers are not all there to save anything: the job resumes from its last complete checkpoint.
-            return end(status, at: now)
+            guard version > checkpoints.last?.version ?? 0 else { return end(status, at: now) }
+            var status = status
+            let loss = "the servers are not all there: \(unsaved)"
+            status.text += status.text.isEmpty ? loss : "; \(loss)"
+            return [.warn(loss)] + end(status, at: now)
         case .running: phase = .finalizing(status)
         case .finalizing(let first):
             // The first reason stands, unless the end it leads to is not in sight.
@@ -98,8 +102,12 @@ extension CoordinatorState {
 
     /// What becomes of the last commits where a server is missing.
     func unsaved(_ rank: Int) -> String {
+        "server \(rank) is gone: \(unsaved)"
+    }
+
+    private var unsaved: String {
         let saved = checkpoints.last.map { "step \($0.version)" } ?? "the start"
-        return "server \(rank) is gone: the last commits are not saved, the job resumes from \(saved)"
+        return "the last commits are not saved, the job resumes from \(saved)"
     }
 
     // MARK: Status

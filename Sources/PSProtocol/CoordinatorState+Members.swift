@@ -44,7 +44,10 @@ extension CoordinatorState {
         if isBack { effects.append(.warn("worker \(rank) is heard again")) }
         sequencer.trust(envelope.source)
         evaluating?.parts.trust(envelope.source)
-        if isNew, let member = membership.worker(envelope.source) { effects.append(.tell("\(member.name) has joined")) }
+        if isNew, let member = membership.worker(envelope.source) {
+            effects.append(.tell("\(member.name) has joined"))
+            effects.append(.journal(.worker(envelope.source, name: member.name), sync: false))
+        }
         effects.append(welcome(envelope.source, .worker, rank: rank))
         if isServing { effects.append(.send(members(to: envelope.source))) }
         return effects
@@ -63,7 +66,7 @@ extension CoordinatorState {
     private mutating func serverHello(_ hello: Hello, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
         let (rank, isNew): (Int, Bool)
         let former = hello.rank.flatMap { membership.servers.indices.contains($0) ? membership.servers[$0] : nil }
-        switch membership.admitServer(hello, envelope, lost: timing.lost, at: now) {
+        switch membership.admitServer(hello, envelope, awaited: awaitedMemories(at: now), lost: timing.lost, at: now) {
         case .refused(let refusal): return [.send(self.envelope(.refusal(refusal), to: envelope.source))]
         case .admitted(let seat, let isAnother): (rank, isNew) = (seat, isAnother)
         }
@@ -101,7 +104,10 @@ extension CoordinatorState {
     mutating func workerSaid(_ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
         let worker = envelope.source
         var effects: [Effect] = []
-        if case .heartbeat(let heartbeat) = envelope.message { effects = takes(heartbeat, of: worker, at: now) }
+        if case .heartbeat(let heartbeat) = envelope.message {
+            let knowsServers = isServing && envelope.generation == generation
+            effects = takes(heartbeat, of: worker, knowsServers: knowsServers, at: now)
+        }
         if case .leave = envelope.message {
             // It goes, whatever generation it knew.
         } else if isServing, envelope.generation != generation {
@@ -125,9 +131,15 @@ extension CoordinatorState {
     }
 
     /// A worker that cannot reach a server is given nothing; both are named, once.
-    private mutating func takes(_ heartbeat: Heartbeat, of worker: Incarnation, at now: MonotonicTime) -> [Effect] {
+    ///
+    /// - Parameter knowsServers: as they are now.
+    private mutating func takes(
+        _ heartbeat: Heartbeat, of worker: Incarnation, knowsServers: Bool, at now: MonotonicTime
+    ) -> [Effect] {
         let former = membership.worker(worker)?.heartbeat.unreachable
         membership.takes(heartbeat, of: worker, at: now)
+        // Of the servers that it knows another may have taken the place.
+        guard knowsServers || heartbeat.unreachable == nil else { return [] }
         guard let member = membership.worker(worker) else { return [] }
         // Perhaps the server hears it well, and does not see what a coordinator that was started anew gave to workers: the
         // word of it got lost.

@@ -8,10 +8,11 @@ extension CoordinatorState {
     /// replicas a server that is missing is not waited for long, where another has what it held.
     mutating func resolveIfGathered(at now: MonotonicTime) -> [Effect] {
         guard case .gathering = phase else { return [] }
-        let isComplete = membership.missingServer == nil
-        let memories = membership.memories(of: max(root, 1)...max(generation, root, 1))
-        let next = holders(among: Set(memories.keys))
         let isPatient = now.since(gathering) < timing.gathering
+        let isComplete =
+            membership.missingServer == nil && !(isPatient && membership.mayLackMemory(of: memoryGenerations))
+        let memories = membership.memories(of: memoryGenerations)
+        let next = holders(among: Set(memories.keys))
         guard isComplete || (settings.hasReplicas && next != nil && !isPatient) else { return [] }
         membership.forgetMemories()
         let journaled = (close: openClose, commit: journaledCommit)
@@ -55,6 +56,15 @@ extension CoordinatorState {
         // Which kernels they are of is known once they are pinned.
         if kernels != nil, !isUnserved { sequencer.restore(counted) }
         return effects + settled(at: now) + assign(at: now)
+    }
+
+    /// Those whose memory counts.
+    private var memoryGenerations: ClosedRange<UInt32> { max(root, 1)...max(generation, root, 1) }
+
+    /// While servers are waited for that may have kept their memory: of which generations.
+    func awaitedMemories(at now: MonotonicTime) -> ClosedRange<UInt32>? {
+        guard case .gathering = phase, generation > 0, now.since(gathering) < timing.gathering else { return nil }
+        return memoryGenerations
     }
 
     private mutating func run(at now: MonotonicTime) -> [Effect] {
@@ -117,7 +127,7 @@ extension CoordinatorState {
             if case .givingUp(let status) = phase { return end(status, at: now) }
             return begin(at: now)
         case .handover(generation, _, _): return begin(at: now)
-        case .close(version.nextStep, _):
+        case .step(.closed(version.nextStep, _)):
             closing?.isDurable = true
             return decideIfPossible(at: now)
         case .checkpoint:

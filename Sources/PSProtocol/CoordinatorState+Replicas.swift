@@ -77,7 +77,9 @@ extension CoordinatorState {
             case .running, .finalizing: true
             default: false
             }
-        let up = inStep.filter { isServed && membership.servers[$0]?.state == .up }
+        let up = inStep.filter {
+            isServed && membership.servers[$0]?.state == .up && membership.servers[$0]?.closed == nil
+        }
         let held = holders.indices.count { shard in
             keepers(of: shard).contains { $0 != holders[shard] && up.contains($0) }
         }
@@ -167,7 +169,7 @@ extension CoordinatorState {
         }
         let news =
             isReturning
-            ? Effect.tell(
+            ? Effect.warn(
                 "server \(moved.map(String.init).joined(separator: ", ")) is in step and answers for its own part again, from "
                     + "step \(version) on")
             : Effect.warn(

@@ -50,7 +50,7 @@ extension CoordinatorState {
     }
 
     mutating func saved(_ version: Version, _ files: [SavedFile], rank: Int, at now: MonotonicTime) -> [Effect] {
-        guard saving?.version == version, saving!.files[rank] == nil else { return [] }
+        guard saving?.version == version, holders.contains(rank), saving!.files[rank] == nil else { return [] }
         saving!.files[rank] = files
         var effects: [Effect] = []
         if case .snapshot? = order?.kind, answered(rank) { effects += settledAfterSnapshot(at: now) }

@@ -66,10 +66,13 @@ extension CoordinatorState {
         tickets.granted += 1
         if sequencer.grant(attempt, to: worker, at: now) { copies.granted += 1 }
         measuredLast.remove(worker)
-        let grant = Effect.send(envelope(.grant(attempt, version: version), to: worker))
-        if firstGrant != nil { return [grant] }
+        let grant = [
+            Effect.journal(.step(.granted(attempt, worker: worker)), sync: false),
+            .send(envelope(.grant(attempt, version: version), to: worker)),
+        ]
+        if firstGrant != nil { return grant }
         firstGrant = (version, now)
-        return [grant, .tell("the first ticket, \(ticket), is granted to \(name(of: worker))")]
+        return grant + [.tell("the first ticket, \(ticket), is granted to \(name(of: worker))")]
     }
 
     private func told(
@@ -125,7 +128,7 @@ extension CoordinatorState {
         }
         // Not synchronized: what gets lost is computed again.
         return [
-            .journal(.counted(contribution), sync: false),
+            .journal(.step(.counted(contribution, worker: worker)), sync: false),
             .send(envelope(.counted(contribution.attempt), to: worker)),
         ] + closeIfComplete(at: now)
     }
@@ -142,12 +145,13 @@ extension CoordinatorState {
             kernels = pinned
             effects.append(.journal(.kernels(core: pinned.core, hash: pinned.hash), sync: false))
         }
-        return effects + [.journal(.close(step: version.nextStep, contributions: contributions), sync: true)]
+        return effects + [.journal(.step(.closed(version.nextStep, attempts: attempts)), sync: true)]
             + issue(.prepare(attempts), at: now)
     }
 
     mutating func prepared(_ prepared: Prepared, rank: Int, at now: MonotonicTime) -> [Effect] {
-        guard closing != nil, prepared.step == version.nextStep, case .prepare? = order?.kind else { return [] }
+        guard closing != nil, holders.contains(rank), prepared.step == version.nextStep, case .prepare? = order?.kind
+        else { return [] }
         guard prepared.norms.map(\.slice).sorted() == slices(heldBy: rank) else {
             return refuse(
                 membership.servers[rank]!.incarnation, .malformed,
@@ -186,7 +190,7 @@ extension CoordinatorState {
         differing = []
         sequencer.open(version.nextStep)
         if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
-        effects.append(.journal(.commit(commit, norm: committed.norm), sync: false))
+        effects.append(.journal(.step(.committed(commit, norm: committed.norm)), sync: false))
         if !committed.contributions.isEmpty { effects.append(.stepDone(report(committed, at: now))) }
         return effects + issue(.commit(commit), at: now)
     }

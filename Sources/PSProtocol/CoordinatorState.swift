@@ -23,6 +23,8 @@ package struct CoordinatorState: Sendable {
         case checkpointFailed(Version, String, mayPass: Bool)
         /// What `.examine` found.
         case examined(CheckpointReference, Examination)
+        /// Something that people should know, of this process's own files and sockets.
+        case trouble(String)
         /// Stop at once, with this exit code when all is saved.
         case stop(exitCode: Int, text: String)
         case tick
@@ -278,6 +280,7 @@ package struct CoordinatorState: Sendable {
             guard saving?.version == version else { return [] }
             return saveFailed(text, mayPass: mayPass, at: now)
         case .checkpointCompleted(let reference): return completed(reference, at: now)
+        case .trouble(let text): return [.warn(text)]
         case .stop(let exitCode, let text):
             return finalize(ExitStatus(code: exitCode, text: text), at: now)
         case .tick: return tick(at: now)
@@ -353,7 +356,7 @@ package struct CoordinatorState: Sendable {
             }
         }
         effects += standInForLost(at: now) + admitServers(at: now) + returnIfIdle(at: now)
-        if settings.hasReplicas { effects += resolveIfGathered(at: now) }
+        effects += resolveIfGathered(at: now)
         for member in membership.cutOff(for: timing.cutOff, at: now) { effects += forget(member, at: now) }
         if let order, now.since(order.sent) >= timing.retry { effects += send(order, at: now) }
         if let saving, self.order == nil, now.since(saving.asked) >= timing.retry {

@@ -23,12 +23,10 @@ package enum JournalRecord: Sendable, Hashable, Codable {
     /// Servers go on from memory with this version as this generation, and these answer for the shards, by rank; a step
     /// that was closed after it is void.
     case handover(generation: UInt32, version: Version, holders: [Int])
-    /// A ticket of the open step is counted: servers hold all of it.
-    case counted(Contribution)
-    /// The step's contributions, in ticket order, are decided.
-    case close(step: Step, contributions: [Contribution])
-    /// With the norm of the step's gradient; nil where it is not known.
-    case commit(Commit, norm: Double?)
+    /// What there is to say at every step.
+    case step(StepRecord)
+    /// A worker has joined: for who looks back.
+    case worker(Incarnation, name: String)
     /// A checkpoint is complete; of those before it only these are kept. Nil: all.
     case checkpoint(CheckpointReference, keeping: [Version]?)
     /// An evaluation is complete.
@@ -166,22 +164,8 @@ package struct Replay: Sendable, Hashable, Codable {
             self.version = version
             openClose = nil
             countedContributions = nil
-        case .counted(let contribution): countedContributions = openContributions + [contribution]
-        case .close(let step, let contributions):
-            // A commit record may be missing, since it is not synced; a later close proves the commit.
-            version = step.before
-            openClose = contributions
-            countedContributions = nil
-        case .commit(let commit, let norm):
-            // A coordinator that recovers may write a commit again; its contributions are then those of the first time.
-            let first = committed.last { $0.commit.step == commit.step }
-            let contributions = version == commit.step.before ? openClose ?? [] : first?.contributions ?? []
-            committed.removeAll { $0.commit.step >= commit.step }
-            committed.append(Committed(commit: commit, contributions: contributions, norm: norm ?? first?.norm))
-            version = commit.step.after
-            openClose = nil
-            countedContributions = nil
-            if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
+        case .step(let record): apply(record)
+        case .worker: break
         case .checkpoint(let reference, let kept):
             checkpoints.removeAll { $0.version >= reference.version || kept?.contains($0.version) == false }
             checkpoints.append(reference)
@@ -198,6 +182,34 @@ package struct Replay: Sendable, Hashable, Codable {
             finished = nil
             hasLeft = true
         case .state(let replay): self = replay
+        }
+    }
+
+    private mutating func apply(_ record: StepRecord) {
+        switch record {
+        case .granted: break
+        case .counted(let contribution, _):
+            if countedContributions == nil { countedContributions = [] }
+            countedContributions!.append(contribution)
+        case .closed(let step, let attempts):
+            // A commit record may be missing, since it is not synced; a later close proves the commit.
+            version = step.before
+            openClose = attempts.map { attempt in
+                openContributions.last { $0.attempt == attempt }
+                    // Of one that the journal does not have nothing else is known.
+                    ?? Contribution(attempt: attempt, loss: .nan, correct: 0, samples: 0, norm: .nan)
+            }
+            countedContributions = nil
+        case .committed(let commit, let norm):
+            // A coordinator that recovers may write a commit again; its contributions are then those of the first time.
+            let first = committed.last { $0.commit.step == commit.step }
+            let contributions = version == commit.step.before ? openClose ?? [] : first?.contributions ?? []
+            committed.removeAll { $0.commit.step >= commit.step }
+            committed.append(Committed(commit: commit, contributions: contributions, norm: norm ?? first?.norm))
+            version = commit.step.after
+            openClose = nil
+            countedContributions = nil
+            if commit.skip, skippedSteps.last != commit.step { skippedSteps.append(commit.step) }
         }
     }
 }

@@ -57,6 +57,8 @@ package struct MemberSession: Sendable {
     /// It says what it has to say, and hears nothing.
     var isDeaf: Bool { unheard > timing.unheard }
     private var hearsAgain = false
+    /// Since the coordinator was heard last people were told that it is not.
+    private var isSilenceTold = false
 
     init(hello: Hello, incarnation: Incarnation, timing: Timing, at now: MonotonicTime) {
         self.hello = hello
@@ -182,9 +184,18 @@ package struct MemberSession: Sendable {
         return "\(name) hears nothing from the coordinator any more: until it does, others take its place"
     }
 
+    /// It waits for a coordinator. - Returns: news for people.
+    mutating func waits(at now: MonotonicTime) -> String? {
+        guard !isSilenceTold, now.since(heard) >= timing.silence else { return nil }
+        isSilenceTold = true
+        return "no word from the coordinator for \(timing.silence / 1000) s: this \(hello.role.name) waits for one, "
+            + "\(timing.orphan / 1000) s in all"
+    }
+
     private mutating func hears(at now: MonotonicTime) {
         heard = now
-        hearsAgain = hearsAgain || isDeaf
+        hearsAgain = hearsAgain || isDeaf || isSilenceTold
+        isSilenceTold = false
         unheard = 0
     }
 

@@ -110,21 +110,28 @@ struct Membership: Sendable {
 
     /// A server has said hello. A rank is taken only from who is known to be gone, or by the word of whoever started the
     /// process: a second start by mistake must not cost the job a server's memory.
+    ///
+    /// - Parameter awaited: while servers are waited for that may have the memory of these generations: then those come
+    ///   first, and who asks for no rank comes after them; nil: nobody is.
     mutating func admitServer(
-        _ hello: Hello, _ envelope: Envelope, lost: Int, at now: MonotonicTime
+        _ hello: Hello, _ envelope: Envelope, awaited: ClosedRange<UInt32>?, lost: Int, at now: MonotonicTime
     ) -> ServerAdmission {
         if replaced.contains(envelope.source) {
             return .refused(Refusal(.full, "a later start took over its rank, \(hello.rank ?? 0)"))
         }
         let known = rank(ofServer: envelope.source)
-        guard let rank = known ?? seat(for: hello) else {
+        let hasMemory = hello.memory != nil && awaited?.contains(envelope.generation) ?? false
+        guard let rank = known ?? seat(for: hello, hasMemory: hasMemory, awaited: awaited) else {
             let others = Set(waitingServers(at: now))
             waiting = waiting.filter { others.contains($0.key) }
             if waiting.count < Membership.mostWorkers { waiting[envelope.source] = now }
             return .refused(noSeat(for: hello, lost: lost))
         }
         waiting[envelope.source] = nil
-        if known == nil, let former = servers[rank] { replaced = replaced.suffix(1000) + [former.incarnation] }
+        // Who was there with empty memory may wait for another place.
+        if known == nil, let former = servers[rank], !hasMemory {
+            replaced = replaced.suffix(1000) + [former.incarnation]
+        }
         servers[rank] = Member(
             role: .server, rank: rank, incarnation: envelope.source, hello: hello,
             helloGeneration: envelope.generation, heard: now)
@@ -136,12 +143,26 @@ struct Membership: Sendable {
         waiting.filter { now.since($0.value) < 10_000 }.keys.sorted()
     }
 
-    private func seat(for hello: Hello) -> Int? {
+    private func seat(for hello: Hello, hasMemory: Bool, awaited: ClosedRange<UInt32>?) -> Int? {
         let free = servers.indices.filter { rank in
-            servers[rank].map { $0.state != .up || isGivenUp($0, for: hello) } ?? true
+            guard let holder = servers[rank] else { return true }
+            return holder.state != .up || isGivenUp(holder, for: hello)
+                || hasMemory && !has(holder, memoryOf: awaited) && !holder.hello.takesOver
         }
-        guard let wanted = hello.rank else { return free.first }
+        guard let wanted = hello.rank else { return awaited == nil ? free.first : nil }
         return free.contains(wanted) ? wanted : nil
+    }
+
+    private func has(_ server: Member, memoryOf generations: ClosedRange<UInt32>?) -> Bool {
+        server.hello.memory != nil && generations?.contains(server.helloGeneration) ?? false
+    }
+
+    /// Whether a rank is held by a server with empty memory while others have kept theirs: the one that has it may be on
+    /// its way, unless whoever started the newcomer knows that it has ended.
+    func mayLackMemory(of generations: ClosedRange<UInt32>) -> Bool {
+        let there = servers.compactMap(\.self).filter { $0.state == .up }
+        return there.contains { has($0, memoryOf: generations) }
+            && there.contains { $0.hello.memory == nil && !$0.hello.takesOver }
     }
 
     /// Whether whoever started the newcomer says that this member has ended.
@@ -151,10 +172,14 @@ struct Membership: Sendable {
 
     private func noSeat(for hello: Hello, lost: Int) -> Refusal {
         if let rank = hello.rank, servers.indices.contains(rank), let holder = servers[rank] {
+            let held =
+                "rank \(rank) is that of the server with pid \(holder.hello.pid) on \(holder.hello.host), which is up"
+            // With what it holds it does not wait, but leaves.
+            if hello.memory != nil { return Refusal(.occupied, held) }
             return Refusal(
                 .occupied,
-                "rank \(rank) is that of the server with pid \(holder.hello.pid) on \(holder.hello.host), which is up: "
-                    + "this one waits until that is gone (\(lost / 1000) s of silence); if it has ended, start this one "
+                held
+                    + ": this one waits until that is gone (\(lost / 1000) s of silence); if it has ended, start this one "
                     + "with --take-over")
         }
         if hello.rank == nil {
@@ -277,8 +302,7 @@ struct Membership: Sendable {
     func memories(of generations: ClosedRange<UInt32>) -> [Int: (generation: UInt32, memory: Hello.Memory)] {
         var memories: [Int: (generation: UInt32, memory: Hello.Memory)] = [:]
         for (rank, server) in servers.enumerated() {
-            guard let server, server.state == .up, generations.contains(server.helloGeneration),
-                let memory = server.hello.memory
+            guard let server, server.state == .up, has(server, memoryOf: generations), let memory = server.hello.memory
             else { continue }
             memories[rank] = (server.helloGeneration, memory)
         }

@@ -286,7 +286,7 @@ package struct ServerState: Sendable {
         case .proven: return introduceIfDue(at: now)
         case .occupied(let text, let why):
             // What it holds is of a rank that is another's.
-            if phase == .ready { return leave("the coordinator refuses this server: \(why)") }
+            if phase == .ready { return leave("what this server holds is of no use any more: \(why)") }
             session.giveUpRank()
             return text.map { [.warn($0)] } ?? []
         case .joined(let welcome, let isAnother): return welcomed(welcome, isAnother: isAnother)
@@ -343,11 +343,13 @@ package struct ServerState: Sendable {
         if let status = session.orphaned(at: now) { return [.exit(status)] }
         // A stop often comes to all processes at once: the coordinator then needs this one's part of the last
         // checkpoint.
-        if let stopAsked, now.since(stopAsked) >= timing.stopGrace {
+        if let stopAsked, now.since(stopAsked) >= timing.stopGrace || !session.isJoined && phase != .ready {
             return leave(MemberSession.leftBySignal, code: ExitStatus.preempted)
         }
         let effects = askSources(at: now) + giveUpFollowers(at: now)
-        if !session.isJoined { return effects + introduceIfDue(at: now) }
+        if !session.isJoined {
+            return effects + (session.waits(at: now).map { [.warn($0)] } ?? []) + introduceIfDue(at: now)
+        }
         guard lastHeartbeat.map({ now.since($0) >= timing.heartbeat }) ?? true else { return effects }
         return effects + beat(at: now)
     }

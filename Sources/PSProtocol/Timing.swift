@@ -29,6 +29,8 @@ package struct Timing: Sendable, Hashable {
     /// Without any sign of life from the coordinator a process gives up, resumable. A path that is broken for a minute is
     /// no reason to.
     package var orphan = 120_000
+    /// And so long before people are told.
+    package var silence = 5000
     /// How long a checkpoint that cannot be read or written is tried again before the job ends, its history untouched.
     package var unavailable = 30_000
     /// Between two attempts to write one.

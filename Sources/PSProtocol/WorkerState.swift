@@ -357,7 +357,9 @@ package struct WorkerState: Sendable {
         if let status = session.orphaned(at: now) { return [.exit(status)] }
         var effects: [Effect] = []
         let ask = lastAsked.map { now.since($0) >= timing.retry } ?? true
-        if !session.isJoined { return introduceIfDue(at: now) }
+        if !session.isJoined {
+            return (session.waits(at: now).map { [.warn($0)] } ?? []) + introduceIfDue(at: now)
+        }
         effects += askServers(at: now)
         switch phase {
         case .idle where ask && lostServer == nil && !session.isDeaf:

@@ -1,4 +1,4 @@
-// The journal as records: JSON in the journal file's frames.
+// The journal as records in the journal file's frames.
 
 import PSFiles
 import PSParameters
@@ -29,13 +29,13 @@ package final class Journal: @unchecked Sendable {
     private static func replay(_ contents: JournalFile.Contents, path: String) throws(StorageError) -> Replay {
         var replay = Replay()
         for (index, bytes) in contents.records.enumerated() {
-            guard let record = try? JSON.decode(JournalRecord.self, from: bytes) else {
+            guard let records = JournalRecord.decode(bytes) else {
                 throw .damaged(
                     path: path,
                     problem:
                         "record \(index + 1) is sound but not of this release: resume with the release that wrote it")
             }
-            replay.apply(record)
+            for record in records { replay.apply(record) }
         }
         return replay
     }
@@ -52,7 +52,7 @@ package final class Journal: @unchecked Sendable {
     }
 
     package func append(_ record: JournalRecord, sync: Bool) throws(StorageError) {
-        try file.append(JSON.compact(record), sync: sync)
+        try file.append(record.encoded(), sync: sync)
         replay.apply(record)
     }
 
@@ -62,7 +62,7 @@ package final class Journal: @unchecked Sendable {
     package func beginAnew(reported: Version) throws(StorageError) {
         let version = replay.version
         replay.committed.removeAll { $0.commit.step.after <= reported && $0.commit.step.after != version }
-        try file.beginAnew(with: [JSON.compact(JournalRecord.state(replay))])
+        try file.beginAnew(with: [JournalRecord.state(replay).encoded()])
         limit = file.byteCount + Journal.growth
     }
 }

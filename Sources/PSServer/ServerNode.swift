@@ -21,6 +21,9 @@ package final class ServerNode: DaemonNode {
     private var nextRenewal = MonotonicTime(milliseconds: 0)
     private let control: Link
     private let bulk: Link
+    /// Where workers and other servers reach this process.
+    private let endpoint: String
+    private var nextLook = MonotonicTime(milliseconds: 0)
     package let input: NodeInput<ServerPerformer.Internal>
     private let performer: ServerPerformer
 
@@ -37,7 +40,7 @@ package final class ServerNode: DaemonNode {
         control = Link(
             try context.client(largestMessage: largestControlMessage, keys: joining.file?.clientKeys), forgets: true)
         bulk = Link(try context.listener(largestMessage: largestSliceMessage, secretKey: own?.secretKey), limits: .bulk)
-        let endpoint = try Addresses.bind(bulk.socket, to: bind, facing: joining.coordinator)
+        endpoint = try Addresses.bind(bulk.socket, to: bind, facing: joining.coordinator)
         try Addresses.connect(control.socket, to: joining.coordinator)
         var hello = Hello(role: .server, host: identity.host, pid: identity.pid, rank: options.rank)
         hello.takesOver = options.takesOver
@@ -123,6 +126,12 @@ package final class ServerNode: DaemonNode {
             return ExitStatus(code: ExitStatus.refused, text: text)
         }
         complaints.warn(try bulk.sweep(), at: input.now)
+        if input.now >= nextLook {
+            nextLook = input.now.later(1000)
+            if try bulk.restoreListener(at: endpoint) {
+                complaints.warn(.file, "somebody removed the socket \(endpoint): it is made again", at: input.now)
+            }
+        }
         for link in sources {
             _ = try link.sweep()
             if link.isRefused || link.hasFailed, input.now >= nextRenewal {

@@ -130,6 +130,9 @@ package final class Socket {
         return String(decoding: text.prefix(max(0, count - 1)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
+    /// Listens there no more, soon; connections stay.
+    package func unbind(_ endpoint: String) { zmq_unbind(handle, endpoint) }
+
     /// - Parameter usesIPv6: looks a name up as IPv6, and as IPv4 only where it has no such address.
     package func connect(_ endpoint: String, usesIPv6: Bool = false) throws(TransportError) {
         set(ZMQ_IPV6, usesIPv6 || endpoint.contains("[") ? 1 : 0)

@@ -197,7 +197,7 @@ struct Machines {
                     note(envelope)
                     answer(envelope)
                 case .journal(let record, let sync):
-                    if case .commit = record { commits += 1 }
+                    if case .step(.committed) = record { commits += 1 }
                     if sync { events.append(.durable(record)) }
                 case .completeCheckpoint(let version, let generation, _):
                     checkpoints += 1
@@ -378,7 +378,7 @@ struct Machines {
             // It comes back, and the job goes on from what the servers say that they hold.
             let commit = Commit(step: 0, scale: 1, learningRate: 1, averageDecay: 0.5, skip: false)
             coordinator = Self.newCoordinator(
-                at: now, after: [.rollback(generation: 1, base: nil), .commit(commit, norm: 1)])
+                at: now, after: [.rollback(generation: 1, base: nil), .step(.committed(commit, norm: 1))])
             var hello = Hello(role: .server, host: "s", pid: 2, rank: 1)
             hello.endpoint = "tcp://s:2"
             hello.memory = Hello.Memory(version: 1, lastCommit: commit)

@@ -94,7 +94,7 @@ struct StopTests {
         #expect(try job.finish(within: 5).code == 128 + SIGTERM)
         #expect(SuspendingClock.now - pressed < .seconds(1))
         let next = try jobs.resume("run", steps: SmallJobs.endless)
-        try next.waitForWords("which saves its last step: waiting for it to end")
+        try next.waitForWords("which is ending: waiting for it")
         let last = try #require(jobs.steps("run").last)
         try FileManager.default.removeItem(atPath: still)
         try next.waitForWords("training")

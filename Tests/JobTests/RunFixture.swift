@@ -37,9 +37,10 @@ func writeRun(
     for record in [
         .header(job: 0x7e57, seed: job.seed, layoutDigest: layout.digest, recipe: job.recipe),
         .rollback(generation: 0, base: nil),
-        .commit(
-            Commit(
-                step: Step(UInt64(step - 1)), scale: 1, learningRate: 1, averageDecay: 0, skip: false), norm: nil),
+        .step(
+            .committed(
+                Commit(
+                    step: Step(UInt64(step - 1)), scale: 1, learningRate: 1, averageDecay: 0, skip: false), norm: nil)),
         .checkpoint(CheckpointReference(version: Version(UInt64(step)), generation: 0), keeping: nil),
     ] as [JournalRecord] { try journal.append(record, sync: false) }
     try job.resolvedYAML().write(

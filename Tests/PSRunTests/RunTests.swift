@@ -110,8 +110,9 @@ private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, jo
         try journal.append(.rollback(generation: 1, base: nil), sync: false)
         for step in 0..<4 as Range<UInt64> {
             try journal.append(
-                .commit(
-                    Commit(step: Step(step), scale: 1, learningRate: 1, averageDecay: 0, skip: false), norm: 1),
+                .step(
+                    .committed(
+                        Commit(step: Step(step), scale: 1, learningRate: 1, averageDecay: 0, skip: false), norm: 1)),
                 sync: false)
         }
         for (step, generation, job) in [(1, 1, 7), (2, 1, 8), (3, 2, 7), (4, 1, 7), (5, 1, 7)] as [(Int, Int, UInt64)] {

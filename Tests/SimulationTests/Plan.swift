@@ -11,6 +11,8 @@ struct Plan {
     var servers = 1
     /// Whether each server's part is held by another one, too.
     var replicas = false
+    /// Servers that wait for a place.
+    var spares = 0
     /// Without so many nothing is granted.
     var fewestWorkers = 1
     /// When the faults are over, most workers and a server whose part has a replica are gone for good.
@@ -195,6 +197,7 @@ struct Plan {
             (plan.midWriteDeaths, plan.triggers, plan.damages, plan.unreadable) = (0, [], 0, 0)
             (plan.stop, plan.personStops, plan.movesAway, plan.idler, plan.twins) = (nil, 0, false, false, 0)
         }
+        if plan.replicas, plan.servers > 1 { plan.spares = chance.pick([0, 0, 1, 2]) }
         return plan
     }
 }

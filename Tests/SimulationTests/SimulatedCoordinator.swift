@@ -182,18 +182,18 @@ final class SimulatedCoordinator: SimulatedProcess {
             if text.contains("cannot reach server") { world.saw(.unreachable) }
             if text.contains("hears nothing from here") { world.saw(.deaf) }
             if text.contains("reaches all servers again") { world.saw(.reachable) }
-        case .tell(let text): if text.contains("answers for its own part again") { world.saw(.returned) }
+            if text.contains("answers for its own part again") { world.saw(.returned) }
         default: break
         }
     }
 
     private func check(_ record: JournalRecord) {
         switch record {
-        case .close(let step, let contributions):
-            if contributions.map(\.attempt.ticket) != Array(world.plan.stepShape.tickets(of: step))
-                || !contributions.allSatisfy({ world.granted[$0.attempt] != nil })
+        case .step(.closed(let step, let attempts)):
+            if attempts.map(\.ticket) != Array(world.plan.stepShape.tickets(of: step))
+                || !attempts.allSatisfy({ world.granted[$0] != nil })
             {
-                world.violate("step \(step) is closed with \(contributions.map(\.attempt))")
+                world.violate("step \(step) is closed with \(attempts)")
             }
             closed.insert(step)
         case .rollback(let generation, let base):
@@ -207,7 +207,7 @@ final class SimulatedCoordinator: SimulatedProcess {
             closed = closed.filter { $0.before < version }
             prepared = prepared.filter { $0.before < version }
             world.saw(.standIn)
-        case .commit(let commit, let norm):
+        case .step(.committed(let commit, let norm)):
             if commit != world.arithmetic.commits[Int(commit.step.number)] {
                 world.violate("step \(commit.step) is committed with \(commit)")
             }

@@ -32,9 +32,11 @@ final class SimulatedServer: SimulatedProcess {
         control = world.network.connect(self, to: "coordinator")
         compute = SimulatedQueue(self) { [unowned self] in world.chance.integer(world.plan.updateMilliseconds) }
         writing = SimulatedQueue(self) { [unowned self] in world.diskTime(world.chance.integer(5...400)) }
-        var hello = Hello(role: .server, host: "simulated", pid: seat.number, rank: seat.rank)
+        // Where there are spares one of them has its place by now, as a rule.
+        let rank = world.plan.spares > 0 && seat.starts > 1 ? nil : seat.rank
+        var hello = Hello(role: .server, host: "simulated", pid: seat.number, rank: rank)
         hello.endpoint = endpoint
-        hello.takesOver = seat.isTwin ? world.plan.plant == .seatStolen : seat.starts > 1
+        hello.takesOver = seat.isTwin ? world.plan.plant == .seatStolen : seat.starts > 1 && rank != nil
         nonisolated(unsafe) let process = self
         let coordinatorWire = SimulatedWire(.client(control), world.network)
         coordinatorWire.look = { [unowned self] in look(at: $0) }

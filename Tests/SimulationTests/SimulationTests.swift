@@ -16,6 +16,21 @@ import Testing
         #expect(world.result?.code == 0)
     }
 
+    /// Servers that live keep their places when the coordinator is started again, whoever else waits for one.
+    @Test(arguments: [(2, 1), (2, 4), (3, 2)])
+    func coordinatorsComeAndGo(servers: Int, spares: Int) {
+        for seed in 0..<UInt64(20) {
+            var plan = Plan.calm(workers: 2, servers: servers)
+            (plan.seed, plan.replicas, plan.spares, plan.givesRanks) = (seed, true, spares, seed % 2 == 0)
+            (plan.steps, plan.checkpointEverySteps, plan.coordinatorKills, plan.faultsEnd) = (60, 7, 5, 10_000)
+            let world = World(plan)
+            world.run()
+            #expect(world.violations == [], "seed \(seed)")
+            #expect(world.result?.code == 0)
+            #expect(world.seen[.standIn] == nil && world.seen[.rollback] == nil, "seed \(seed): \(world.seen)")
+        }
+    }
+
     @Test func equalSeedsGiveEqualRuns() {
         let runs = (0..<2).map { _ in
             let world = World(.stormy(seed: 5))

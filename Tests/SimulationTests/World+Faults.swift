@@ -127,7 +127,9 @@ extension World {
         // With more kills than replicas it could not go on.
         let replicas = coordinator?.state.status(at: time, bytesSent: 0, bytesReceived: 0).replicas
         let all = seats.filter { $0.role == .server && !$0.isTwin && $0.process != nil }
-        guard let replicas, replicas.inStep == replicas.wanted, replicas.standingIn == 0, all.count == servers else {
+        guard let replicas, replicas.inStep == replicas.wanted, replicas.standingIn == 0,
+            all.count == servers + plan.spares
+        else {
             if tries > 0 { agenda.add(at: now + 1000) { [self] in leaveCore(tries: tries - 1) } }
             return
         }
@@ -298,8 +300,8 @@ extension World {
 
     func reached(_ record: JournalRecord) {
         switch record {
-        case .close: reached(.close)
-        case .commit: reached(.commit)
+        case .step(.closed): reached(.close)
+        case .step(.committed): reached(.commit)
         case .checkpoint: reached(.checkpoint)
         case .rollback: reached(.rollback)
         case .finished: reached(.finished)

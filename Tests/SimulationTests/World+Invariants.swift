@@ -39,7 +39,7 @@ extension World {
 
     func isDurable(_ record: JournalRecord) {
         switch record {
-        case .close(let step, _): closes.insert(step)
+        case .step(.closed(let step, _)): closes.insert(step)
         case .rollback(let generation, let base):
             rollbacks[generation] = .some(base)
             closes = Set((0..<(base?.version.number ?? 0)).map(Step.init))

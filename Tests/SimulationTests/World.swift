@@ -194,6 +194,7 @@ final class World {
         }
         self.seats =
             [Seat(role: .coordinator, number: 0, rank: 0)] + seats(.server, servers) + seats(.worker, plan.workers)
+            + (0..<plan.spares).map { Seat(role: .server, number: servers + $0, rank: nil) }
         for seat in self.seats { start(seat, after: chance.integer(0...300)) }
         if plan.idler {
             let idler = Seat(role: .worker, number: 99, rank: nil)

@@ -180,8 +180,15 @@ extension [CoordinatorState.Effect] {
 
     var records: [JournalRecord] { compactMap { if case .journal(let record, _) = $0 { record } else { nil } } }
 
-    /// Records of what is decided; tickets that are counted are none.
-    var decisions: [JournalRecord] { records.filter { if case .counted = $0 { false } else { true } } }
+    /// Records of what is decided; who had which ticket and which are counted is not.
+    var decisions: [JournalRecord] {
+        records.filter {
+            switch $0 {
+            case .worker, .step(.granted), .step(.counted): false
+            default: true
+            }
+        }
+    }
 
     var warnings: [String] { compactMap { if case .warn(let text) = $0 { text } else { nil } } }
 

@@ -79,11 +79,11 @@ import Testing
     /// The record of a commit is not synced: a machine that failed may have lost it, while servers have applied it.
     @Test func aLostCommitRecordIsWrittenAgain() {
         let before = closedStepOne(committed: false)
-        #expect(before.journal.last == .commit(commit(0), norm: 0))
+        #expect(before.journal.last == .step(.committed(commit(0), norm: 0)))
         var later = successor(of: before, dropping: 1)
         _ = later.serverReturns(1, rank: 0, generation: 1, version: 1, lastCommit: commit(0))
         let effects = later.serverReturns(2, rank: 1, generation: 1, version: 1, lastCommit: commit(0))
-        #expect(effects.records == [.commit(commit(0), norm: nil)])
+        #expect(effects.records == [.step(.committed(commit(0), norm: nil))])
         #expect(effects.commits.count == 2, "servers that have applied it say so")
         #expect(later.state.version == 1)
     }
@@ -238,7 +238,7 @@ import Testing
         #expect(replay.version == 6)
         #expect(replay.checkpoints == [named])
         var bench = CoordinatorBench(replay: replay)
-        #expect(bench.serverStarts(1).records == [.rollback(generation: 3, base: named)])
+        #expect(bench.serverStarts(1, rank: 0).records == [.rollback(generation: 3, base: named)])
         _ = bench.durable()
         _ = bench.says(.failed(version: 6, text: "hash", what: .loadDamaged), from: 1)
         let failed = bench.happens(.examined(named, .damaged("hash")))
@@ -254,7 +254,7 @@ import Testing
             .rollback(generation: 1, base: CheckpointReference(version: 6, foreign: "/elsewhere/step-6")),
         ] as [JournalRecord] { replay.apply(record) }
         var bench = CoordinatorBench(replay: replay)
-        _ = bench.serverStarts(1)
+        _ = bench.serverStarts(1, rank: 0)
         _ = bench.durable()
         #expect(bench.says(.ready(version: 6), from: 1).said(to: 1).contains(.snapshot(version: 6)))
         bench.saves(6, servers: 1)
@@ -282,8 +282,7 @@ import Testing
             .term(3, endpoint: "tcp://h:1"),
             .kernels(core: "Haswell", hash: 5),
             .rollback(generation: 2, base: nil), .rollback(generation: 3, base: base),
-            .close(step: 4, contributions: [contribution(Attempt(ticket: 8, number: 3 << 40))]),
-            .commit(commit(4), norm: .infinity),
+            .worker(8, name: "worker 0 (pid 1 on h)"),
             .checkpoint(base, keeping: [1, 2]),
             .checkpoint(CheckpointReference(version: 3, foreign: "/x"), keeping: nil),
             .stopAfter(version: 9), .finished(version: 9, exitCode: 75), .resumed, .ended, .recipe(["seed": "1"]),
@@ -303,11 +302,6 @@ import Testing
                 #"{"header":{"job":5,"layoutDigest":9,"seed":7}}"#
             ),
             (
-                .commit(commit(4), norm: nil),
-                #"{"commit":{"_0":{"averageDecay":\#(commit(4).averageDecay),"learningRate":1.5,"#
-                    + #""scale":\#(commit(4).scale),"skip":false,"step":4}}}"#
-            ),
-            (
                 .checkpoint(CheckpointReference(version: 6), keeping: nil),
                 #"{"checkpoint":{"_0":{"path":"/old/place/checkpoints/step-6","version":6}}}"#
             ),
@@ -323,14 +317,7 @@ import Testing
     @Test func journalRecordsAreTheseBytes() throws {
         let lines: [(JournalRecord, String)] = [
             (
-                .close(step: 4, contributions: [contribution(Attempt(ticket: 8, number: 3))]),
-                #"{"close":{"contributions":[{"attempt":{"number":3,"ticket":8},"correct":1,"loss":2.5,"norm":1,"#
-                    + #""samples":4}],"step":4}}"#
-            ),
-            (
-                .commit(Commit(step: .init(.max), scale: 1, learningRate: 2, averageDecay: 0.5, skip: false), norm: 3),
-                #"{"commit":{"_0":{"averageDecay":0.5,"learningRate":2,"scale":1,"skip":false,"#
-                    + #""step":18446744073709551615},"norm":3}}"#
+                .worker(11, name: "worker 0 (pid 1 on h)"), #"{"worker":{"_0":11,"name":"worker 0 (pid 1 on h)"}}"#
             ),
             (.checkpoint(base, keeping: [0]), #"{"checkpoint":{"_0":{"generation":1,"version":0},"keeping":[0]}}"#),
             (.stopAfter(version: 7), #"{"stopAfter":{"step":7}}"#),
@@ -350,7 +337,7 @@ import Testing
         replay.apply(.header(job: jobID, seed: 1, layoutDigest: Layouts.few.digest, recipe: [:]))
         replay.apply(.term(1, endpoint: "tcp://a:1"))
         replay.apply(.rollback(generation: 1, base: nil))
-        replay.apply(.counted(contribution(Attempt(ticket: 0, number: 1))))
+        replay.apply(.step(.counted(contribution(Attempt(ticket: 0, number: 1)), worker: 11)))
         var left = replay
         left.apply(.ended)
 
@@ -374,7 +361,7 @@ import Testing
         _ = first.commits()
         guard let attempt = first.says(.want, from: 11).grants[11] else { return }
         _ = first.says(.contribution(contribution(attempt)), from: 11)
-        #expect(first.journal.last == .counted(contribution(attempt)))
+        #expect(first.journal.last == .step(.counted(contribution(attempt), worker: 11)))
         var bench = CoordinatorBench(servers: 1, replay: first.replay, incarnation: 1001)
         _ = bench.serverReturns(1, rank: 0, generation: 1, version: 1)
         _ = bench.workerStarts(12)
@@ -384,7 +371,7 @@ import Testing
         let effects = bench.says(.contribution(contribution(granted)), from: 12)
         #expect(
             effects.records.last
-                == .close(step: 1, contributions: [contribution(attempt), contribution(granted)]))
+                == .step(.closed(1, attempts: [attempt, granted])))
         // Whoever had not heard that it is counted is told.
         #expect(bench.serverReturns(1, rank: 0, generation: 1, version: 1).records == [])
 
@@ -395,5 +382,75 @@ import Testing
         _ = other.says(.ready(version: 0), from: 2)
         _ = other.workerStarts(12)
         #expect(other.says(.want, from: 12).grants[12]?.ticket == 0)
+    }
+
+    // MARK: Who comes first
+
+    /// A coordinator that is started again waits for those that have the last steps in memory, before others have their places.
+    @Test func aSpareDoesNotTakeThePlaceOfWhoHasTheMemory() {
+        let first = CoordinatorBench.running(servers: 2, replicas: true)
+        var bench = CoordinatorBench(servers: 2, replay: first.replay, incarnation: 1001, replicas: true)
+        #expect(bench.serverStarts(7, takesOver: false).refusals.map(\.reason) == [.occupied])
+        // Started by mistake for a rank, it is there before the one that has the memory.
+        #expect(bench.serverStarts(8, rank: 1, takesOver: false).refusals.isEmpty)
+        #expect(bench.serverReturns(1, rank: 0, generation: 1, version: 0).records == [], "the other is waited for")
+        let whole = bench.serverReturns(2, rank: 1, generation: 1, version: 0)
+        #expect(whole.refusals.isEmpty && whole.records.isEmpty, "both go on from memory")
+        #expect(bench.state.status(at: bench.now, bytesSent: 0, bytesReceived: 0).state == .running)
+        #expect(bench.says(.heartbeat(Heartbeat()), from: 8).refusals.map(\.reason) == [.session])
+        #expect(bench.serverStarts(8, rank: 1, takesOver: false).refusals.map(\.reason) == [.occupied])
+    }
+
+    /// After the time that a server's way back takes, whoever waits has the place of one that did not come.
+    @Test func whoDoesNotComeBackIsNotWaitedForLong() {
+        let first = CoordinatorBench.running(servers: 2, replicas: true)
+        var bench = CoordinatorBench(servers: 2, replay: first.replay, incarnation: 1001, replicas: true)
+        _ = bench.serverReturns(1, rank: 0, generation: 1, version: 0)
+        _ = bench.passes(2900)
+        #expect(bench.serverStarts(7, takesOver: false).refusals.map(\.reason) == [.occupied])
+        #expect(bench.passes(200).decisions == [.handover(generation: 2, version: 0, holders: [0, 0])])
+        #expect(bench.serverStarts(7, takesOver: false).refusals.isEmpty)
+    }
+
+    /// Whoever started it knows that the former one has ended.
+    @Test func whoTakesOverIsNotHeldUp() {
+        let first = CoordinatorBench.running(servers: 2)
+        var bench = CoordinatorBench(servers: 2, replay: first.replay, incarnation: 1001)
+        _ = bench.serverReturns(1, rank: 0, generation: 1, version: 0)
+        #expect(bench.serverStarts(8, rank: 1).decisions.count == 1, "the rollback")
+    }
+
+    /// A server that answers for nothing has no say in what the others prepare and save.
+    @Test func onlyWhoAnswersForAPartSavesAndPrepares() {
+        var bench = CoordinatorBench.running(servers: 2, replicas: true)
+        // Both have all in step; then server 0 answers for both.
+        for server in [1, 2] as [Incarnation] { _ = bench.says(.heartbeat(Heartbeat()), from: server) }
+        _ = bench.says(.leave(text: ""), from: 2)
+        _ = bench.durable()
+        _ = bench.says(.ready(version: 0), from: 1)
+        _ = bench.serverStarts(3, rank: 1)
+        _ = bench.passes(1000)
+        _ = bench.says(.ready(version: 0), from: 3)
+        _ = bench.says(.control(.checkpoint), from: 99)
+        let status = bench.state.status(at: bench.now, bytesSent: 0, bytesReceived: 0)
+        #expect(status.replicas?.standingIn == 1)
+        for version in [0, 1] as [Version] {
+            let effects = bench.says(.saved(version: version, files: []), from: 3)
+            #expect(effects.isEmpty, "\(effects)")
+        }
+        #expect(bench.passes(1100).exit == nil)
+    }
+
+    /// What is said while servers are missing.
+    @Test func aStopWhileServersAreMissingSaysWhatIsLost() {
+        var first = CoordinatorBench.running(servers: 2)
+        _ = first.commits(servers: 2)
+        var bench = CoordinatorBench(servers: 2, replay: first.replay, incarnation: 1001)
+        _ = bench.happens(.stop(exitCode: ExitStatus.preempted, text: "stopped"))
+        let text = bench.state.status(at: bench.now, bytesSent: 0, bytesReceived: 0).text
+        #expect(
+            text
+                == "stopped; the servers are not all there: the last commits are not saved, the job resumes from step 0"
+        )
     }
 }

@@ -245,7 +245,7 @@ extension [CoordinatorState.Effect] {
     @Test func theJournalKeepsWhoAnswers() {
         var replay = Replay()
         replay.apply(.rollback(generation: 1, base: nil))
-        replay.apply(.close(step: 0, contributions: []))
+        replay.apply(.step(.closed(0, attempts: [])))
         replay.apply(.handover(generation: 2, version: 0, holders: [1, 1]))
         #expect(replay.openClose == nil, "what was closed is void")
         #expect((replay.generation, replay.root) == (2, 1))

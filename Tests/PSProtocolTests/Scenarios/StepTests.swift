@@ -48,7 +48,7 @@ import Testing
         #expect(scale != Arithmetic.rule.clip([900, 1600]).scale)
         #expect(decided.commits.first == Commit(step: 0, scale: scale, learningRate: 1, averageDecay: 0.5, skip: false))
         #expect(Set(decided.commits).count == 1)
-        #expect(decided.records == [.commit(decided.commits[0], norm: 50)])
+        #expect(decided.records == [.step(.committed(decided.commits[0], norm: 50))])
     }
 
     @Test func ordersAreRepeatedToThoseWhoAreSilent() {
@@ -125,7 +125,7 @@ import Testing
         var bad = contribution(bench.says(.want, from: 11).grants[11]!)
         bad.loss = .nan
         _ = bench.says(.contribution(bad), from: 11)
-        _ = bench.happens(.durable(.close(step: 0, contributions: [])))
+        _ = bench.happens(.durable(.step(.closed(0, attempts: []))))
         let effects = bench.says(.prepared(Prepared(step: 0, isFinite: false, norms: norms())), from: 1)
         let reports = effects.compactMap { if case .stepDone(let report) = $0 { report } else { nil } }
         #expect(reports.count == 1)
