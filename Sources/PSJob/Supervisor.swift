@@ -304,22 +304,20 @@ package final class Supervisor {
         // Nobody could work there, nor begin anew.
         if !run.files.isDirectory(run.path) { throw JobError.runIsGone(runDirectory: run.path) }
         let words = process.lastWords
-        let reason =
-            switch end {
-            case .exited: "\(end.text): \(words)"
-            case .killed(let signal):
-                end.text + (signal == SIGKILL ? memoryHint(of: process.role) : "")
-            }
+        let hint = if case .killed(signal: Int(SIGKILL)) = end { Supervisor.memoryHint(of: process.role) } else { "" }
+        let reason = if case .exited = end { "\(end.text): \(words)" } else { end.text }
         guard process.restarts < configuration.cluster.maxRestarts else {
             let limit = configuration.cluster.maxRestarts
             let tries =
                 limit == 0
                 ? "cluster.maxRestarts is 0" : "It was started again \(Report.count(limit, "time")) without progress"
-            throw JobError.jobFailed("\(process.name) \(reason). \(tries); see \(run.logs)")
+            throw JobError.jobFailed("\(process.name) \(reason)\(hint). \(tries); see \(run.logs)")
         }
         process.restarts += 1
         restarts += 1
-        note("\(process.name) (pid \(process.pid)) \(reason); it is started again")
+        // The hint once of each role: who kills on purpose knows.
+        let news = hintedRoles.insert(process.role).inserted ? hint : ""
+        note("\(process.name) (pid \(process.pid)) \(reason)\(news); it is started again")
         if process.role == .coordinator {
             endpoints = nil
             try startCoordinator()
@@ -330,14 +328,15 @@ package final class Supervisor {
         }
     }
 
-    /// Of SIGKILL that nobody here sent; said once of each role.
-    private func memoryHint(of role: Role) -> String {
-        guard role != .coordinator, hintedRoles.insert(role).inserted else { return "" }
-        let advice =
-            role == .worker
-            ? "lower cluster.workers, or train.batch in a new run (psctl doctor says what the job needs)"
-            : "psctl doctor says what the job needs"
-        return ", which as a rule is the kernel, short of memory: \(advice)"
+    /// Of SIGKILL that nobody here sent.
+    private static func memoryHint(of role: Role) -> String {
+        let kernel = ", which as a rule is the kernel, short of memory: "
+        return switch role {
+        case .coordinator: ""
+        case .server: kernel + "psctl doctor says what the job needs"
+        case .worker:
+            kernel + "lower cluster.workers, or train.batch in a new run (psctl doctor says what the job needs)"
+        }
     }
 
     /// Gives everybody a moment to leave, then ends who is left.

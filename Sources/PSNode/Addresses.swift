@@ -130,6 +130,11 @@ package enum Addresses {
         guard let wanted else {
             if SocketDirectory.isEndpoint(peer) {
                 // Beside the coordinator's, where nobody else comes.
+                guard SocketDirectory.isPrivate(SocketDirectory.directory(of: peer)) else {
+                    throw TransportError(
+                        "listen beside \(peer)",
+                        reason: "no directory of this user is there: its coordinator is gone, and the job perhaps over")
+                }
                 return try socket.bind(SocketDirectory.endpoint(beside: peer, "server-\(getpid())"))
             }
             return try bind(socket, to: endpoint(facing(), "*"))

@@ -147,7 +147,8 @@ struct Membership: Sendable {
         let free = servers.indices.filter { rank in
             guard let holder = servers[rank] else { return true }
             return holder.state != .up || isGivenUp(holder, for: hello)
-                || hasMemory && !has(holder, memoryOf: awaited) && !holder.hello.takesOver
+                // Who is thought to have ended and has the memory lives.
+                || hasMemory && !has(holder, memoryOf: awaited)
         }
         guard let wanted = hello.rank else { return awaited == nil ? free.first : nil }
         return free.contains(wanted) ? wanted : nil

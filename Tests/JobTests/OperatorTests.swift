@@ -62,6 +62,34 @@ struct StopTests {
         try goesOn(after: stopped)
     }
 
+    /// A signal to the coordinator alone is the job's end: nobody is started again for it.
+    @Test func aSignalToTheCoordinatorEndsTheJob() throws {
+        let job = try running("cluster.workers=2")
+        // It keeps the coordinator from leaving at once.
+        let still = try job.pid(of: "worker", rank: 1)
+        kill(still, SIGSTOP)
+        kill(try job.pid(of: "coordinator"), SIGTERM)
+        usleep(1_500_000)
+        kill(still, SIGCONT)
+        let stopped = try job.summary(code: 75)
+        try goesOn(after: stopped)
+        for name in ["server-0", "server-1", "worker-0"] {
+            let log = try String(contentsOfFile: jobs.path("run/logs/\(name).log"), encoding: .utf8)
+            // Once for the job, once for the one that went on.
+            #expect(log.split(separator: "\n").count { $0.contains(" is up") } == 2, "\(log)")
+        }
+    }
+
+    /// Nobody works on for hours without knowing that nothing is kept.
+    @Test func aRunThatIsRemovedIsMissed() throws {
+        let job = try running()
+        try FileManager.default.removeItem(atPath: jobs.path("run"))
+        try job.waitForWords("the run directory cannot be written")
+        usleep(1_500_000)
+        #expect(try job.errorsSoFar().components(separatedBy: "cannot be written").count == 2, "once")
+        try job.crash()
+    }
+
     @Test func oneWishThatArrivesTwiceIsOne() throws {
         let job = try running()
         job.send(SIGTERM)
@@ -251,7 +279,9 @@ struct TroubleTests {
         let run = RunDirectory(jobs.path("run"))
         let status = try #require(try JobStatus.read(from: run))
         #expect(status.text.contains("It was started again 1 time without progress"), "\(status.text)")
-        #expect(try RunSummary.read(from: run).restarts == 1)
+        #expect(status.state == .failed && status.processes.allSatisfy { $0.state == .down })
+        let summary = try RunSummary.read(from: run)
+        #expect((summary.restarts, summary.exitCode) == (1, 1))
     }
 
     @Test(.enabled(if: hasTimeForLongTests)) func whoStandsStillIsNamed() throws {

@@ -199,11 +199,25 @@ struct ReplicaJobTests {
         #expect(refused.errors.split(separator: "\n").count == 1)
     }
 
+    /// A run whose job is over.
+    private func over(_ set: [String]) throws -> String {
+        let name = "over-\(set[0])"
+        try jobs.train(name, steps: 1, set: set)
+        return jobs.path(name)
+    }
+
     @Test func aRunThatIsNotThereIsWaitedForUntilItIsStopped() throws {
         let server = try Running("ps-server", ["--coordinator", "run:\(jobs.path("nowhere"))"])
         try eventually("it says so") { try server.errorsSoFar().contains("waiting for a coordinator of the run") }
         kill(pid_t(server.pid), SIGTERM)
         #expect(try server.finish(within: 10).code == 75)
+        // Of a job that is over nobody answers.
+        let local = try Running("ps-server", ["--coordinator", "run:\(try over(["cluster.transport=ipc"]))"]).finish()
+        #expect(local.code == 1 && local.errors.contains("the job perhaps over"), "\(local.errors)")
+        let late = try Running("ps-server", ["--coordinator", "run:\(try over(["cluster.transport=tcp"]))"])
+        try eventually("it says so") { try late.errorsSoFar().contains("no word from the coordinator for 5 s") }
+        kill(pid_t(late.pid), SIGTERM)
+        #expect(try late.finish(within: 3).code == 75)
         for place in ["run:", "runs/last"] {
             let wrong = try Running("ps-server", ["--coordinator", place]).finish()
             #expect(wrong.code == 64)

@@ -23,12 +23,14 @@ final class SimulatedCoordinator: SimulatedProcess {
     private var finished: Set<Incarnation> = []
     /// Attempts by version and part.
     private var parts: [[UInt64]: EvaluationAttempt] = [:]
+    private var began = 0
     /// Whether an earlier coordinator saw the last commit.
     private var replayedEnd = false
 
     var state: CoordinatorState { _read { yield performer.state } }
 
     override func start() {
+        began = world.now
         journaling = SimulatedQueue(self) { [unowned self] in world.diskTime(world.chance.integer(0...10)) }
         writing = SimulatedQueue(self) { [unowned self] in world.diskTime(world.chance.integer(1...30)) }
         run = RunDirectory(at: world.runPath, in: files)
@@ -237,7 +239,11 @@ final class SimulatedCoordinator: SimulatedProcess {
             if parts[part] == attempt { world.saw(.measuredAgain) }
             parts[part] = attempt
             if state.version >= world.lastVersion, replayedEnd { world.saw(.lastEvaluationLater) }
-        case .refusal(let refusal) where refusal.reason == .occupied: world.saw(.seatKept)
+        case .refusal(let refusal) where refusal.reason == .occupied:
+            world.saw(.seatKept)
+            if world.now - began < 2900, world.holdsMemory(envelope.destination, of: state.generation) {
+                world.violate("server \(envelope.destination) has the last steps in memory, and its place is another's")
+            }
         case .welcome(let welcome): world.isWelcomed(envelope.destination, rank: welcome.rank)
         case .prepare(let step, _):
             prepared.insert(step)

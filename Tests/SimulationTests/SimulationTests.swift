@@ -80,7 +80,7 @@ import Testing
             plan.plant = plant
             switch plant {
             case .rotAccepted: plan.damages = 2
-            case .unavailableTakenForDamaged: plan.unreadable = 8
+            case .unavailableTakenForDamaged: (plan.unreadable, plan.serverKills, plan.replicas) = (8, 4, false)
             case .voidCheckpointLoaded:
                 plan.goesBack = .toOldest
                 plan.stop = (plan.faultsEnd / 2, plan.servers)

@@ -23,6 +23,13 @@ extension World {
         }
     }
 
+    func holdsMemory(_ incarnation: Incarnation, of generation: UInt32) -> Bool {
+        seats.contains {
+            guard let server = $0.process as? SimulatedServer, server.incarnation == incarnation else { return false }
+            return server.isServing && !server.state.owned.isEmpty && server.state.generation == generation
+        }
+    }
+
     /// A coordinator has read the journal and made its start durable.
     func opened(_ replay: Replay, _ run: RunDirectory) {
         if replay.checkpoints.count > live.count, !live.isEmpty { saw(.adopted) }
