@@ -120,6 +120,10 @@ private final class Person {
         }
         try person.awaitRunning()
         let watching = try person.start("psctl watch")
+        let helper = try person.start("ps-worker --coordinator run:runs/last")
+        try helper.waitForWords("joined")
+        helper.send(SIGTERM)
+        #expect(try helper.finish().code == 75)
         try person.run("psctl checkpoint", says: "a checkpoint of the next committed step will be written")
         try person.run("psctl stop", says: "the job saves its last step and stops")
         let stopped = try training.finish()
