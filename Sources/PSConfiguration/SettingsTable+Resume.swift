@@ -35,6 +35,11 @@ extension Setting {
 }
 
 extension JobConfiguration {
+    /// The values of all settings by key, as YAML writes them.
+    package var settings: [String: String] {
+        Dictionary(uniqueKeysWithValues: SettingsTable.all.map { ($0.key, $0.yamlValue(in: self)) })
+    }
+
     /// The values of the fixed settings by key, as YAML writes them: what the journal's header knows.
     package var recipe: [String: String] {
         var settled = self

@@ -107,9 +107,11 @@ package struct JobOpening: Sendable {
         plan = choice.plan
         isNewPlan = choice.isNew
         planRemark = choice.remark
-        start = RunStart(
+        var start = RunStart(
             seed: configuration.seed, layoutDigest: description.layout.digest, recipe: configuration.recipe,
             planIdentity: plan.identity, dataDigest: data.digest, testDigest: test?.digest, wish: wish)
+        start.settings = configuration.settings
+        self.start = start
     }
 
     /// Writes the list of samples and the names of classes.

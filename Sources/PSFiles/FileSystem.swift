@@ -58,6 +58,8 @@ package protocol FileSystem: Sendable {
     func removeEmptyDirectory(_ path: String) throws(StorageError)
     /// What was under the new name is replaced. Not durable before the directory is synchronized.
     func rename(_ old: String, to new: String) throws(StorageError)
+    /// Gives a file a second name, which nothing has.
+    func link(_ file: String, as name: String) throws(StorageError)
     /// Makes the names in a directory durable.
     func synchronize(directory: String) throws(StorageError)
     func openDirectory(_ path: String) throws(StorageError) -> any OpenDirectory
@@ -109,6 +111,18 @@ extension FileSystem {
     /// Renames within one directory, durably.
     package func renameDurably(_ old: String, to new: String) throws(StorageError) {
         try openDirectory(Paths.parent(of: new)).renameDurably(Paths.name(of: old), to: Paths.name(of: new))
+    }
+
+    /// Gives a file a second name, durably, or where file systems cannot, to a copy of it; what had that name is
+    /// replaced.
+    package func keep(_ file: String, as name: String) throws(StorageError) {
+        if exists(name) { try remove(name) }
+        do throws(StorageError) {
+            try link(file, as: name)
+        } catch .system(_, _, let code) where [EPERM, EOPNOTSUPP, ENOSYS, EMLINK, EXDEV].contains(code) {
+            try AtomicFile.write(name, try read(file, atMost: .max), in: self)
+        }
+        try synchronize(directory: Paths.parent(of: name))
     }
 
     /// Removes a directory that holds files only.

@@ -64,6 +64,10 @@ package struct LocalFileSystem: FileSystem {
         try systemCall("rename to \(Paths.name(of: new))", old) { Glibc.rename(old, new) }
     }
 
+    package func link(_ file: String, as name: String) throws(StorageError) {
+        try systemCall("link as \(name)", file) { Glibc.link(file, name) }
+    }
+
     package func synchronize(directory: String) throws(StorageError) {
         try LocalDirectory(directory).synchronize()
     }

@@ -269,13 +269,18 @@ extension Message {
             reset.root = m.root_plus_one == 0 ? nil : m.root_plus_one - 1
             reset.serves = try shards(list(m.serves, m.n_serves), of: m.servers, "Reset.serves")
             reset.expects = try shards(list(m.expects, m.n_expects), of: m.servers, "Reset.expects")
+            var others: [UInt32] = []
+            var servers: [ServerAddress] = []
             for pointer in list(m.follows, m.n_follows) {
                 let followed = try member(pointer)
-                reset.follows.append(
-                    Reset.Followed(
-                        shard: try shards([followed.shard], of: m.servers, "Reset.Followed.shard")[0],
-                        server: try address(followed.server)))
+                others.append(followed.shard)
+                servers.append(try address(followed.server))
             }
+            let followed = try shards(others, of: m.servers, "Reset.Followed.shard")
+            guard Set(followed).isDisjoint(with: reset.serves) else {
+                throw .malformed("Reset.follows has a shard that is in Reset.serves as well")
+            }
+            reset.follows = zip(followed, servers).map { Reset.Followed(shard: $0, server: $1) }
             self = .reset(reset)
         case PS__ENVELOPE__BODY_READY: self = .ready(version: try version(try member(e.ready).version, "Ready.version"))
         case PS__ENVELOPE__BODY_PREPARE:
@@ -367,6 +372,7 @@ private func shards(
     _ shards: [UInt32], of count: UInt32, _ field: StaticString
 ) throws(MessageError) -> [Int] {
     guard shards.allSatisfy({ $0 < count }) else { throw .malformed("\(field) has a shard that is none of \(count)") }
+    guard Set(shards).count == shards.count else { throw .malformed("\(field) has a shard twice") }
     return shards.map(Int.init)
 }
 

@@ -8,6 +8,8 @@ package enum JournalRecord: Sendable, Hashable, Codable {
     case header(job: UInt64, seed: UInt64, layoutDigest: UInt64, recipe: [String: String]?)
     /// The recipe of a job that an earlier release began.
     case recipe([String: String])
+    /// The job's settings from here on, by key.
+    case settings([String: String])
     /// The identity of the plan in plan.json, when the job took it.
     case plan(identity: UInt64)
     /// SHA-256 of the list of the job's training samples, in hexadecimal.
@@ -70,6 +72,14 @@ package struct Replay: Sendable, Hashable, Codable {
     package var endpoint = ""
     package var kernels: Kernels?
     package var generation: UInt32 = 0
+    /// Which of the run's journals this is, counted from 1; nil in what earlier releases wrote.
+    private var partNumber: Int?
+    package var part: Int {
+        get { partNumber ?? 1 }
+        set { partNumber = newValue }
+    }
+    /// The job's settings as they are now, by key; nil in what earlier releases wrote.
+    package private(set) var settings: [String: String]?
     /// The generation that began with a load: memory from it on counts. Nil: the last one.
     private var rootGeneration: UInt32?
     package var root: UInt32 { rootGeneration ?? generation }
@@ -137,6 +147,7 @@ package struct Replay: Sendable, Hashable, Codable {
             self.layoutDigest = layoutDigest
             self.recipe = recipe
         case .recipe(let recipe): self.recipe = recipe
+        case .settings(let settings): self.settings = settings
         case .plan(let identity): planIdentity = identity
         case .data(let digest): dataDigest = digest
         case .testData(let digest): testDigest = digest

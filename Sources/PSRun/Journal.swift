@@ -9,6 +9,7 @@ package final class Journal: @unchecked Sendable {
     // Sendable: handed to the thread that writes it after opening.
 
     private let file: JournalFile
+    private let run: RunDirectory
     /// What the records written so far come to.
     package private(set) var replay: Replay
     /// Bytes of a torn record that were cut when the journal was opened.
@@ -17,6 +18,7 @@ package final class Journal: @unchecked Sendable {
     package init(_ run: RunDirectory) throws(StorageError) {
         let (file, contents) = try JournalFile.open(run.journal, in: run.files)
         self.file = file
+        self.run = run
         cutByteCount = contents.cutByteCount
         replay = try Journal.replay(contents, path: run.journal)
     }
@@ -56,13 +58,18 @@ package final class Journal: @unchecked Sendable {
         replay.apply(record)
     }
 
-    /// Begins the journal anew with one record of all that counts: what led to a checkpoint need not be read again.
+    /// Begins the journal anew with one record of all that counts: what led to a checkpoint need not be read again. The
+    /// former one stays among the run's former journals, for who looks back.
     ///
     /// - Parameter reported: the reports of commits up to this version are durable elsewhere.
     package func beginAnew(reported: Version) throws(StorageError) {
         let version = replay.version
         replay.committed.removeAll { $0.commit.step.after <= reported && $0.commit.step.after != version }
-        try file.beginAnew(with: [JournalRecord.state(replay).encoded()])
+        let former = run.formerJournal(replay.part)
+        var next = replay
+        next.part += 1
+        try file.beginAnew(with: [JournalRecord.state(next).encoded()], keepingAs: former)
+        replay = next
         limit = file.byteCount + Journal.growth
     }
 }

@@ -75,8 +75,19 @@ package final class JournalFile {
     }
 
     /// Puts a journal of these records in the place of this one, durably: a crash leaves the one or the other.
-    package func beginAnew(with payloads: [[UInt8]]) throws(StorageError) {
+    ///
+    /// - Parameter name: under which this one stays; what has it, of a try that a crash cut short, is replaced.
+    package func beginAnew(with payloads: [[UInt8]], keepingAs name: String) throws(StorageError) {
         if let failure { throw failure }
+        // What it holds is durable before it has another name.
+        try synchronize()
+        // Never the run's own: a person may have moved it.
+        let former = Paths.parent(of: name)
+        if !files.isDirectory(former) {
+            try files.makeDirectory(former)
+            try files.synchronize(directory: Paths.parent(of: former))
+        }
+        try files.keep(path, as: name)
         let next = path + ".new"
         let (old, oldEnd, oldDurable) = (file, end, durable)
         let directory: any OpenDirectory

@@ -29,6 +29,12 @@ package struct RunDirectory: Sendable {
     /// Which algorithm computes which layer.
     package var plan: String { "\(path)/plan.json" }
     package var journal: String { "\(path)/journal" }
+    /// Those before it, by number: nothing rests on them but who looks back.
+    package var formerJournals: String { "\(path)/journals" }
+    package func formerJournal(_ part: Int) -> String {
+        let digits = String(part)
+        return "\(formerJournals)/\(String(repeating: "0", count: max(0, 6 - digits.count)))\(digits)"
+    }
     /// The training samples by number: name, size, label.
     package var samples: String { "\(path)/samples.index" }
     /// Names of the classes, one a line, by label.
@@ -96,7 +102,7 @@ package struct RunDirectory: Sendable {
             ]
             let isOwn =
                 own.contains("\(run.path)/\(resolved.dropFirst(directory.count + 1))")
-                || resolved.hasPrefix("\(directory)/checkpoints/") || resolved.hasPrefix("\(directory)/logs/")
+                || ["checkpoints", "journals", "logs"].contains { resolved.hasPrefix("\(directory)/\($0)/") }
             return isOwn ? directory : nil
         }
         return nil

@@ -23,6 +23,8 @@ package struct RunStart: Sendable {
     package var layoutDigest: UInt64
     /// The settings that give the journal and the checkpoints their meaning, by key.
     package var recipe: [String: String]
+    /// All settings, by key; empty: they are not written down.
+    package var settings: [String: String] = [:]
     package var planIdentity: UInt64
     /// Of the list of training samples.
     package var dataDigest: String
@@ -83,6 +85,9 @@ package struct RunStart: Sendable {
         } else if journal.replay.recipe == nil {
             // Begun by a release that did not write it down.
             try journal.append(.recipe(recipe), sync: false)
+        }
+        if !settings.isEmpty, journal.replay.settings != settings {
+            try journal.append(.settings(settings), sync: false)
         }
         if journal.replay.planIdentity == nil { try journal.append(.plan(identity: planIdentity), sync: false) }
         if journal.replay.dataDigest == nil { try journal.append(.data(digest: dataDigest), sync: false) }

@@ -312,7 +312,7 @@ private final class Stranger {
     #expect(try jobs.psctl("stop", "--run-dir", "run").code == 0)
     let finished = try job.finish()
     #expect(finished.code == 75, "\(finished.errors)")
-    #expect(finished.errors.contains("was taken: the others are started anew"), "\(finished.errors)")
+    #expect(finished.errors.contains("cannot be used any more: the others are started anew"), "\(finished.errors)")
     taken.close(lingerMilliseconds: 0)
 }
 

@@ -55,6 +55,26 @@ private let texts: [(name: String, path: [UInt64])] = [
     }
 }
 
+/// A server that was told of a shard twice could hold it only once.
+@Test func aShardIsNamedOnce() {
+    let server = ServerAddress(endpoint: "tcp://h:1", incarnation: 9, rank: 0)
+    func reset(_ change: (inout Reset) -> Void) -> Message {
+        var reset = Reset(version: 0, base: nil, rank: 0, servers: 3)
+        change(&reset)
+        return .reset(reset)
+    }
+    #expect(mistake(reset { $0.serves = [1, 1] }) == "Reset.serves has a shard twice")
+    #expect(mistake(reset { $0.expects = [2, 0, 2] }) == "Reset.expects has a shard twice")
+    let twice = (1...2).map { _ in Reset.Followed(shard: 2, server: server) }
+    #expect(mistake(reset { $0.follows = twice }) == "Reset.Followed.shard has a shard twice")
+    #expect(
+        mistake(
+            reset {
+                $0.serves = [2]
+                $0.follows = [twice[0]]
+            }) == "Reset.follows has a shard that is in Reset.serves as well")
+}
+
 private func mistake(_ message: Message) -> String {
     mistake(in: Envelope(job: 7, generation: 1, source: 11, destination: 12, message: message).encoded())
 }

@@ -142,7 +142,8 @@ private struct FilesBeingMoved: AlteredFiles {
     let files = FilesBeingMoved(trigger: "journal.new", directory: here, destination: there)
     let journal = try JournalFile.open("\(here)/journal", in: files).journal
     for payload in payloads { try journal.append(payload, sync: false) }
-    try journal.beginAnew(with: [[1, 2]])
+    try journal.beginAnew(with: [[1, 2]], keepingAs: "\(here)/journals/1")
     try journal.append([3], sync: true)
     #expect(try JournalFile.read("\(there)/journal").records == [[1, 2], [3]])
+    #expect(try JournalFile.read("\(there)/journals/1").records == payloads)
 }

@@ -72,10 +72,15 @@ private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, jo
         // Begun anew, the journal says the same in one record.
         try journal.beginAnew(reported: 0)
         #expect(try JournalFile.read(run.journal).records.count == 1)
-        #expect(try Journal.read(run) == back)
+        var next = back
+        next.part = 2
+        #expect(try Journal.read(run) == next)
         try journal.append(.resumed, sync: true)
         #expect(try JournalFile.read(run.journal).records.count == 2)
-        #expect(names(in: run.path) == ["journal", "logs"])
+        #expect(names(in: run.path) == ["journal", "journals", "logs"])
+        // And what led there can be looked up.
+        #expect(names(in: run.formerJournals) == ["000001"])
+        #expect(try JournalFile.read(run.formerJournal(1)).records.count > 5)
     }
 
     /// A journal that cannot begin anew goes on as it is.
@@ -87,8 +92,13 @@ private func writeCheckpoint(_ run: RunDirectory, step: Int, generation: Int, jo
         try journal.append(.stopAfter(version: 8), sync: true)
         #expect(try Journal.read(run).stopAfter == 8)
         rmdir("\(run.journal).new")
+        #expect(journal.replay.part == 1)
         try journal.beginAnew(reported: 0)
         #expect(try Journal.read(run) == journal.replay)
+        // The try before left its name for what is the same file.
+        #expect(names(in: run.formerJournals) == ["000001"])
+        let kept = try JournalFile.read(run.formerJournal(1)).records
+        #expect(kept.last.flatMap { JournalRecord.decode($0) } == [.stopAfter(version: 8)])
     }
 
     /// Reading changes nothing, a torn tail included; opening cuts it.

@@ -59,6 +59,11 @@ final class SimulatedDisk: @unchecked Sendable {
         undo.append((writer, Paths.parent(of: new), before))
     }
 
+    func link(_ file: File, as name: String, by writer: Incarnation) {
+        undo.append((writer, Paths.parent(of: name), [name: nodes[name]]))
+        set(name, .file(file))
+    }
+
     func synchronized(_ directory: String) { undo.removeAll { $0.directory == directory } }
 
     // MARK: Faults
@@ -163,6 +168,13 @@ final class SimulatedFiles: FileSystem, @unchecked Sendable {
         try beforeChange()
         guard disk.node(old) != nil else { throw .system(operation: "rename", path: old, code: ENOENT) }
         disk.rename(old, to: new, by: owner)
+    }
+
+    func link(_ file: String, as name: String) throws(StorageError) {
+        try beforeChange()
+        guard let node = disk.file(file) else { throw .system(operation: "link", path: file, code: ENOENT) }
+        try parentExists("link", name)
+        disk.link(node, as: name, by: owner)
     }
 
     func synchronize(directory: String) throws(StorageError) {

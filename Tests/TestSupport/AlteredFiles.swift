@@ -14,6 +14,7 @@ extension AlteredFiles {
     package func remove(_ file: String) throws(StorageError) { try local.remove(file) }
     package func removeEmptyDirectory(_ path: String) throws(StorageError) { try local.removeEmptyDirectory(path) }
     package func rename(_ old: String, to new: String) throws(StorageError) { try local.rename(old, to: new) }
+    package func link(_ file: String, as name: String) throws(StorageError) { try local.link(file, as: name) }
     package func synchronize(directory: String) throws(StorageError) { try local.synchronize(directory: directory) }
     package func openDirectory(_ path: String) throws(StorageError) -> any OpenDirectory {
         try local.openDirectory(path)
