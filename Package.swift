@@ -130,6 +130,12 @@ let package = Package(
                 "PSReport", "PSCheckpoint", "PSFiles", "PSConfiguration", "PSData", "PSDatasets", "PSDataTools",
                 "PSImages", "PSModel", "PSNetwork", "PSParameters", "PSPlanning", "PSPrediction", "PSSamples",
             ]),
+        target(
+            "PSAudit",
+            [
+                "PSReport", "PSRun", "PSProtocol", "PSMessages", "PSParameters", "PSFiles", "PSCheckpoint",
+                "PSConfiguration", "PSDatasets", "PSSamples",
+            ]),
         target("PSModelTools", ["PSModel", "PSNetwork", "PSPlanning", "PSReport"]),
         target(
             "PSDataTools",
@@ -163,7 +169,8 @@ let package = Package(
         executable(
             "psctl",
             [
-                "PSJob", "PSBenchmarks", "PSDataTools", "PSDatasets", "PSEvaluation", "PSReport", "PSRun", "PSFiles",
+                "PSJob", "PSAudit", "PSBenchmarks", "PSDataTools", "PSDatasets", "PSEvaluation", "PSReport", "PSRun",
+                "PSFiles",
                 "PSCheckpoint",
                 "PSConfiguration", "PSCoordinator", "PSKeys", "PSMessages", "PSModel", "PSModelTools", "PSNode",
                 "PSParameters", "PSPlanning", "PSPrediction", "PSProtocol", "PSSamples", argumentParser,

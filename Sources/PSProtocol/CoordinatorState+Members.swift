@@ -66,7 +66,7 @@ extension CoordinatorState {
     private mutating func serverHello(_ hello: Hello, _ envelope: Envelope, at now: MonotonicTime) -> [Effect] {
         let (rank, isNew): (Int, Bool)
         let former = hello.rank.flatMap { membership.servers.indices.contains($0) ? membership.servers[$0] : nil }
-        switch membership.admitServer(hello, envelope, awaited: awaitedMemories(at: now), lost: timing.lost, at: now) {
+        switch membership.admitServer(hello, envelope, gathering: gathering(at: now), lost: timing.lost, at: now) {
         case .refused(let refusal): return [.send(self.envelope(.refusal(refusal), to: envelope.source))]
         case .admitted(let seat, let isAnother): (rank, isNew) = (seat, isAnother)
         }

@@ -61,10 +61,11 @@ extension CoordinatorState {
     /// Those whose memory counts.
     private var memoryGenerations: ClosedRange<UInt32> { max(root, 1)...max(generation, root, 1) }
 
-    /// While servers are waited for that may have kept their memory: of which generations.
-    func awaitedMemories(at now: MonotonicTime) -> ClosedRange<UInt32>? {
-        guard case .gathering = phase, generation > 0, now.since(gathering) < timing.gathering else { return nil }
-        return memoryGenerations
+    /// While no server is at work yet.
+    func gathering(at now: MonotonicTime) -> Membership.Gathering? {
+        guard case .gathering = phase else { return nil }
+        let isAwaited = generation > 0 && now.since(gathering) < timing.gathering
+        return Membership.Gathering(awaited: isAwaited ? memoryGenerations : nil)
     }
 
     private mutating func run(at now: MonotonicTime) -> [Effect] {

@@ -102,6 +102,11 @@ struct Membership: Sendable {
         return (rank, displaced, former?.state == .lost)
     }
 
+    struct Gathering: Sendable {
+        /// Of which generations servers may have kept the memory and be on their way; nil: they would be here by now.
+        var awaited: ClosedRange<UInt32>?
+    }
+
     enum ServerAdmission: Sendable {
         /// - isNew: another process than before has the rank, whose memory is empty.
         case admitted(rank: Int, isNew: Bool)
@@ -111,25 +116,25 @@ struct Membership: Sendable {
     /// A server has said hello. A rank is taken only from who is known to be gone, or by the word of whoever started the
     /// process: a second start by mistake must not cost the job a server's memory.
     ///
-    /// - Parameter awaited: while servers are waited for that may have the memory of these generations: then those come
-    ///   first, and who asks for no rank comes after them; nil: nobody is.
+    /// - Parameter gathering: while no server is at work yet: then who has the memory comes first, and who asks for a
+    ///   rank before who takes any.
     mutating func admitServer(
-        _ hello: Hello, _ envelope: Envelope, awaited: ClosedRange<UInt32>?, lost: Int, at now: MonotonicTime
+        _ hello: Hello, _ envelope: Envelope, gathering: Gathering?, lost: Int, at now: MonotonicTime
     ) -> ServerAdmission {
         if replaced.contains(envelope.source) {
             return .refused(Refusal(.full, "a later start took over its rank, \(hello.rank ?? 0)"))
         }
         let known = rank(ofServer: envelope.source)
-        let hasMemory = hello.memory != nil && awaited?.contains(envelope.generation) ?? false
-        guard let rank = known ?? seat(for: hello, hasMemory: hasMemory, awaited: awaited) else {
+        let hasMemory = hello.memory != nil && gathering?.awaited?.contains(envelope.generation) ?? false
+        guard let rank = known ?? seat(for: hello, hasMemory: hasMemory, gathering) else {
             let others = Set(waitingServers(at: now))
             waiting = waiting.filter { others.contains($0.key) }
             if waiting.count < Membership.mostWorkers { waiting[envelope.source] = now }
             return .refused(noSeat(for: hello, lost: lost))
         }
         waiting[envelope.source] = nil
-        // Who was there with empty memory may wait for another place.
-        if known == nil, let former = servers[rank], !hasMemory {
+        // Who made room may wait for another place.
+        if known == nil, let former = servers[rank], former.state != .up || isGivenUp(former, for: hello) {
             replaced = replaced.suffix(1000) + [former.incarnation]
         }
         servers[rank] = Member(
@@ -143,14 +148,15 @@ struct Membership: Sendable {
         waiting.filter { now.since($0.value) < 10_000 }.keys.sorted()
     }
 
-    private func seat(for hello: Hello, hasMemory: Bool, awaited: ClosedRange<UInt32>?) -> Int? {
+    private func seat(for hello: Hello, hasMemory: Bool, _ gathering: Gathering?) -> Int? {
         let free = servers.indices.filter { rank in
             guard let holder = servers[rank] else { return true }
-            return holder.state != .up || isGivenUp(holder, for: hello)
-                // Who is thought to have ended and has the memory lives.
-                || hasMemory && !has(holder, memoryOf: awaited)
+            if holder.state != .up || isGivenUp(holder, for: hello) { return true }
+            // Who is thought to have ended and has the memory lives.
+            guard let gathering, !has(holder, memoryOf: gathering.awaited) else { return false }
+            return hasMemory || hello.rank == rank && holder.hello.rank == nil
         }
-        guard let wanted = hello.rank else { return awaited == nil ? free.first : nil }
+        guard let wanted = hello.rank else { return gathering?.awaited == nil ? free.first : nil }
         return free.contains(wanted) ? wanted : nil
     }
 

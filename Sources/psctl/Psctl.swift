@@ -19,7 +19,7 @@ struct Psctl: ParsableCommand {
             TrainCommand.self, StatusCommand.self, WatchCommand.self, StopCommand.self, CheckpointCommand.self,
             EvaluateCommand.self, PredictCommand.self, ImportCommand.self, ExportCommand.self, GradientsCommand.self,
             ModelCommand.self,
-            DataCommand.self, KeysCommand.self, BenchCommand.self, DoctorCommand.self,
+            DataCommand.self, KeysCommand.self, JournalCommand.self, BenchCommand.self, DoctorCommand.self,
         ])
 
     static func main() {

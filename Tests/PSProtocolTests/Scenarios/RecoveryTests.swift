@@ -401,6 +401,17 @@ import Testing
         #expect(bench.serverStarts(8, rank: 1, takesOver: false).refusals.map(\.reason) == [.occupied])
     }
 
+    /// A server that takes any rank was given that of one whose rank is given: else that one would wait for ever, and
+    /// another rank have nobody.
+    @Test func whoWantsARankComesBeforeWhoTakesAny() {
+        var bench = CoordinatorBench(servers: 2, replicas: true)
+        #expect(bench.serverStarts(7, takesOver: false).refusals.isEmpty)
+        #expect(bench.serverStarts(1, rank: 0, takesOver: false).refusals.isEmpty)
+        #expect(bench.says(.heartbeat(Heartbeat()), from: 7).refusals.map(\.reason) == [.session])
+        #expect(bench.serverStarts(8, rank: 0, takesOver: false).refusals.map(\.reason) == [.occupied])
+        #expect(bench.serverStarts(7, takesOver: false).decisions.count == 1, "the other rank is free: all are there")
+    }
+
     /// After the time that a server's way back takes, whoever waits has the place of one that did not come.
     @Test func whoDoesNotComeBackIsNotWaitedForLong() {
         let first = CoordinatorBench.running(servers: 2, replicas: true)
