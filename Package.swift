@@ -224,7 +224,8 @@ let package = Package(
         tests(
             "JobTests",
             [
-                "PSJob", "PSBenchmarks", "PSEvaluation", "PSPrediction", "PSReport", "PSRun", "PSFiles", "PSCheckpoint",
+                "PSJob", "PSAudit", "PSBenchmarks", "PSEvaluation", "PSPrediction", "PSReport", "PSRun", "PSFiles",
+                "PSCheckpoint",
                 "PSConfiguration", "PSCoordinator", "PSData", "PSDatasets", "PSImages", "PSSamples", "SyntheticData",
                 "TestSupport",
                 "PSModel", "PSNetwork", "PSOptimization", "PSParameters",

@@ -145,6 +145,9 @@ private final class Person {
         let gradients = try SafetensorsFile(person.scratch.file("gradients.safetensors")).tensors.map(\.name)
         #expect(gradients.contains("loss") && gradients.contains("grad.fc.bias"))
 
+        try person.run("psctl journal verify", says: "nothing contradicts itself")
+        try person.run("psctl journal show", says: "ticket 0 goes to worker")
+
         let first = try person.checkpoint()
         let steps = try #require(Int(first.split(separator: "-").last!))
         person.plan(steps: steps + 3)
