@@ -110,6 +110,26 @@ struct ReplicaJobTests {
         #expect(summary.stateSHA256 == calm.stateSHA256)
     }
 
+    /// Servers that live keep their places when the coordinator is started again, though others wait for one.
+    @Test func aSpareTakesNoPlaceFromWhoLives() throws {
+        let job = try jobs.begin(
+            "kept", steps: SmallJobs.endless, set: Self.settings(["cluster.spares=2", "cluster.servers=2"]))
+        jobs.waitForStep(3, of: "kept")
+        try eventually("the spares are there") { try replicas("kept")?.spares == 2 }
+        for _ in 0..<4 {
+            let before = try #require(jobs.steps("kept").last)
+            kill(try job.pid(of: "coordinator"), SIGKILL)
+            try job.waitForWords("the coordinator (pid ")
+            jobs.waitForStep(before + 3, of: "kept")
+        }
+        #expect(try jobs.status("kept").generation == 1, "all went on from memory, with the same servers")
+        job.send(SIGTERM)
+        let summary = try job.summary(code: 75)
+        let calm = try jobs.train(
+            "kept-calm", steps: Int(summary.steps), set: ["cluster.servers=1", "train.ticketsPerStep=4"])
+        #expect(summary.stateSHA256 == calm.stateSHA256)
+    }
+
     /// Each server that is started for a rank has it, also on resume: the spare comes after them.
     @Test func aSpareDoesNotComeFirst() throws {
         let set = Self.settings(["cluster.spares=1"])
