@@ -125,8 +125,7 @@ struct Membership: Sendable {
             return .refused(Refusal(.full, "a later start took over its rank, \(hello.rank ?? 0)"))
         }
         let known = rank(ofServer: envelope.source)
-        let hasMemory = hello.memory != nil && gathering?.awaited?.contains(envelope.generation) ?? false
-        guard let rank = known ?? seat(for: hello, hasMemory: hasMemory, gathering) else {
+        guard let rank = known ?? seat(for: hello, of: envelope.generation, gathering) else {
             let others = Set(waitingServers(at: now))
             waiting = waiting.filter { others.contains($0.key) }
             if waiting.count < Membership.mostWorkers { waiting[envelope.source] = now }
@@ -148,28 +147,36 @@ struct Membership: Sendable {
         waiting.filter { now.since($0.value) < 10_000 }.keys.sorted()
     }
 
-    private func seat(for hello: Hello, hasMemory: Bool, _ gathering: Gathering?) -> Int? {
+    private func seat(for hello: Hello, of generation: UInt32, _ gathering: Gathering?) -> Int? {
+        func memory(_ hello: Hello, _ generation: UInt32) -> UInt32? {
+            hello.memory != nil && gathering?.awaited?.contains(generation) ?? false ? generation : nil
+        }
+        let own = memory(hello, generation)
         let free = servers.indices.filter { rank in
             guard let holder = servers[rank] else { return true }
             if holder.state != .up || isGivenUp(holder, for: hello) { return true }
-            // Who is thought to have ended and has the memory lives.
-            guard let gathering, !has(holder, memoryOf: gathering.awaited) else { return false }
-            return hasMemory || hello.rank == rank && holder.hello.rank == nil
+            if gathering == nil { return false }
+            // Who is thought to have ended and has the memory lives; who has an older one was done without.
+            guard let other = memory(holder.hello, holder.helloGeneration) else {
+                return own != nil || hello.rank == rank && holder.hello.rank == nil
+            }
+            return own.map { $0 > other } ?? false
         }
         guard let wanted = hello.rank else { return gathering?.awaited == nil ? free.first : nil }
         return free.contains(wanted) ? wanted : nil
     }
 
-    private func has(_ server: Member, memoryOf generations: ClosedRange<UInt32>?) -> Bool {
-        server.hello.memory != nil && generations?.contains(server.helloGeneration) ?? false
+    private func has(_ server: Member, memoryOf generations: ClosedRange<UInt32>) -> Bool {
+        server.hello.memory != nil && generations.contains(server.helloGeneration)
     }
 
-    /// Whether a rank is held by a server with empty memory while others have kept theirs: the one that has it may be on
-    /// its way, unless whoever started the newcomer knows that it has ended.
+    /// Whether a rank is held by a server with empty memory, or an older one than others have: the one that has it may be
+    /// on its way, unless whoever started the newcomer knows that it has ended.
     func mayLackMemory(of generations: ClosedRange<UInt32>) -> Bool {
         let there = servers.compactMap(\.self).filter { $0.state == .up }
-        return there.contains { has($0, memoryOf: generations) }
-            && there.contains { $0.hello.memory == nil && !$0.hello.takesOver }
+        let kept = there.filter { has($0, memoryOf: generations) }.map(\.helloGeneration)
+        guard let newest = kept.max() else { return false }
+        return kept.contains { $0 < newest } || there.contains { $0.hello.memory == nil && !$0.hello.takesOver }
     }
 
     /// Whether whoever started the newcomer says that this member has ended.

@@ -401,6 +401,18 @@ import Testing
         #expect(bench.serverStarts(8, rank: 1, takesOver: false).refusals.map(\.reason) == [.occupied])
     }
 
+    /// One that was done without, and has what it held then, makes room for the one that has the last steps.
+    @Test func aYoungerMemoryComesFirst() {
+        var replay = CoordinatorBench.running(servers: 2, replicas: true).replay
+        replay.apply(.handover(generation: 2, version: 0, holders: [0, 1]))
+        var bench = CoordinatorBench(servers: 2, replay: replay, incarnation: 1001, replicas: true)
+        #expect(bench.serverReturns(5, rank: 0, generation: 1, version: 0).refusals.isEmpty)
+        #expect(bench.serverReturns(2, rank: 1, generation: 2, version: 0).records == [], "another may be on its way")
+        #expect(bench.serverReturns(1, rank: 0, generation: 2, version: 0).refusals.isEmpty)
+        #expect(bench.state.status(at: bench.now, bytesSent: 0, bytesReceived: 0).state == .running)
+        #expect(bench.serverReturns(5, rank: 0, generation: 1, version: 0).refusals.map(\.reason) == [.occupied])
+    }
+
     /// A server that takes any rank was given that of one whose rank is given: else that one would wait for ever, and
     /// another rank have nobody.
     @Test func whoWantsARankComesBeforeWhoTakesAny() {
