@@ -344,8 +344,14 @@ package final class CoordinatorNode: DaemonNode {
     private func restoreListenerIfDue() throws {
         guard input.now >= nextLook else { return }
         nextLook = input.now.later(1000)
-        guard try link.restoreListener(at: endpoint) else { return }
-        input.mailbox.post(.trouble("somebody removed the socket \(endpoint): it is made again"))
+        do throws(TransportError) {
+            guard try link.restoreListener(at: endpoint) else { return }
+        } catch {
+            // Who is connected stays so; it is tried again.
+            return complaints.warn(
+                .file, "the socket \(endpoint) was removed, and cannot be made again: \(error)", at: input.now)
+        }
+        _ = try performer.handle(.trouble("somebody removed the socket \(endpoint): it is made again"), at: input.now)
     }
 
     private func write(_ status: JobStatus) {

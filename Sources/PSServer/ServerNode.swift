@@ -128,8 +128,14 @@ package final class ServerNode: DaemonNode {
         complaints.warn(try bulk.sweep(), at: input.now)
         if input.now >= nextLook {
             nextLook = input.now.later(1000)
-            if try bulk.restoreListener(at: endpoint) {
-                complaints.warn(.file, "somebody removed the socket \(endpoint): it is made again", at: input.now)
+            do throws(TransportError) {
+                if try bulk.restoreListener(at: endpoint) {
+                    complaints.warn(.file, "somebody removed the socket \(endpoint): it is made again", at: input.now)
+                }
+            } catch {
+                // Who is connected stays so; it is tried again.
+                complaints.warn(
+                    .file, "the socket \(endpoint) was removed, and cannot be made again: \(error)", at: input.now)
             }
         }
         for link in sources {

@@ -23,6 +23,23 @@ struct JournalCommandTests {
         return try finished.json(RunAudit.self)
     }
 
+    /// Writes another record in the place of the first that is to be changed. - Returns: the name of its journal.
+    private func alter(_ run: String, _ change: (JournalRecord?) -> JournalRecord?) throws -> String {
+        for part in try JournalPart.all(of: RunDirectory(jobs.path(run))) {
+            var records = try part.read().records
+            for (index, record) in records.enumerated() {
+                guard let other = change(JournalRecord.decode(record)?.first) else { continue }
+                records[index] = other.encoded()
+                let path = jobs.path("\(run)/\(part.name)")
+                try FileManager.default.removeItem(atPath: path)
+                let journal = try JournalFile.open(path).journal
+                for record in records { try journal.append(record, sync: false) }
+                return part.name
+            }
+        }
+        throw CocoaError(.fileReadUnknown)
+    }
+
     /// Three epochs, in which everybody dies, and somebody comes and goes.
     @Test func aDisturbedJobHoldsTogether() throws {
         let job = try jobs.begin(
@@ -44,6 +61,15 @@ struct JournalCommandTests {
         #expect(tickets.granted == tickets.committed + tickets.voided + tickets.passedOver)
         let samples = try #require(audit.samples)
         #expect(samples.wholeEpochs == 3 && samples.ofLastEpoch == 16 * Self.threeEpochs - 600)
+
+        // What came to another norm the first time, before the job went back, is an alarm.
+        try jobs.copy("run", "altered")
+        let altered = try alter("altered") { record in
+            guard case .step(.committed(let commit, let norm?))? = record else { return nil }
+            return .step(.committed(commit, norm: norm * 2))
+        }
+        #expect(try verify("altered", code: 1).problems.contains { $0.text.contains("computed again, has the norm") })
+        #expect(altered.hasPrefix("journals/"))
 
         let text = try jobs.psctl("journal", "verify")
         #expect(text.output.contains("3 epochs of 200 samples, each used once"), "\(text.output)")
