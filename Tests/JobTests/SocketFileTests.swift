@@ -40,6 +40,7 @@ struct SocketFileTests {
         #expect(SocketDirectory.isServed(try endpoint(of: "run")))
         let server = try next.pid(of: "server", rank: 1)
         loseSteps { kill(server, SIGKILL) }
+        #expect(try !next.errorsSoFar().contains("somebody removed the socket"))
         next.send(SIGTERM)
         try expectUndisturbed(next.summary(code: 75))
     }
